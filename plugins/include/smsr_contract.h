@@ -1,0 +1,63 @@
+// Made by `python -m smsr.contract_header --write` from smsr/contract.py. Do not edit.
+#pragma once
+
+namespace smsr::contract {
+inline constexpr const char* kInterfaceHash = "c1dfaec9558f53ba";
+inline constexpr const char* kDomain = "smsr";
+inline constexpr int kOperatorVersion = 1;
+inline constexpr int kChannelAttentionReduction = 16;
+inline constexpr const char* kLayouts[] = {"NHWC", "NCHW"};
+inline constexpr const char* kComputeTypes[] = {"float32", "bfloat16", "float16"};
+
+namespace sparse_mask_module {
+inline constexpr const char* kName = "SparseMaskModule";
+enum Input : int { kFeatures, kMargin, kTheta, kConvWeights, kCollectWeight, kCollectBias, kSqueezeWeight, kSqueezeBias, kExciteWeight, kExciteBias, kInputs };
+inline constexpr const char* kDenseChannelsAttribute = "dense_channels";
+inline constexpr const char* kLayoutAttribute = "layout";
+inline constexpr const char* kComputeAttribute = "compute";
+}  // namespace sparse_mask_module
+
+// Mandatory comparisons with the reference; relative tolerances per compute type.
+inline constexpr double kFloat32Tolerance = 2e-05;
+inline constexpr double kBfloat16Tolerance = 0.02;
+inline constexpr double kFloat16Tolerance = 0.003;
+struct Case {
+  const char* name;
+  int n, h, w, channels, layers;
+  int dense[6];
+  const char* mask;
+  int dead;
+};
+inline constexpr Case kCases[] = {
+    {"mask_off", 1, 13, 21, 64, 4, {24, 9, 3, 0}, "off", 0},
+    {"mask_on", 1, 13, 21, 64, 4, {24, 9, 3, 0}, "on", 0},
+    {"one_pixel", 1, 12, 19, 64, 4, {24, 9, 3, 0}, "one", 0},
+    {"border_only", 1, 11, 14, 64, 4, {16, 7, 1, 0}, "border", 0},
+    {"wide", 1, 5, 67, 64, 4, {24, 9, 3, 0}, "clustered", 0},
+    {"tall", 1, 67, 5, 64, 4, {16, 4, 1, 0}, "clustered", 0},
+    {"batch_2", 2, 17, 10, 64, 4, {14, 5, 0, 0}, "random", 0},
+    {"batch_3_odd", 3, 7, 9, 32, 4, {8, 3, 17, 0}, "random", 0},
+    {"single_pixel_on", 1, 1, 1, 64, 4, {24, 9, 3, 0}, "on", 0},
+    {"single_pixel_off", 1, 1, 1, 64, 4, {24, 9, 3, 0}, "off", 0},
+    {"single_row", 1, 1, 23, 64, 4, {3, 0, 0, 0}, "random", 0},
+    {"single_column", 1, 23, 1, 64, 4, {3, 0, 0, 0}, "random", 0},
+    {"all_sparse", 1, 15, 18, 64, 4, {0, 0, 0, 0}, "clustered", 0},
+    {"all_sparse_mask_off", 1, 9, 8, 64, 4, {0, 0, 0, 0}, "off", 0},
+    {"all_dense", 1, 15, 18, 64, 4, {64, 64, 64, 64}, "clustered", 0},
+    {"one_dense", 1, 15, 18, 64, 4, {1, 1, 1, 1}, "clustered", 0},
+    {"one_sparse", 1, 10, 16, 64, 4, {63, 63, 63, 63}, "random", 0},
+    {"dense_grows", 1, 14, 9, 64, 4, {0, 33, 5, 64}, "random", 0},
+    {"real_module_1", 1, 33, 47, 64, 4, {24, 9, 3, 0}, "clustered", 0},
+    {"real_module_2", 1, 33, 47, 64, 4, {16, 4, 1, 0}, "clustered", 0},
+    {"real_module_3", 1, 47, 33, 64, 4, {16, 7, 1, 0}, "clustered", 0},
+    {"real_module_4", 1, 33, 47, 64, 4, {3, 0, 0, 0}, "clustered", 0},
+    {"real_module_5", 1, 31, 46, 64, 4, {14, 5, 0, 0}, "clustered", 0},
+    {"dead_channels", 1, 16, 13, 64, 4, {10, 20, 5, 9}, "clustered", 7},
+    {"channels_16", 1, 18, 11, 16, 4, {6, 2, 0, 1}, "clustered", 0},
+    {"channels_32", 1, 18, 11, 32, 4, {20, 2, 0, 15}, "clustered", 0},
+    {"channels_48", 1, 12, 13, 48, 4, {20, 2, 0, 47}, "random", 0},
+    {"channels_128", 1, 9, 10, 128, 4, {50, 3, 0, 17}, "random", 0},
+    {"six_layers", 1, 10, 12, 32, 6, {9, 8, 7, 3, 1, 0}, "random", 0},
+    {"one_layer", 1, 10, 12, 32, 1, {9}, "random", 0},
+};
+}  // namespace smsr::contract
