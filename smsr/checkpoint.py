@@ -1,0 +1,182 @@
+"""Reads trained networks: the published state dict, wrapped or not, as PyTorch file or safetensors.
+
+No pickled code ever runs (`weights_only=True`), nothing is ignored silently, and scale, features,
+modules and layers are recognised from the tensors.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import re
+import zipfile
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from smsr import contract
+from smsr.errors import CheckpointError
+from smsr.network import Network, NetworkConfig
+
+WRAPPERS = ("state_dict", "params", "model")
+_TODO = "give a checkpoint trained by smsr-train or one of SMSR's published ones"
+
+
+def load_network(path: str | Path) -> Network:
+    """The network of a checkpoint file, in eval mode, float32. Raises CheckpointError."""
+    return network_from_state(read_state(path), path)
+
+
+def sha256(path: str | Path) -> str:
+    """SHA-256 of a file as 64 hex digits."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def read_state(path: str | Path) -> dict[str, Tensor]:
+    """The bare state dict of a checkpoint file: wrappers and `module.` prefixes removed."""
+    path = Path(path)
+    if path.is_dir():
+        raise CheckpointError(path, "a checkpoint file", "a folder", _TODO)
+    try:
+        head = path.open("rb").read(512)
+    except OSError as error:
+        raise CheckpointError(path, "a readable checkpoint file", error.strerror or str(error), _TODO) from error
+    loaded = _load_safetensors(path) if path.suffix == ".safetensors" else _load_torch(path, head)
+    return _unwrap(loaded, path)
+
+
+def network_from_state(state: dict[str, Tensor], where: str | Path) -> Network:
+    """The network of a bare state dict; `where` names its source in errors."""
+    state = dict(state)
+    config = recognise(state, where)
+    _take_mean(state, where)
+    network = Network(config).eval()
+    _check_names_and_shapes(state, network, where)
+    _check_numbers(state, where)
+    network.load_state_dict({name: value.float() for name, value in state.items()})
+    return network
+
+
+def recognise(state: dict[str, Tensor], where: str | Path) -> NetworkConfig:
+    """Scale, features, modules and layers from the tensors' names and shapes."""
+    needed = ("head.0.weight", "tail.0.weight", "body.0.body.ch_mask")
+    missing = [name for name in needed if name not in state]
+    if missing:
+        found = ", ".join(sorted(state)[:3]) or "no tensors"
+        raise CheckpointError(
+            where, f"an SMSR state dict with {', '.join(missing)}", f"{len(state)} tensors ({found}, ...)", _TODO
+        )
+    try:
+        scale = round((state["tail.0.weight"].shape[0] / 3) ** 0.5)
+        modules = 1 + max(int(found[1]) for name in state if (found := re.match(r"body\.(\d+)\.", name)))
+        _, features, layers, _ = state["body.0.body.ch_mask"].shape
+        return NetworkConfig(scale=scale, features=features, modules=modules, layers=layers)
+    except ValueError as error:
+        shapes = ", ".join(f"{name} {tuple(state[name].shape)}" for name in needed)
+        raise CheckpointError(where, f"shapes of an SMSR network ({error})", shapes, _TODO) from error
+
+
+def _load_safetensors(path: Path) -> object:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(path, "a safetensors file", str(error), _TODO) from error
+
+
+def _load_torch(path: Path, head: bytes) -> object:
+    if re.match(rb"\s*<(!doctype|html|\?xml)", head, re.IGNORECASE):
+        raise CheckpointError(path, "a checkpoint", "a web page", "download the file itself, not its page")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise _refused_pickle(path, error) from error
+    except (RuntimeError, EOFError, ValueError, KeyError, IndexError, zipfile.BadZipFile, OSError) as error:
+        raise CheckpointError(path, "a PyTorch checkpoint", _first_line(error), _TODO) from error
+
+
+def _refused_pickle(path: Path, error: Exception) -> CheckpointError:
+    named = re.search(r"(?:GLOBAL|global) `?([\w.]+)`?", str(error))
+    if named is None:
+        return CheckpointError(path, "a PyTorch checkpoint", _first_line(error), _TODO)
+    return CheckpointError(
+        path,
+        "a checkpoint of plain tensors",
+        f"a pickle that would run code ({named[1]}); nothing was run",
+        "save it again with torch.save(network.state_dict(), PATH)",
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+
+
+def _unwrap(loaded: object, path: Path) -> dict[str, Tensor]:
+    while isinstance(loaded, dict) and not _is_state(loaded):
+        inner = next((loaded[key] for key in WRAPPERS if isinstance(loaded.get(key), dict)), None)
+        if inner is None:
+            break
+        loaded = inner
+    if not isinstance(loaded, dict) or not _is_state(loaded):
+        got = f"keys {', '.join(map(str, list(loaded)[:4]))}" if isinstance(loaded, dict) else type(loaded).__name__
+        raise CheckpointError(path, f"a state dict, bare or under one of {', '.join(WRAPPERS)}", got, _TODO)
+    if all(name.startswith("module.") for name in loaded):
+        return {name.removeprefix("module."): value for name, value in loaded.items()}
+    return dict(loaded)
+
+
+def _is_state(loaded: dict[object, object]) -> bool:
+    return bool(loaded) and all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in loaded.items()
+    )
+
+
+def _take_mean(state: dict[str, Tensor], where: str | Path) -> None:
+    """Removes the constants `sub_mean` and `add_mean` from `state`, after checking their values."""
+    mean = torch.tensor(contract.RGB_MEAN)
+    for name, sign in (("sub_mean", -1.0), ("add_mean", 1.0)):
+        for part, value in (("weight", torch.eye(3).view(3, 3, 1, 1)), ("bias", sign * mean)):
+            found = state.pop(f"{name}.{part}", None)
+            if found is not None and not (
+                found.shape == value.shape and torch.allclose(found.float(), value, rtol=0.0, atol=1e-3)
+            ):
+                raise CheckpointError(
+                    where,
+                    f"{name}.{part} to hold the constant mean {contract.RGB_MEAN} of 0..255 images",
+                    f"{found.flatten()[:4].tolist()}",
+                    "smsr supports networks on 0..255 RGB with DIV2K's mean only",
+                )
+
+
+def _check_names_and_shapes(state: dict[str, Tensor], network: Network, where: str | Path) -> None:
+    wanted = network.state_dict()
+    missing, extra = sorted(wanted.keys() - state.keys()), sorted(state.keys() - wanted.keys())
+    if missing or extra:
+        got = "; ".join(
+            f"{len(names)} {kind}: {', '.join(names[:4])}{', ...' if len(names) > 4 else ''}"
+            for kind, names in (("missing", missing), ("unknown", extra))
+            if names
+        )
+        raise CheckpointError(where, f"the {len(wanted)} tensors of {network.config}", got, _TODO)
+    for name, tensor in wanted.items():
+        if state[name].shape != tensor.shape:
+            raise CheckpointError(
+                where, f"{name} of shape {tuple(tensor.shape)}", f"{tuple(state[name].shape)}", _TODO
+            )
+        if not state[name].is_floating_point():
+            raise CheckpointError(where, f"{name} of a floating-point type", f"{state[name].dtype}", _TODO)
+
+
+def _check_numbers(state: dict[str, Tensor], where: str | Path) -> None:
+    bad = [name for name, value in state.items() if not torch.isfinite(value).all()]
+    if bad:
+        raise CheckpointError(
+            where, "finite weights", f"NaN or infinity in {', '.join(bad[:4])}", "train again or take an earlier one"
+        )

@@ -1,0 +1,41 @@
+"""Errors of smsr and its exporter; the runtime, which must stand alone, has its own tree of the same form.
+
+    SmsrError
+    +-- UsageError        the command or call is wrong (exit code 2)
+    +-- CheckpointError   a file that is not, or not a usable, checkpoint
+    +-- DataError         pictures or folders that cannot be used
+    +-- ExportError       the export failed
+        +-- ParityError   the exported model differs from PyTorch
+"""
+
+from __future__ import annotations
+
+
+class SmsrError(Exception):
+    """One line: where, expected, got, what to do. `exit_code` is the process's exit code."""
+
+    exit_code = 1
+
+    def __init__(self, where: object, expected: str, got: str, todo: str) -> None:
+        self.where, self.expected, self.got, self.todo = str(where), expected, got, todo
+        super().__init__(" ".join(f"{where}: expected {expected}, got {got}; {todo}".split()))
+
+
+class UsageError(SmsrError):
+    exit_code = 2
+
+
+class CheckpointError(SmsrError):
+    pass
+
+
+class DataError(SmsrError):
+    pass
+
+
+class ExportError(SmsrError):
+    pass
+
+
+class ParityError(ExportError):
+    pass

@@ -1,0 +1,231 @@
+"""The SMSR network (CVPR 2021, section 3) in PyTorch: training and inference forward.
+
+Tensors are N C H W; images are RGB in 0..255. State-dict keys are those of the published checkpoints,
+but that the constants `sub_mean` and `add_mean` are the buffer `mean` here, which is not saved.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from smsr import contract, masks
+from smsr.masks import ChannelGates
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """scale: 2, 3 or 4; features C: a multiple of 16; modules K >= 1; layers L >= 1 masked convs a module."""
+
+    scale: int = 2
+    features: int = 64
+    modules: int = 5
+    layers: int = 4
+
+    def __post_init__(self) -> None:
+        if self.scale not in contract.SCALES:
+            raise ValueError(f"scale: expected one of {contract.SCALES}, got {self.scale}")
+        if self.features < 1 or self.features % contract.CHANNEL_ATTENTION_REDUCTION:
+            raise ValueError(f"features: expected a multiple of 16, got {self.features}")
+        if self.modules < 1 or self.layers < 1:
+            raise ValueError(f"modules, layers: expected at least 1, got {self.modules}, {self.layers}")
+
+
+class InferenceResult(NamedTuple):
+    """upscaled (N, 3, sH, sW) in about 0..255, not clamped; margins: K of (N, 1, H, W)."""
+
+    upscaled: Tensor
+    margins: list[Tensor]
+
+
+class TrainingResult(NamedTuple):
+    """upscaled (N, 3, sH, sW) in about 0..255; sparsity: mean of sparse * mask + dense, scalar in 0..1."""
+
+    upscaled: Tensor
+    sparsity: Tensor
+
+
+@dataclass
+class Relaxation:
+    """How training relaxes the masks: tau of the Gumbel softmax, generator of its noise (None: torch's own)."""
+
+    tau: float = 1.0
+    generator: torch.Generator | None = field(default=None)
+
+
+def conv(inputs: int, outputs: int, kernel: int = 3, bias: bool = True) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=bias)
+
+
+class ChannelAttention(nn.Module):
+    """Scales each channel by sigmoid(excite(ReLU(squeeze(mean over H x W))))."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        reduced = features // contract.CHANNEL_ATTENTION_REDUCTION
+        self.conv_du = nn.Sequential(
+            conv(features, reduced, 1), nn.ReLU(), conv(reduced, features, 1), nn.Sigmoid()
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.conv_du(x.mean(dim=(2, 3), keepdim=True))
+
+
+class MaskBranch(nn.Sequential):
+    """Predicts the logits (N, 2, H, W) of the spatial mask from features (N, C, H, W), any H, W >= 1.
+
+    Works at half resolution. Odd sizes: the last row or column is repeated before the pool and the
+    logits are cropped to H x W (the published code leaves them one pixel short).
+    """
+
+    def __init__(self, features: int) -> None:
+        quarter = features // 4
+        super().__init__(
+            conv(features, quarter),
+            nn.ReLU(),
+            nn.AvgPool2d(2),
+            conv(quarter, quarter),
+            nn.ReLU(),
+            nn.ConvTranspose2d(quarter, 2, 3, stride=2, padding=1, output_padding=1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[-2:]
+        hidden = self[1](self[0](x))
+        hidden = F.pad(hidden, (0, width % 2, 0, height % 2), mode="replicate")
+        logits: Tensor = self[5](self[4](self[3](self[2](hidden))))
+        return logits[..., :height, :width]
+
+
+class SparseMaskConvolutions(nn.Module):
+    """The L masked convolutions of a module and the 1x1 over all their outputs (SMSR, section 3.2)."""
+
+    def __init__(self, features: int, layers: int) -> None:
+        super().__init__()
+        self.ch_mask = nn.Parameter(torch.rand(1, features, layers, 2))
+        self.body = nn.ModuleList(conv(features, features, bias=False) for _ in range(layers))
+        self.collect = conv(features * layers, features, 1)
+
+    def soft(self, x: Tensor, mask: Tensor, gates: ChannelGates) -> Tensor:
+        """Training forward: x (N, C, H, W), mask (N, 1, H, W) and gates (L, C), all relaxed, in 0..1.
+
+        With d, s this layer's gates, d', s' those of the layer before (layer 0: 1, 0), z its input:
+        ReLU(d (W(z d') + M W(z s')) + s M (W(z d') + W(z s'))).
+        """
+        outputs: list[Tensor] = []
+        for index, layer in enumerate(self.body):
+            dense, sparse = gates.dense[index].view(1, -1, 1, 1), gates.sparse[index].view(1, -1, 1, 1)
+            if index == 0:
+                from_dense = layer(x)
+                x = (dense + sparse * mask) * from_dense
+            else:
+                before = gates.dense[index - 1].view(1, -1, 1, 1), gates.sparse[index - 1].view(1, -1, 1, 1)
+                from_dense, from_sparse = layer(x * before[0]), layer(x * before[1])
+                x = dense * (from_dense + mask * from_sparse) + sparse * mask * (from_dense + from_sparse)
+            x = F.relu(x)
+            outputs.append(x)
+        collected: Tensor = self.collect(torch.cat(outputs, dim=1))
+        return collected
+
+    def hard(self, x: Tensor, active: Tensor) -> Tensor:
+        """Inference forward: x (N, C, H, W), active (N, 1, H, W) bool; channel gates from `ch_mask`."""
+        gates = masks.hard_channel_gates(self.ch_mask)
+        outputs: list[Tensor] = []
+        dense_inputs = torch.ones_like(gates.dense[0])
+        for layer, dense, sparse in zip(self.body, gates.dense, gates.sparse, strict=True):
+            full = layer(x) * (dense + sparse).view(1, -1, 1, 1).to(x)
+            result = torch.where(active, full, torch.zeros_like(full))
+            rows = dense.nonzero()[:, 0]
+            if len(rows):
+                dense_only = F.conv2d(x * dense_inputs.view(1, -1, 1, 1).to(x), layer.weight[rows], padding=1)
+                result[:, rows] = torch.where(active, full[:, rows], dense_only)
+            x = F.relu(result)
+            outputs.append(x)
+            dense_inputs = dense
+        collected: Tensor = self.collect(torch.cat(outputs, dim=1))
+        return collected
+
+
+class SparseMaskModule(nn.Module):
+    """SMM: spatial mask, sparse mask convolutions, channel attention, residual (SMSR, figure 3)."""
+
+    def __init__(self, features: int, layers: int) -> None:
+        super().__init__()
+        self.spa_mask = MaskBranch(features)
+        self.body = SparseMaskConvolutions(features, layers)
+        self.ca = ChannelAttention(features)
+
+    def infer(self, x: Tensor, theta: float) -> tuple[Tensor, Tensor]:
+        """Next features (N, C, H, W) and margin (N, 1, H, W) with hard masks."""
+        margin = masks.spatial_margin(self.spa_mask(x))
+        return self.ca(self.body.hard(x, margin - theta > 0)) + x, margin
+
+    def relax(self, x: Tensor, relaxation: Relaxation) -> tuple[Tensor, Tensor]:
+        """Next features (N, C, H, W) and this module's sparsity (scalar) with relaxed masks."""
+        logits = self.spa_mask(x)
+        mask = masks.soft_spatial_mask(
+            logits, relaxation.tau, masks.gumbel_noise(logits, relaxation.generator)
+        )
+        noise = masks.gumbel_noise(self.body.ch_mask, relaxation.generator)
+        gates = masks.soft_channel_gates(self.body.ch_mask, relaxation.tau, noise)
+        return self.ca(self.body.soft(x, mask, gates)) + x, sparsity(mask, gates)
+
+
+def sparsity(mask: Tensor, gates: ChannelGates) -> Tensor:
+    """Mean over layers, channels and pixels of sparse * mask + dense (SMSR, equation 8): scalar in 0..1."""
+    return (gates.sparse * mask.mean() + gates.dense).mean()
+
+
+class Network(nn.Module):
+    """SMSR. `forward(image)` gives the upscaled image in eval mode and a `TrainingResult` in training mode."""
+
+    mean: Tensor
+
+    def __init__(self, config: NetworkConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or NetworkConfig()
+        features, scale = config.features, config.scale
+        self.relaxation = Relaxation()
+        self.register_buffer("mean", torch.tensor(contract.RGB_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.head = nn.Sequential(conv(3, features), nn.ReLU(), conv(features, features))
+        self.body = nn.ModuleList(SparseMaskModule(features, config.layers) for _ in range(config.modules))
+        self.collect = nn.Sequential(
+            conv(features * config.modules, features, 1), nn.ReLU(), conv(features, features)
+        )
+        self.tail = nn.Sequential(conv(features, 3 * scale**2), nn.PixelShuffle(scale))
+
+    def forward(self, image: Tensor) -> Tensor | TrainingResult:
+        return self.relax(image) if self.training else self.infer(image).upscaled
+
+    def infer(self, image: Tensor, theta: float = 0.0) -> InferenceResult:
+        """Hard masks. image: (N, 3, H, W) RGB in 0..255, any H, W >= 1; theta: threshold on the margin."""
+        centred = image - self.mean
+        features = start = self.head(centred)
+        outputs, margins = [], []
+        for module in self.body:
+            features, margin = module.infer(features, theta)
+            outputs.append(features)
+            margins.append(margin)
+        return InferenceResult(self._finish(centred, start, outputs), margins)
+
+    def relax(self, image: Tensor) -> TrainingResult:
+        """Relaxed masks, as `self.relaxation` says. image: (N, 3, H, W) RGB in 0..255."""
+        centred = image - self.mean
+        features = start = self.head(centred)
+        outputs, sparsities = [], []
+        for module in self.body:
+            features, sparsity_ = module.relax(features, self.relaxation)
+            outputs.append(features)
+            sparsities.append(sparsity_)
+        return TrainingResult(self._finish(centred, start, outputs), torch.stack(sparsities).mean())
+
+    def _finish(self, centred: Tensor, start: Tensor, outputs: list[Tensor]) -> Tensor:
+        bicubic = F.interpolate(
+            centred, scale_factor=self.config.scale, mode="bicubic", align_corners=False
+        )
+        residual: Tensor = self.tail(self.collect(torch.cat(outputs, dim=1)) + start)
+        return residual + bicubic + self.mean
