@@ -1,0 +1,108 @@
+"""The operator's definition in standard ONNX operators: a model-local function.
+
+A runtime without our library runs this instead of the kernel; with it, the function is never expanded.
+Per layer ONE convolution with C + d outputs: the d extra rows are those of the dense outputs with the
+sparse inputs zeroed (what an inactive pixel computes). Then Where picks, not Mul: a NaN or infinity on the
+side not taken must not leak. Of the bodies tried this is the fastest in ONNX Runtime (DESIGN 4).
+"""
+
+from __future__ import annotations
+
+import onnx
+import onnx.parser
+
+from smsr import contract
+
+OPSET = 17
+"""ONNX opset of everything exported: the newest that TensorRT 8.6 and old ONNX Runtimes read."""
+
+
+def operator_function(layers: int, layout: str) -> onnx.FunctionProto:
+    """The function for modules of `layers` masked convolutions; layout: one of contract.LAYOUTS."""
+    operator = contract.SPARSE_MASK_MODULE
+    inputs = ", ".join(tensor.name for tensor in operator.inputs)
+    attributes = ", ".join(attribute.name for attribute in operator.attributes)
+    body = "\n".join([_prologue(layout), *(_layer(index) for index in range(layers)), _epilogue(layers, layout)])
+    text = (
+        f'<domain: "{contract.DOMAIN}", opset_import: ["": {OPSET}]>\n'
+        f"{operator.name} <{attributes}> ({inputs}) => ({operator.outputs[0].name}) {{\n{body}\n}}"
+    )
+    return onnx.parser.parse_function(text)
+
+
+def _prologue(layout: str) -> str:
+    """Leaves x: features as N C H W, active: the mask, and the constants of all layers."""
+    to_nchw = "Transpose <perm = [0, 3, 1, 2]> (features)" if layout == "NHWC" else "Identity (features)"
+    return f"""
+        x = {to_nchw}
+        shifted = Sub (margin, theta)
+        zero_float = Constant <value_float = 0.0> ()
+        zero = CastLike (zero_float, features)
+        active = Greater (shifted, zero)
+        counts = Constant <value_ints: ints = @dense_channels> ()
+        x_shape = Shape (x)
+        start0 = Constant <value_ints = [0]> ()
+        start1 = Constant <value_ints = [1]> ()
+        start2 = Constant <value_ints = [2]> ()
+        kernel_shape = Constant <value_ints = [0, 0, 3, 3]> ()
+        matrix_shape = Constant <value_ints = [0, 0, 1, 1]> ()
+        no_pads = Constant <value_ints = [0, 0, 0, 0, 0]> ()
+        no_pads2 = Constant <value_ints = [0, 0]> ()
+        weights_shape = Shape (conv_weights)
+        channel_index = Constant <value_ints = [3]> ()
+        channels = Gather <axis = 0> (weights_shape, channel_index)
+        y0 = Identity (x)
+        inputs0 = Identity (channels)
+    """
+
+
+def _layer(i: int) -> str:
+    """Leaves y{i+1}, this layer's output, and inputs{i+1}, its number of dense channels."""
+    n = i + 1
+    return f"""
+        index{n} = Constant <value_int = {i}> ()
+        index{n}v = Constant <value_ints = [{i}]> ()
+        packed{n} = Gather <axis = 0> (conv_weights, index{n})
+        rows{n} = Transpose <perm = [2, 1, 0]> (packed{n})
+        weight{n} = Reshape (rows{n}, kernel_shape)
+        inputs{n} = Gather <axis = 0> (counts, index{n}v)
+        dense_rows{n} = Slice (weight{n}, start0, inputs{n}, start0)
+        dense_part{n} = Slice (dense_rows{n}, start0, inputs{i}, start1)
+        left_out{n} = Sub (channels, inputs{i})
+        pads{n} = Concat <axis = 0> (no_pads, left_out{n}, no_pads2)
+        dense_weight{n} = Pad (dense_part{n}, pads{n}, zero)
+        both{n} = Concat <axis = 0> (weight{n}, dense_weight{n})
+        sum{n} = Conv <kernel_shape = [3, 3], pads = [1, 1, 1, 1]> (y{i}, both{n})
+        end{n} = Add (channels, inputs{n})
+        full_dense{n} = Slice (sum{n}, start0, inputs{n}, start1)
+        full_sparse{n} = Slice (sum{n}, inputs{n}, channels, start1)
+        dense_only{n} = Slice (sum{n}, channels, end{n}, start1)
+        dense{n} = Where (active, full_dense{n}, dense_only{n})
+        sparse{n} = Where (active, full_sparse{n}, zero)
+        joined{n} = Concat <axis = 1> (dense{n}, sparse{n})
+        y{n} = Relu (joined{n})
+    """
+
+
+def _epilogue(layers: int, layout: str) -> str:
+    """1x1 over all layers' outputs, channel attention, residual."""
+    outputs = ", ".join(f"y{i + 1}" for i in range(layers))
+    last = "Transpose <perm = [0, 2, 3, 1]> (result)" if layout == "NHWC" else "Identity (result)"
+    return f"""
+        all = Concat <axis = 1> ({outputs})
+        collect_rows = Transpose <perm = [1, 0]> (collect_weight)
+        collect_kernel = Reshape (collect_rows, matrix_shape)
+        collected = Conv <kernel_shape = [1, 1]> (all, collect_kernel, collect_bias)
+        pooled = GlobalAveragePool (collected)
+        squeeze_rows = Transpose <perm = [1, 0]> (squeeze_weight)
+        squeeze_kernel = Reshape (squeeze_rows, matrix_shape)
+        squeezed = Conv <kernel_shape = [1, 1]> (pooled, squeeze_kernel, squeeze_bias)
+        squeezed_relu = Relu (squeezed)
+        excite_rows = Transpose <perm = [1, 0]> (excite_weight)
+        excite_kernel = Reshape (excite_rows, matrix_shape)
+        excited = Conv <kernel_shape = [1, 1]> (squeezed_relu, excite_kernel, excite_bias)
+        scale = Sigmoid (excited)
+        scaled = Mul (collected, scale)
+        result = Add (scaled, x)
+        next_features = {last}
+    """
