@@ -1,0 +1,131 @@
+"""Writes a bundle: everything into a temporary folder beside it, verified there, then renamed into place."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import torch
+
+from smsr import contract
+from smsr.network import Network
+from smsr_export import manifest
+from smsr_export.errors import ExportError, ParityError, UsageError, from_os
+from smsr_export.fold import fold
+from smsr_export.freeze import freeze
+from smsr_export.graph import FoldedNetwork
+from smsr_export.onnx_model import build_model
+from smsr_export.sample import sample_picture
+from smsr_export.verify import Parity, Picture, verify
+
+GOLDEN_INPUT, GOLDEN_OUTPUT = "golden/input.png", "golden/output.npy"
+_GOLDEN_SIZE = (40, 56)
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """pictures: what parity is measured on; force: replace an existing bundle; accept_failure: ship it all the same."""
+
+    checkpoint: Path
+    output: Path
+    pictures: Sequence[Picture]
+    force: bool = False
+    accept_failure: bool = False
+
+
+def check_output(output: Path, force: bool) -> None:
+    """Refuses, before any work, what could not or must not be written."""
+    if output.exists() and not force:
+        raise UsageError(output, "a name not taken", "an existing bundle or file", "give --force to replace it, or -o")
+    if output.exists() and not (output / manifest.MANIFEST).is_file():
+        raise UsageError(output, "a bundle to replace", "something else", "name another -o; --force replaces bundles only")
+    parent = output.absolute().parent
+    if not (parent.is_dir() and os.access(parent, os.W_OK)):
+        raise ExportError(parent, "a folder to write to", "no such folder or no permission", "make it, or name another -o")
+
+
+def export_onnx(network: Network, request: ExportRequest) -> Parity:
+    """Makes the bundle of `network`. Raises ParityError (no bundle is left) unless `accept_failure`."""
+    check_output(request.output, request.force)
+    folded = fold(freeze(network))
+    try:
+        with _replacing(request.output) as work:
+            return _fill(work, network, folded, request)
+    except OSError as error:
+        raise from_os(error, request.output, "free space or name another -o; nothing was left behind") from error
+
+
+def _fill(work: Path, network: Network, folded: FoldedNetwork, request: ExportRequest) -> Parity:
+    facts = manifest.describe(request.output.stem, request.checkpoint, network.config, folded)
+    onnx.save_model(build_model(folded), work / "model.onnx")
+    facts["golden"] = _write_golden(work, network)
+    manifest.write(work, facts, None, False)
+    parity = verify(network, work, request.pictures, facts["precision"])
+    if not parity.passed and not request.accept_failure:
+        raise ParityError(
+            request.checkpoint, "the exported model to equal PyTorch", "; ".join(parity.failures),
+            "report this with the checkpoint, or ship it all the same with --accept-parity-failure",
+        )  # fmt: skip
+    manifest.write(work, facts, parity, not parity.passed)
+    return parity
+
+
+def _write_golden(work: Path, network: Network) -> dict[str, object]:
+    """Our own small picture and what PyTorch makes of it, for the self-test on the device."""
+    picture = sample_picture(*_GOLDEN_SIZE)
+    (work / "golden").mkdir()
+    coded, data = cv2.imencode(".png", picture[..., ::-1])
+    if not coded:
+        raise ExportError(work / GOLDEN_INPUT, "a PNG", "a failed encoder", "check the OpenCV installation")
+    (work / GOLDEN_INPUT).write_bytes(data.tobytes())
+    with torch.inference_mode():
+        upscaled = network.infer(torch.from_numpy(picture.transpose(2, 0, 1)[None].astype(np.float32))).upscaled
+    np.save(work / GOLDEN_OUTPUT, upscaled.numpy())
+    return {"input": GOLDEN_INPUT, "output": GOLDEN_OUTPUT, "max_abs": contract.TOLERANCES["fp32"].max_abs}
+
+
+@contextlib.contextmanager
+def _replacing(output: Path) -> Iterator[Path]:
+    """A temporary folder that becomes `output` when the block succeeds and disappears when it fails."""
+    output = output.absolute()
+    work = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
+    try:
+        work.chmod(0o755)
+        yield work
+        _sync(work)
+        _swap(work, output)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _sync(folder: Path) -> None:
+    for file in folder.rglob("*"):
+        if file.is_file():
+            with file.open("rb+") as stream:
+                os.fsync(stream.fileno())
+
+
+def _swap(work: Path, output: Path) -> None:
+    """Puts `work` in `output`'s place; an old bundle is moved aside first and comes back if that fails."""
+    if not output.exists():
+        work.rename(output)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{output.name}.old.", dir=output.parent))
+    output.rename(old / "bundle")
+    try:
+        work.rename(output)
+    except OSError:
+        (old / "bundle").rename(output)
+        raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
+
+

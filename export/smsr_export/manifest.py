@@ -1,0 +1,66 @@
+"""The bundle's manifest (DESIGN 6; format in docs/interfaces.md). No dates: the same input gives the same bytes."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from smsr import __version__, contract
+from smsr.checkpoint import sha256
+from smsr.complexity import network_macs
+from smsr.network import NetworkConfig
+from smsr_export.graph import FoldedNetwork
+from smsr_export.verify import Parity
+
+MANIFEST = "manifest.json"
+_PACKAGES = ("torch", "onnx", "onnxruntime", "numpy")
+
+
+def describe(name: str, checkpoint: Path, config: NetworkConfig, folded: FoldedNetwork) -> dict[str, Any]:
+    """The manifest but for `files`, `golden` and `parity`."""
+    dense_channels = [list(module.dense_channels) for module in folded.modules]
+    macs = network_macs(config, dense_channels)
+    return {
+        "format": "smsr-bundle",
+        "format_version": contract.BUNDLE_FORMAT,
+        "name": name,
+        "target": "onnx",
+        "precision": "fp32",
+        "scale": config.scale,
+        "features": config.features,
+        "layers": config.layers,
+        "modules": config.modules,
+        "value_range": [0, 255],
+        "interface_hash": contract.interface_hash(),
+        "dense_channels": dense_channels,
+        "checkpoint": {"file": checkpoint.name, "sha256": sha256(checkpoint)},
+        "versions": versions(),
+        "engine": None,
+        "macs": {
+            "fixed_per_pixel": macs.fixed,
+            "dense_per_pixel": macs.dense,
+            "active_per_pixel": [module.active for module in macs.modules],
+            "inactive_per_pixel": [module.inactive for module in macs.modules],
+        },
+    }
+
+
+def versions() -> dict[str, str]:
+    found = {package: importlib.metadata.version(package) for package in _PACKAGES}
+    return {"smsr": __version__, "python": platform.python_version(), **found}
+
+
+def write(bundle: Path, facts: Mapping[str, Any], parity: Parity | None, accepted_failure: bool) -> None:
+    """Writes `bundle`/manifest.json over all files that lie there."""
+    verdict = None if parity is None else {**parity.as_json(), "accepted_failure": accepted_failure}
+    files = {
+        file.relative_to(bundle).as_posix(): {"sha256": sha256(file), "bytes": file.stat().st_size}
+        for file in sorted(bundle.rglob("*"))
+        if file.is_file() and file.name != MANIFEST
+    }
+    text = json.dumps({**facts, "parity": verdict, "files": files}, indent=2, allow_nan=False)
+    (bundle / MANIFEST).write_text(text + "\n", encoding="utf-8")

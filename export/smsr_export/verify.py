@@ -1,0 +1,272 @@
+"""Parity: the bundle, run by the code that ships, against PyTorch float32 with hard masks (DESIGN 9)."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tabulate import tabulate
+
+from smsr import contract, metrics, resize
+from smsr.errors import DataError
+from smsr.network import InferenceResult, Network
+from smsr_export.sample import sample_picture
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+FUNCTION_BODY = "function body"
+_BRANCH_REACH = 7
+"""Pixels a mask branch sees to each side: 1 + 2 for two 3x3 (one at half resolution), 4 for pool and phases."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """low: (H, W, 3) RGB uint8; high: its (sH, sW, 3) original, or None."""
+
+    name: str
+    low: NDArray[np.uint8]
+    high: NDArray[np.uint8] | None = None
+
+
+@dataclass(frozen=True)
+class ParityRow:
+    """One picture on one path. max_abs: out of every flip's reach; psnr_*: dB on Y, None without an original."""
+
+    picture: str
+    path: str
+    width: int
+    height: int
+    mask_pixels: int
+    flips: int
+    max_abs: float
+    rmse: float
+    active_share: float
+    psnr_torch: float | None
+    psnr: float | None
+
+
+@dataclass(frozen=True)
+class Parity:
+    """Verdict over all rows; `failures` says each limit that was broken, in words."""
+
+    precision: str
+    rows: list[ParityRow]
+    failures: list[str] = field(default_factory=list)
+
+    @property
+    def passed(self) -> bool:
+        return not self.failures
+
+    def as_json(self) -> dict[str, object]:
+        """Plain JSON data; a number that is not finite becomes null."""
+        rows = [{key: _json_number(value) for key, value in asdict(row).items()} for row in self.rows]
+        return {"passed": self.passed, "failures": self.failures, "rows": rows}
+
+    def table(self) -> str:
+        """The rows and, a path, their mean PSNR as plain text."""
+        head = ["picture", "path", "size", "active", "mask flips", "max diff", "RMSE", "PSNR PyTorch", "PSNR"]
+        cells = [
+            [row.picture, row.path, f"{row.width}x{row.height}", f"{row.active_share:.3f}", row.flips,
+             f"{row.max_abs:.1e}", f"{row.rmse:.1e}", _decibel(row.psnr_torch), _decibel(row.psnr)]
+            for row in [*self.rows, *self._means()]
+        ]  # fmt: skip
+        return tabulate(cells, head, disable_numparse=True, colalign=("left", "left", *["right"] * 7))
+
+    def _means(self) -> list[ParityRow]:
+        """A summary row a path: sums of flips, largest difference, mean PSNR."""
+        paths = list(dict.fromkeys(row.path for row in self.rows))
+        groups = [[row for row in self.rows if row.path == path] for path in paths]
+        return [_summary(rows) for rows in groups if len(rows) > 1]
+
+
+def _summary(rows: Sequence[ParityRow]) -> ParityRow:
+    def mean(values: Sequence[float | None]) -> float | None:
+        known = [value for value in values if value is not None]
+        return float(np.mean(known)) if known else None
+
+    return ParityRow(
+        picture="all",
+        path=rows[0].path,
+        width=0,
+        height=0,
+        mask_pixels=sum(row.mask_pixels for row in rows),
+        flips=sum(row.flips for row in rows),
+        max_abs=max(row.max_abs for row in rows),
+        rmse=float(np.sqrt(np.mean([row.rmse**2 for row in rows]))),
+        active_share=float(np.mean([row.active_share for row in rows])),
+        psnr_torch=mean([row.psnr_torch for row in rows]),
+        psnr=mean([row.psnr for row in rows]),
+    )
+
+
+def _json_number(value: object) -> object:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _decibel(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def own_pictures() -> list[Picture]:
+    """What verifies where the user names no picture: our own drawing, at an even and at an odd size."""
+    return [Picture("own sample", sample_picture(96, 128)), Picture("own sample, odd", sample_picture(61, 75, seed=3))]
+
+
+def read_pictures(paths: Sequence[str], scale: int) -> list[Picture]:
+    """High-resolution pictures of files and folders with their low-resolution side.
+
+    Where `HR/NAME.png` has an `LR_bicubic/Xs/NAMExs.png` beside its folder, that is taken; otherwise the low
+    side is made by antialiased bicubic. A file inside a folder `LR_bicubic` counts as low-resolution.
+    """
+    files = [file for path in paths for file in _files(Path(path))]
+    return [_read(file, scale) for file in files]
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_dir():
+        found = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+        if not found:
+            raise DataError(path, "a folder with pictures", "none", f"put {', '.join(SUFFIXES[:3])} ... files there")
+        return found
+    return [path]
+
+
+def _read(file: Path, scale: int) -> Picture:
+    image = read_rgb(file)
+    if "LR_bicubic" in file.parts[:-1]:
+        return Picture(file.stem, image)
+    published = file.parent.parent / "LR_bicubic" / f"X{scale}" / f"{file.stem}x{scale}.png"
+    if published.is_file():
+        low = read_rgb(published)
+        high = image[: scale * low.shape[0], : scale * low.shape[1]]
+        return Picture(file.stem, low, high)
+    if min(image.shape[:2]) < scale:
+        raise DataError(file, f"a picture of at least {scale}x{scale}", f"{image.shape[1]}x{image.shape[0]}", "take another")
+    return Picture(file.stem, resize.downscale(image, scale), resize.crop_to_multiple(image, scale))
+
+
+def read_rgb(file: Path) -> NDArray[np.uint8]:
+    """A picture file as (H, W, 3) RGB uint8. Raises DataError."""
+    try:
+        data = np.fromfile(file, np.uint8)
+    except OSError as error:
+        raise DataError(file, "a readable picture", error.strerror or str(error), "check the path") from error
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    if image is None:
+        raise DataError(file, "a picture OpenCV can read", "something else or a broken file", "take another")
+    return np.asarray(np.ascontiguousarray(image[..., ::-1]), np.uint8)
+
+
+def verify(network: Network, bundle: Path, pictures: Sequence[Picture], precision: str) -> Parity:
+    """Runs every picture through PyTorch and each path of the bundle this machine has."""
+    rows: list[ParityRow] = []
+    references = [_infer(network, picture) for picture in pictures]
+    for name, upscaler in _paths(bundle):
+        for picture, reference in zip(pictures, references, strict=True):
+            rows.append(_compare(network, picture, reference, upscaler, name))
+    return Parity(precision, rows, _failures(rows, contract.TOLERANCES[precision]))
+
+
+def _paths(bundle: Path) -> Iterator[tuple[str, object]]:
+    """The function body always, and the native library where it is built."""
+    import smsr_runtime
+
+    upscaler = smsr_runtime.load(bundle)
+    if upscaler.path != FUNCTION_BODY:
+        yield upscaler.path, upscaler
+    with _environment("SMSR_ORT_LIBRARY", "none"), _environment("SMSR_CPU", None):
+        upscaler = smsr_runtime.load(bundle)
+    yield upscaler.path, upscaler
+
+
+@contextlib.contextmanager
+def _environment(name: str, value: str | None) -> Iterator[None]:
+    before = os.environ.pop(name, None)
+    if value is not None:
+        os.environ[name] = value
+    try:
+        yield
+    finally:
+        os.environ.pop(name, None)
+        if before is not None:
+            os.environ[name] = before
+
+
+def _planes(picture: Picture) -> NDArray[np.float32]:
+    return np.ascontiguousarray(picture.low.transpose(2, 0, 1)[None].astype(np.float32))
+
+
+def _infer(network: Network, picture: Picture) -> InferenceResult:
+    with torch.inference_mode():
+        return network.infer(torch.from_numpy(_planes(picture)))
+
+
+def _compare(
+    network: Network, picture: Picture, reference: InferenceResult, upscaler: object, path: str
+) -> ParityRow:
+    upscaled, margins = upscaler.upscale_float(_planes(picture), margins=True)  # type: ignore[attr-defined]
+    expected = reference.upscaled.numpy()
+    flips = [(ours > 0) != (theirs.numpy() > 0) for ours, theirs in zip(margins, reference.margins, strict=True)]
+    difference = np.abs(upscaled.astype(np.float64) - expected)
+    height, width = picture.low.shape[:2]
+    return ParityRow(
+        picture=picture.name,
+        path=path,
+        width=width,
+        height=height,
+        mask_pixels=sum(flip.size for flip in flips),
+        flips=sum(int(flip.sum()) for flip in flips),
+        max_abs=_out_of_reach(difference, flips, network),
+        rmse=float(np.sqrt(np.mean(difference**2))),
+        active_share=float(np.mean([(margin > 0).mean() for margin in margins])),
+        psnr_torch=_psnr(expected, picture, network),
+        psnr=_psnr(upscaled, picture, network),
+    )
+
+
+def _psnr(upscaled: NDArray[np.floating], picture: Picture, network: Network) -> float | None:
+    if picture.high is None:
+        return None
+    return metrics.psnr_y(metrics.quantise(upscaled[0].transpose(1, 2, 0)), picture.high, network.config.scale)
+
+
+def _out_of_reach(difference: NDArray[np.floating], flips: list[NDArray[np.bool_]], network: Network) -> float:
+    """Largest difference where no flipped mask pixel is within reach; 0 where every pixel is."""
+    scale, layers, modules = network.config.scale, network.config.layers, network.config.modules
+    reached = np.zeros(difference.shape[-2:], np.uint8)
+    for index, flip in enumerate(flips):
+        reach = (modules - index) * layers + (modules - 1 - index) * _BRANCH_REACH + 2
+        if flip.any():
+            spot = np.kron(flip[0, 0].astype(np.uint8), np.ones((scale, scale), np.uint8))
+            reached |= cv2.dilate(spot, np.ones((2 * reach * scale + 1,) * 2, np.uint8))
+    untouched = difference[..., reached == 0]
+    return float(untouched.max()) if untouched.size else 0.0
+
+
+def _failures(rows: Sequence[ParityRow], allowed: contract.Tolerance) -> list[str]:
+    """Each broken limit, a path at a time, in words."""
+    return [text for path in dict.fromkeys(row.path for row in rows)
+            for text in _path_failures([row for row in rows if row.path == path], path, allowed)]  # fmt: skip
+
+
+def _path_failures(rows: list[ParityRow], path: str, allowed: contract.Tolerance) -> Iterator[str]:
+    total = _summary(rows)
+    most_flips = max(allowed.min_flips, int(allowed.flips * total.mask_pixels))
+    # "not <=" and not ">": a NaN must fail
+    if not total.flips <= most_flips:
+        yield f"{path}: {total.flips} mask flips of {total.mask_pixels}, allowed {most_flips}"
+    if allowed.max_abs is not None and not total.max_abs <= allowed.max_abs:
+        yield f"{path}: outputs differ by {total.max_abs:.2e}, allowed {allowed.max_abs:.0e}"
+    if allowed.rmse is not None and not total.rmse <= allowed.rmse:
+        yield f"{path}: RMSE {total.rmse:.3f}, allowed {allowed.rmse}"
+    if total.psnr is not None and total.psnr_torch is not None:
+        drop = abs(total.psnr - total.psnr_torch)
+        if not drop <= allowed.psnr_db:
+            yield f"{path}: PSNR differs by {drop:.4f} dB, allowed {allowed.psnr_db}"
