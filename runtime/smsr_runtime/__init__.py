@@ -1,0 +1,44 @@
+"""smsr_runtime: runs exported SMSR bundles. Needs numpy and OpenCV, onnxruntime to compute; never torch or onnx.
+
+import smsr_runtime
+upscale = smsr_runtime.load("SMSR_X2.smsr")
+larger = upscale(picture)      # (H, W, 3) uint8 or uint16 RGB -> (sH, sW, 3) of the same type
+"""
+
+from smsr_runtime.errors import (
+    BackendError,
+    BundleError,
+    InputError,
+    MemoryLimitError,
+    MissingPackageError,
+    NativeLibraryError,
+    NativeLibraryWarning,
+    OutputError,
+    PictureError,
+    SelfTestError,
+    SmsrError,
+    UsageError,
+    VideoError,
+)
+from smsr_runtime.session import Upscaler, load
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BackendError",
+    "BundleError",
+    "InputError",
+    "MemoryLimitError",
+    "MissingPackageError",
+    "NativeLibraryError",
+    "NativeLibraryWarning",
+    "OutputError",
+    "PictureError",
+    "SelfTestError",
+    "SmsrError",
+    "Upscaler",
+    "UsageError",
+    "VideoError",
+    "__version__",
+    "load",
+]

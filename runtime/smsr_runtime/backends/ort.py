@@ -1,0 +1,79 @@
+"""ONNX Runtime on the CPU, with the native library's kernels where there is one. The only file to import it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Sequence
+
+import numpy as np
+
+from smsr_runtime.errors import BackendError, MissingPackageError, reason
+from smsr_runtime.metadata import Bundle
+from smsr_runtime.native import NativeLibrary, find_library
+from smsr_runtime.resources import check_memory, usable_processors
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_FATAL_ONLY = 4
+"""ONNX Runtime's log level: its errors reach us as exceptions, one line each, not also as log text."""
+
+
+class OrtBackend:
+    """One session. `path` says what computes the modules: "native avx512" or "function body"."""
+
+    name = "ort"
+
+    def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
+        """threads: None for all processors this process may use. Raises BackendError, NativeLibraryError."""
+        library = find_library(bundle.interface_hash)
+        self.path = f"native {library.variant}" if library else "function body"
+        self._where = str(bundle.model)
+        self._session = _session(bundle.model, library, threads or usable_processors() or 0)
+        self._margins = [f"margin_{k}" for k in range(1, bundle.modules + 1)]
+        _check_names(self._where, self._session, ["upscaled", *self._margins])
+
+    def run(
+        self, image: NDArray[np.float32], theta: float = 0.0, margins: bool = False
+    ) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]]:
+        """(N, 3, H, W) float32 0..255 -> upscaled (N, 3, sH, sW), not clamped, and margin_1..K (N, 1, H, W).
+
+        The margins come back as an empty list where not asked for. Raises MemoryLimitError before running
+        where the picture is too large, BackendError where ONNX Runtime fails.
+        """
+        batch, _, height, width = image.shape
+        check_memory("picture", batch * height, width)
+        names = ["upscaled", *(self._margins if margins else [])]
+        feeds = {"image": np.ascontiguousarray(image, dtype=np.float32), "theta": np.array(theta, np.float32)}
+        try:
+            upscaled, *found = self._session.run(names, feeds)
+        except Exception as error:  # ONNX Runtime's exceptions share no base class
+            todo = "run --selftest to see if the bundle works"
+            raise BackendError(self._where, "a result", reason(error), todo) from error
+        return upscaled, found
+
+
+def _session(model: Path, library: NativeLibrary | None, threads: int) -> Any:
+    try:
+        import onnxruntime  # type: ignore[import-untyped]  # noqa: PLC0415
+    except ImportError as error:
+        raise MissingPackageError("backend ort", "onnxruntime", "not installed", "pip install onnxruntime") from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = _FATAL_ONLY
+    try:
+        if library:
+            options.register_custom_ops_library(str(library.path))
+        return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # as above
+        todo = f"update onnxruntime (this is {onnxruntime.__version__}) or export the bundle again"
+        raise BackendError(model, "a model ONNX Runtime can run", reason(error), todo) from error
+
+
+def _check_names(where: str, session: Any, outputs: Sequence[str]) -> None:
+    # theta has a default initializer, so ONNX Runtime may list it as an overridable one and not as an input.
+    given = {item.name for item in [*session.get_inputs(), *session.get_overridable_initializers()]}
+    found = [item.name for item in session.get_outputs()]
+    missing = [name for name in ("image", "theta") if name not in given] + [n for n in outputs if n not in found]
+    if missing:
+        raise BackendError(where, f"inputs and outputs {', '.join(missing)}", "none", "export the bundle again")

@@ -1,0 +1,69 @@
+"""What this machine lets the process use: memory and processors, containers' limits included."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from smsr_runtime.errors import MemoryLimitError
+
+BYTES_PER_PIXEL = 4096
+"""Peak memory of one inference per input pixel. A cautious guess until it is measured."""
+
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def available_memory() -> int | None:
+    """Bytes that can still be allocated without an out-of-memory kill; None where the system does not say."""
+    limits = [_meminfo(), _cgroup_free("memory.max", "memory.current")]
+    limits.append(_cgroup_free("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"))
+    known = [limit for limit in limits if limit is not None]
+    return min(known) if known else None
+
+
+def check_memory(where: str, height: int, width: int) -> None:
+    """Raises MemoryLimitError where an input of height x width pixels would not fit."""
+    needed, available = height * width * BYTES_PER_PIXEL, available_memory()
+    if available is None or needed <= available:
+        return
+    expected = f"at most {available // BYTES_PER_PIXEL} pixels ({available / 2**30:.1f} GiB of memory free)"
+    got = f"{width}x{height} = {height * width} pixels (about {needed / 2**30:.1f} GiB)"
+    raise MemoryLimitError(where, expected, got, "cut the picture into parts or use a machine with more memory")
+
+
+def usable_processors() -> int | None:
+    """Processors the process is limited to; None where it may use the whole machine."""
+    quota = _cgroup_processors()
+    if hasattr(os, "sched_getaffinity"):
+        allowed = len(os.sched_getaffinity(0))
+        if allowed < (os.cpu_count() or 1):
+            return min(allowed, quota or allowed)
+    return quota
+
+
+def _read(path: Path) -> str:
+    """The file's text; empty where the system has no such file."""
+    try:
+        return path.read_text(encoding="ascii")
+    except OSError:
+        return ""
+
+
+def _meminfo() -> int | None:
+    for line in _read(Path("/proc/meminfo")).splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
+def _cgroup_free(limit: str, usage: str) -> int | None:
+    most, used = _read(_CGROUP / limit).strip(), _read(_CGROUP / usage).strip()
+    return max(int(most) - int(used), 0) if most.isdigit() and used.isdigit() else None
+
+
+def _cgroup_processors() -> int | None:
+    parts = _read(_CGROUP / "cpu.max").split()
+    if len(parts) != 2 or not parts[0].isdigit():
+        return None
+    quota = max(1, int(parts[0]) // int(parts[1]))
+    return quota if quota < (os.cpu_count() or 1) else None

@@ -1,0 +1,59 @@
+"""Does this bundle, on this device, give the golden output it was exported with?"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from smsr_runtime.errors import BundleError, SelfTestError, reason
+from smsr_runtime.image import decode
+from smsr_runtime.session import Upscaler
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class SelfTest:
+    """max_abs: largest difference from the golden output (0..255); allowed: the bundle's limit."""
+
+    max_abs: float
+    allowed: float
+    seconds: float
+
+
+def self_test(upscaler: Upscaler) -> SelfTest:
+    """Runs the golden input at theta 0. Raises SelfTestError past the limit.
+
+    The hashes of all files and the library's contract were checked when the bundle was loaded.
+    """
+    golden, folder = upscaler.bundle.golden, upscaler.bundle.path
+    picture = decode(folder / golden.input)
+    if picture.gray or picture.deep:
+        raise BundleError(folder / golden.input, "8-bit RGB", "another kind", "export the bundle again")
+    image = picture.color.transpose(2, 0, 1)[None].astype(np.float32)
+    expected = _load(folder / golden.output)
+    trained = Upscaler(upscaler.bundle, upscaler.engine, theta=0.0)
+    start = time.perf_counter()
+    output, _ = trained.upscale_float(image)
+    seconds = time.perf_counter() - start
+    if output.shape != expected.shape:
+        raise SelfTestError(folder / golden.output, f"shape {expected.shape}", str(output.shape), "export again")
+    largest = float(np.max(np.abs(output.astype(np.float64) - expected)))
+    if not largest <= golden.max_abs:  # NaN fails too
+        where = f"self-test ({upscaler.path})"
+        todo = "run with SMSR_ORT_LIBRARY=none to see if the native library is at fault; export again if not"
+        raise SelfTestError(where, f"at most {golden.max_abs:g} of 255 from the golden output", f"{largest:g}", todo)
+    return SelfTest(largest, golden.max_abs, seconds)
+
+
+def _load(path: Path) -> NDArray[np.float32]:
+    try:
+        array: NDArray[np.float32] = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise BundleError(path, "a numpy array", reason(error), "export the bundle again") from error
+    return array

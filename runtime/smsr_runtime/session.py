@@ -1,0 +1,96 @@
+"""The plain Python call: `load(bundle)` gives a callable that upscales arrays."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from smsr_runtime.backends import make_backend
+from smsr_runtime.errors import BackendError, InputError, UsageError
+from smsr_runtime.metadata import Bundle, read_bundle
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_PER_UNIT = {np.dtype(np.uint8): 1.0, np.dtype(np.uint16): 257.0}
+"""What one unit of the network's 0..255 is in each pixel type."""
+
+
+def load(path: str | Path, threads: int | None = None, backend: str = "auto", theta: float = 0.0) -> Upscaler:
+    """Opens a bundle directory.
+
+    threads: None for all; backend: auto, ort or trt; theta: the quality dial, 0 as trained, higher is
+    faster and less sharp. Raises BundleError, NativeLibraryError, BackendError, UsageError.
+    """
+    if not math.isfinite(theta):
+        raise UsageError("theta", "a finite number", str(theta), "0 is the trained value")
+    bundle = read_bundle(path)
+    return Upscaler(bundle, make_backend(bundle, backend, threads), theta)
+
+
+class Upscaler:
+    """Callable: (H, W, 3) or gray (H, W), uint8 or uint16 RGB -> scale times as high and wide, same type.
+
+    scale: int; theta: float, may be set; backend: name of what computes ("ort");
+    path: what the sparse modules ran on ("native avx512" or "function body").
+    """
+
+    def __init__(self, bundle: Bundle, backend: Any, theta: float = 0.0) -> None:
+        self.bundle = bundle
+        self.scale = bundle.scale
+        self.modules = bundle.modules
+        self.theta = theta
+        self.backend: str = backend.name
+        self.path: str = backend.path
+        self.engine = backend
+
+    def __call__(self, image: NDArray[Any]) -> NDArray[Any]:
+        """Raises InputError for another shape or type, MemoryLimitError, BackendError."""
+        return self.with_margins(image, margins=False)[0]
+
+    def with_margins(self, image: NDArray[Any], margins: bool = True) -> tuple[NDArray[Any], list[NDArray[np.float32]]]:
+        """As the call, and per module its margin (H, W): a pixel was active where margin - theta > 0."""
+        per_unit = _check_image(image)
+        rgb = image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)
+        planes = rgb.transpose(2, 0, 1)[None].astype(np.float32)
+        upscaled, found = self.upscale_float(planes / np.float32(per_unit), margins)
+        pixels = _to_pixels(upscaled[0], per_unit, image.dtype, gray=image.ndim == 2)
+        return pixels, [margin[0, 0] for margin in found]
+
+    def upscale_float(
+        self, image: NDArray[np.float32], margins: bool = False
+    ) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]]:
+        """What the network itself gives: (N, 3, H, W) float32 0..255 -> (N, 3, sH, sW), not clamped, and margins.
+
+        The margins are K arrays (N, 1, H, W), or an empty list where not asked for.
+        """
+        if image.ndim != 4 or image.shape[1] != 3 or 0 in image.shape:
+            raise InputError("image", "shape (N, 3, H, W), none of them 0", str(image.shape), "transpose it first")
+        upscaled, found = self.engine.run(image, self.theta, margins)
+        return upscaled, found
+
+    def active_shares(self, margins: list[NDArray[np.float32]]) -> list[float]:
+        """Share of active pixels per module, 0..1."""
+        return [float((margin - self.theta > 0).mean()) for margin in margins]
+
+
+def _check_image(image: NDArray[Any]) -> float:
+    if not isinstance(image, np.ndarray):
+        raise InputError("image", "a numpy array", type(image).__name__, "convert it with numpy.asarray")
+    if image.dtype not in _PER_UNIT:
+        raise InputError("image", "uint8 or uint16", str(image.dtype), "convert it, or use upscale_float")
+    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3) or 0 in image.shape:
+        raise InputError("image", "shape (H, W, 3) or (H, W)", str(image.shape), "split an alpha channel off")
+    return _PER_UNIT[image.dtype]
+
+
+def _to_pixels(planes: NDArray[np.float32], per_unit: float, dtype: Any, gray: bool) -> NDArray[Any]:
+    """(3, H, W) float 0..255 -> (H, W, 3), or (H, W) as the mean of the three, rounded and clamped."""
+    values = planes.mean(axis=0) if gray else planes.transpose(1, 2, 0)
+    if not np.isfinite([values.min(), values.max()]).all():
+        raise BackendError("network", "finite numbers", "NaN or infinity", "run --selftest to see if the bundle works")
+    pixels: NDArray[Any] = np.rint(np.clip(values, 0, 255) * np.float32(per_unit)).astype(dtype)
+    return pixels
