@@ -1,0 +1,64 @@
+// What one instruction set provides: the inner loops of the module, over lists of pixels.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace smsr {
+
+// Rows of pixels, C floats each: a whole image, or a ring that holds the latest `ring` rows.
+template <class T>
+struct RowsOf {
+  T* data;
+  int64_t stride;  // elements between rows
+  int64_t ring;
+  T* row(int64_t y) const { return data + (y % ring) * stride; }
+};
+using Rows = RowsOf<float>;
+using ConstRows = RowsOf<const float>;
+
+// A pixel in a list: its index y * W + x. The top bit marks an inactive pixel with an active one among its
+// eight neighbours: only those must have their sparse channels zeroed, because only active pixels read them.
+using Pixel = uint32_t;
+constexpr Pixel kBesideActive = 0x80000000u;
+struct Pixels {
+  const Pixel* first;
+  int64_t count;
+};
+
+// One masked 3x3 convolution with ReLU.
+struct Convolution {
+  int64_t height, width, channels;
+  int64_t dense_in, dense_out;
+  bool zero_sparse;      // another layer follows: zero the sparse channels of marked pixels
+  const float* weights;  // [9, C in, C out]
+  const float* zeros;    // [C], read in place of pixels outside the image
+  ConstRows in;
+  Rows out;
+};
+
+// The 1x1 convolution over all layers' outputs of one pixel list.
+struct Collect {
+  int64_t width, channels, layers;
+  const int64_t* depth;  // [L] input channels of each layer: C on active pixels, the dense ones on others
+  const float* weight;   // [L * C, C]
+  const float* bias;     // [C]
+  const Rows* in;        // [L]
+  Rows out;
+};
+
+struct Kernels {
+  const char* name;
+  void (*convolve_active)(const Convolution&, Pixels);
+  void (*convolve_inactive)(const Convolution&, Pixels);
+  void (*collect)(const Collect&, Pixels);
+  // sum[c] = sum over `pixels` pixels of row[x][c]
+  void (*sum_row)(const float* row, int64_t pixels, int64_t channels, float* sum);
+  // row[x][c] = row[x][c] * scale[c] + residual[x][c]
+  void (*scale_add_row)(float* row, const float* residual, const float* scale, int64_t pixels,
+                        int64_t channels);
+  // Multiply-adds of independent accumulators, for measuring the machine's peak; returns how many were done.
+  double (*peak)(int64_t rounds);
+};
+
+}  // namespace smsr

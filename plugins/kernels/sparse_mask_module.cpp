@@ -1,0 +1,205 @@
+// The order of work: mask lists, then per band of rows every layer and the collect, then attention and
+// residual.
+#include "sparse_mask_module.h"
+
+#include <algorithm>
+
+#include "attention.h"
+#include "kernels.h"
+#include "parallel.h"
+#include "workspace.h"
+
+namespace smsr {
+namespace {
+
+// Pixels a task takes: small enough to balance, large enough to reuse weights while they are in cache.
+constexpr int64_t kActivePerTask = 48, kInactivePerTask = 192;
+constexpr int64_t kFinishRowsPerTask = 4;
+
+int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+Pixels part(Pixels all, int64_t task, int64_t size) {
+  return {all.first + task * size, std::min(size, all.count - task * size)};
+}
+
+struct Band {
+  int64_t y0, y1;
+};
+
+// One image of the batch.
+struct Image {
+  const Params& params;
+  const Kernels& kernels;
+  const Parallel& parallel;
+  const Workspace& workspace;
+  const float* features;
+  const float* margin;
+  float* output;
+};
+
+int64_t dense_in(const Params& params, int64_t layer) {
+  return layer == 0 ? params.shape.channels : params.dense_channels[layer - 1];
+}
+
+Convolution convolution(const Image& image, int64_t layer) {
+  const Shape& shape = image.params.shape;
+  const Rows* rings = image.workspace.ring_views;
+  Convolution c;
+  c.height = shape.height;
+  c.width = shape.width;
+  c.channels = shape.channels;
+  c.dense_in = dense_in(image.params, layer);
+  c.dense_out = image.params.dense_channels[layer];
+  c.zero_sparse = layer + 1 < shape.layers && c.dense_out < c.channels;
+  c.weights = image.params.conv_weights + layer * 9 * c.channels * c.channels;
+  c.zeros = image.workspace.zeros;
+  c.in = layer == 0 ? ConstRows{image.features, image.params.features_row_stride, shape.height}
+                    : ConstRows{rings[layer - 1].data, rings[layer - 1].stride, rings[layer - 1].ring};
+  c.out = rings[layer];
+  return c;
+}
+
+void run_layer(const Image& image, int64_t layer, Band band) {
+  const Convolution c = convolution(image, layer);
+  const Pixels active = image.workspace.index.active(band.y0, band.y1);
+  const Pixels inactive = image.workspace.index.inactive(band.y0, band.y1);
+  const bool untouched = c.dense_out == 0 && !c.zero_sparse;  // nobody reads inactive pixels of this layer
+  const int64_t active_tasks = divide_up(active.count, kActivePerTask);
+  const int64_t inactive_tasks = untouched ? 0 : divide_up(inactive.count, kInactivePerTask);
+  parallel_for(image.parallel, active_tasks + inactive_tasks, [&](int64_t task) {
+    if (task < active_tasks)
+      image.kernels.convolve_active(c, part(active, task, kActivePerTask));
+    else
+      image.kernels.convolve_inactive(c, part(inactive, task - active_tasks, kInactivePerTask));
+  });
+}
+
+void run_collect(const Image& image, Band band) {
+  const Shape& shape = image.params.shape;
+  const Workspace& workspace = image.workspace;
+  Collect active{shape.width,
+                 shape.channels,
+                 shape.layers,
+                 workspace.full,
+                 image.params.collect_weight,
+                 image.params.collect_bias,
+                 workspace.ring_views,
+                 {image.output, image.params.output_row_stride, shape.height}};
+  Collect inactive = active;
+  inactive.depth = image.params.dense_channels;
+  // By whole rows: the pooling sums must not depend on how pixels are grouped.
+  parallel_for(image.parallel, band.y1 - band.y0, [&](int64_t task) {
+    const int64_t y = band.y0 + task;
+    image.kernels.collect(active, workspace.index.active(y, y + 1));
+    image.kernels.collect(inactive, workspace.index.inactive(y, y + 1));
+    image.kernels.sum_row(active.out.row(y), shape.width, shape.channels,
+                          workspace.row_sums + y * shape.channels);
+  });
+}
+
+// Layer i trails one row behind layer i - 1, whose next row it reads; the last band brings all to the end.
+void run_bands(const Image& image) {
+  const Shape& shape = image.params.shape;
+  const int64_t height = shape.height, rows = band_rows(shape);
+  for (int64_t start = 0; start < height; start += rows) {
+    Band band{0, 0};
+    for (int64_t layer = 0; layer < shape.layers; ++layer) {
+      const bool last = start + rows >= height;
+      band = {std::max<int64_t>(0, start - layer),
+              last ? height : std::max<int64_t>(0, start + rows - layer)};
+      run_layer(image, layer, band);
+    }
+    run_collect(image, band);
+  }
+}
+
+void finish(const Image& image) {
+  const Params& params = image.params;
+  const Shape& shape = params.shape;
+  const Workspace& workspace = image.workspace;
+  attention_scale(params, workspace.row_sums, workspace.squeezed, workspace.scale);
+  parallel_for(image.parallel, divide_up(shape.height, kFinishRowsPerTask), [&](int64_t task) {
+    const int64_t end = std::min(shape.height, (task + 1) * kFinishRowsPerTask);
+    for (int64_t y = task * kFinishRowsPerTask; y < end; ++y)
+      image.kernels.scale_add_row(image.output + y * params.output_row_stride,
+                                  image.features + y * params.features_row_stride, workspace.scale,
+                                  shape.width, shape.channels);
+  });
+}
+
+Status check(const Params& params) {
+  const Shape& shape = params.shape;
+  if (workspace_bytes(shape) == 0)
+    return shape.channels < 1 || shape.channels % 16 != 0 ? Status::kBadChannels : Status::kBadSize;
+  const void* pointers[] = {params.dense_channels, params.features,       params.margin,
+                            params.conv_weights,   params.collect_weight, params.collect_bias,
+                            params.squeeze_weight, params.squeeze_bias,   params.excite_weight,
+                            params.excite_bias,    params.output};
+  for (const void* pointer : pointers)
+    if (pointer == nullptr) return Status::kBadPointer;
+  for (int64_t i = 0; i < shape.layers; ++i)
+    if (params.dense_channels[i] < 0 || params.dense_channels[i] > shape.channels)
+      return Status::kBadDenseChannels;
+  return Status::kOk;
+}
+
+void prepare(const Shape& shape, const Workspace& workspace) {
+  std::fill_n(workspace.zeros, shape.channels, 0.0f);
+  std::fill_n(workspace.full, shape.layers, shape.channels);
+  const int64_t ring = ring_rows(shape), stride = shape.width * shape.channels;
+  for (int64_t i = 0; i < shape.layers; ++i)
+    workspace.ring_views[i] = {workspace.rings + i * ring * stride, stride, ring};
+}
+
+}  // namespace
+
+const char* describe(Status status) {
+  switch (status) {
+    case Status::kOk:
+      return "ok";
+    case Status::kBadSize:
+      return "sizes must be at least 1, and height * width below 2^31";
+    case Status::kBadChannels:
+      return "channels must be a positive multiple of 16";
+    case Status::kBadDenseChannels:
+      return "dense_channels must lie within 0..C";
+    case Status::kBadPointer:
+      return "a pointer is null";
+    case Status::kSmallWorkspace:
+      return "the workspace is smaller than workspace_bytes()";
+  }
+  return "unknown status";
+}
+
+size_t workspace_bytes(const Shape& shape) {
+  const bool positive = shape.batch > 0 && shape.height > 0 && shape.width > 0 && shape.layers > 0;
+  if (!positive || shape.channels < 1 || shape.channels % 16 != 0) return 0;
+  if (shape.height > INT64_C(0x7fffffff) / shape.width) return 0;
+  Workspace unused;
+  return lay_out(shape, nullptr, &unused) + 64;  // 64: to align whatever base the caller has
+}
+
+Status sparse_mask_module(const Params& params, const Kernels& kernels, const Parallel& parallel,
+                          void* memory, size_t bytes) {
+  const Status status = check(params);
+  if (status != Status::kOk) return status;
+  if (memory == nullptr || bytes < workspace_bytes(params.shape)) return Status::kSmallWorkspace;
+  Workspace workspace;
+  lay_out(params.shape, memory, &workspace);
+  prepare(params.shape, workspace);
+  for (int64_t n = 0; n < params.shape.batch; ++n) {
+    const Image image{params,
+                      kernels,
+                      parallel,
+                      workspace,
+                      params.features + n * params.features_image_stride,
+                      params.margin + n * params.margin_image_stride,
+                      params.output + n * params.output_image_stride};
+    index_mask(image.margin, params.margin_row_stride, params.theta, parallel, workspace.index);
+    run_bands(image);
+    finish(image);
+  }
+  return Status::kOk;
+}
+
+}  // namespace smsr

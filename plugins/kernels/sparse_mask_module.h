@@ -1,0 +1,62 @@
+// The sparse mask module on the CPU: L masked 3x3 convolutions, 1x1 collect, channel attention, residual.
+// Knows no framework, allocates nothing, throws nothing. Semantics: DESIGN 2, smsr/contract.py.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace smsr {
+
+enum class Status {
+  kOk,
+  kBadSize,           // a size below 1, more than 2^31 - 1 pixels in an image, no layers
+  kBadChannels,       // C is no positive multiple of 16
+  kBadDenseChannels,  // a count outside 0..C
+  kBadPointer,        // a pointer is null
+  kSmallWorkspace,    // fewer bytes than workspace_bytes() says
+};
+
+// One text per status, without a trailing newline.
+const char* describe(Status status);
+
+struct Shape {
+  int64_t batch, height, width, channels, layers;
+};
+
+// Strides are in elements; the C channels of a pixel and the W pixels of a row are contiguous.
+struct Params {
+  Shape shape;
+  const int64_t* dense_channels;  // [L] leading outputs of each layer computed on every pixel
+  int64_t features_image_stride, features_row_stride;
+  int64_t margin_image_stride, margin_row_stride;
+  int64_t output_image_stride, output_row_stride;
+  float theta;                  // a pixel is active where margin - theta > 0 (NaN: inactive)
+  const float* features;        // [N, H, W, C]
+  const float* margin;          // [N, H, W]
+  const float* conv_weights;    // [L, 9, C in, C out], tap = 3 * ky + kx
+  const float* collect_weight;  // [L * C, C]
+  const float* collect_bias;    // [C]
+  const float* squeeze_weight;  // [C, C / 16]
+  const float* squeeze_bias;    // [C / 16]
+  const float* excite_weight;   // [C / 16, C]
+  const float* excite_bias;     // [C]
+  float* output;                // [N, H, W, C], must not overlap features
+};
+
+// Calls fn(argument, i) once for every i below tasks, in any order, on any threads, and returns when all are
+// done.
+struct Parallel {
+  void* context;
+  void (*run)(void* context, size_t tasks, void (*fn)(void* argument, size_t i), void* argument);
+};
+
+// Bytes of scratch memory sparse_mask_module() needs, from the shape alone; 0 where the shape is refused.
+size_t workspace_bytes(const Shape& shape);
+
+struct Kernels;  // one instruction set's inner loops, see dispatch.h
+
+// The result does not depend, bit for bit, on how Parallel spreads the tasks.
+Status sparse_mask_module(const Params& params, const Kernels& kernels, const Parallel& parallel,
+                          void* workspace, size_t bytes);
+
+}  // namespace smsr

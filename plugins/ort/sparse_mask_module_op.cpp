@@ -1,0 +1,194 @@
+#include "sparse_mask_module_op.h"
+
+#include <cstdlib>
+
+#include "attention.h"
+#include "dispatch.h"
+#include "errors.h"
+
+namespace smsr::ort {
+namespace {
+
+namespace op = contract::sparse_mask_module;
+static_assert(kReduction == contract::kChannelAttentionReduction,
+              "kernels/attention.h and the contract differ");
+
+std::string text(const Dimensions& dimensions) {
+  std::string out = "(";
+  for (size_t i = 0; i < dimensions.size(); ++i) out += (i > 0 ? ", " : "") + std::to_string(dimensions[i]);
+  return out + ")";
+}
+
+void expect_attribute(const std::string& where, const Ort::ConstKernelInfo& info, const char* name,
+                      const std::string& expected) {
+  const std::string got = info.GetAttribute<std::string>(name);
+  if (got != expected)
+    fail(where, std::string("attribute ") + name, expected + ", all this library has", got);
+}
+
+std::string name_of(const Ort::ConstKernelInfo& info) {
+  const std::string node = info.GetNodeName();
+  return std::string(contract::kDomain) + "::" + op::kName + (node.empty() ? "" : " '" + node + "'");
+}
+
+const Kernels* variant(const std::string& where) {
+  const Kernels* kernels = selected_variant();
+  if (kernels == nullptr)
+    fail(where, std::string("environment variable ") + kVariantVariable,
+         std::string("one of ") + supported_variant_names(), std::getenv(kVariantVariable));
+  return kernels;
+}
+
+// dense_channels as far as the node alone tells; its length and upper bound need the shapes.
+Dimensions dense_channels(const std::string& where, const Ort::ConstKernelInfo& info) {
+  const Dimensions counts = info.GetAttributes<int64_t>(op::kDenseChannelsAttribute);
+  if (counts.empty()) fail(where, "attribute dense_channels", "one count per layer", "none");
+  for (const int64_t count : counts)
+    if (count < 0) fail(where, "attribute dense_channels", "counts within 0..C", text(counts));
+  return counts;
+}
+
+Dimensions dimensions(const Ort::KernelContext& context, size_t input) {
+  return context.GetInput(input).GetTensorTypeAndShapeInfo().GetShape();
+}
+
+struct InputShape {
+  op::Input input;
+  const char* name;
+  Dimensions expected;
+};
+
+// All inputs against the contract's shapes; N, H, W, C come from the features, L from dense_channels.
+Shape checked_shape(const std::string& where, const Ort::KernelContext& context, const Dimensions& dense) {
+  const Dimensions features = dimensions(context, op::kFeatures);
+  if (features.size() != 4) fail(where, "features", "(N, H, W, C)", text(features));
+  const Shape shape{features[0], features[1], features[2], features[3], static_cast<int64_t>(dense.size())};
+  const int64_t n = shape.batch, h = shape.height, w = shape.width, c = shape.channels, layers = shape.layers;
+  if (c < 1 || c % kReduction != 0) fail(where, "features' channels", "a multiple of 16", std::to_string(c));
+  const int64_t reduced = c / kReduction;
+  const InputShape inputs[] = {{op::kMargin, "margin", {n, 1, h, w}},
+                               {op::kTheta, "theta", {}},
+                               {op::kConvWeights, "conv_weights", {layers, 9, c, c}},
+                               {op::kCollectWeight, "collect_weight", {layers * c, c}},
+                               {op::kCollectBias, "collect_bias", {c}},
+                               {op::kSqueezeWeight, "squeeze_weight", {c, reduced}},
+                               {op::kSqueezeBias, "squeeze_bias", {reduced}},
+                               {op::kExciteWeight, "excite_weight", {reduced, c}},
+                               {op::kExciteBias, "excite_bias", {c}}};
+  for (const InputShape& input : inputs) {
+    const Dimensions got = dimensions(context, input.input);
+    if (got != input.expected) fail(where, input.name, text(input.expected), text(got));
+  }
+  for (const int64_t count : dense)
+    if (count > c)
+      fail(where, "attribute dense_channels", "counts within 0.." + std::to_string(c), text(dense));
+  return shape;
+}
+
+Params parameters(const Ort::KernelContext& context, const Shape& shape, const Dimensions& dense) {
+  const auto data = [&](size_t input) { return context.GetInput(input).GetTensorData<float>(); };
+  const int64_t row = shape.width * shape.channels;
+  Params p{};
+  p.shape = shape;
+  p.dense_channels = dense.data();
+  p.features_row_stride = p.output_row_stride = row;
+  p.features_image_stride = p.output_image_stride = shape.height * row;
+  p.margin_row_stride = shape.width;
+  p.margin_image_stride = shape.height * shape.width;
+  p.theta = *data(op::kTheta);
+  p.features = data(op::kFeatures);
+  p.margin = data(op::kMargin);
+  p.conv_weights = data(op::kConvWeights);
+  p.collect_weight = data(op::kCollectWeight);
+  p.collect_bias = data(op::kCollectBias);
+  p.squeeze_weight = data(op::kSqueezeWeight);
+  p.squeeze_bias = data(op::kSqueezeBias);
+  p.excite_weight = data(op::kExciteWeight);
+  p.excite_bias = data(op::kExciteBias);
+  return p;
+}
+
+// As many batches as tasks: ONNX Runtime then hands them out one by one; their costs differ with the mask.
+// A refused call runs the tasks here: nothing is lost but time.
+void run_parallel(void* context, size_t tasks, void (*fn)(void*, size_t), void* argument) {
+  const auto* kernel_context = static_cast<const OrtKernelContext*>(context);
+  const OrtApi& api = Ort::GetApi();
+  OrtStatus* status = api.KernelContext_ParallelFor(kernel_context, fn, tasks, tasks, argument);
+  if (status == nullptr) return;
+  api.ReleaseStatus(status);
+  for (size_t i = 0; i < tasks; ++i) fn(argument, i);
+}
+
+// Scratch memory from the session's allocator.
+class Scratch {
+ public:
+  Scratch(const OrtKernelContext* context, const OrtMemoryInfo* memory, size_t bytes) {
+    Ort::ThrowOnError(Ort::GetApi().KernelContext_GetAllocator(context, memory, &allocator_));
+    data_ = allocator_->Alloc(allocator_, bytes);
+  }
+  ~Scratch() {
+    if (data_ != nullptr) allocator_->Free(allocator_, data_);
+    Ort::GetApi().ReleaseAllocator(allocator_);
+  }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  void* data() const { return data_; }
+
+ private:
+  OrtAllocator* allocator_ = nullptr;
+  void* data_ = nullptr;
+};
+
+// The output has the shape and the type of the features; unknown stays unknown.
+OrtStatusPtr infer_shape(const OrtCustomOp*, OrtShapeInferContext* context) {
+  const OrtApi& api = Ort::GetApi();
+  OrtTensorTypeAndShapeInfo* features = nullptr;  // owned by the context
+  if (OrtStatus* status = api.ShapeInferContext_GetInputTypeShape(context, op::kFeatures, &features)) {
+    api.ReleaseStatus(status);
+    return nullptr;
+  }
+  return api.ShapeInferContext_SetOutputTypeShape(context, 0, features);
+}
+
+}  // namespace
+
+SparseMaskModuleKernel::SparseMaskModuleKernel(const OrtKernelInfo* kernel_info)
+    : kernels_(nullptr), memory_(Ort::MemoryInfo::CreateCpu(OrtArenaAllocator, OrtMemTypeDefault)) {
+  const Ort::ConstKernelInfo info(kernel_info);
+  where_ = name_of(info);
+  expect_attribute(where_, info, op::kLayoutAttribute, "NHWC");
+  expect_attribute(where_, info, op::kComputeAttribute, "float32");
+  dense_channels_ = dense_channels(where_, info);
+  kernels_ = variant(where_);
+}
+
+void SparseMaskModuleKernel::compute(OrtKernelContext* raw) const {
+  const Ort::KernelContext context(raw);
+  const Shape shape = checked_shape(where_, context, dense_channels_);
+  const Dimensions output{shape.batch, shape.height, shape.width, shape.channels};
+  Params params = parameters(context, shape, dense_channels_);
+  params.output = context.GetOutput(0, output).GetTensorMutableData<float>();
+  if (shape.batch == 0 || shape.height == 0 || shape.width == 0) return;  // nothing to write
+  const size_t bytes = workspace_bytes(shape);
+  if (bytes == 0) fail(where_, "features", "less than 2^31 pixels an image", text(output));
+  const Scratch scratch(raw, memory_, bytes);
+  const Status status = sparse_mask_module(params, *kernels_, {raw, run_parallel}, scratch.data(), bytes);
+  if (status != Status::kOk) fail(where_, "kernel", "ok", describe(status));
+}
+
+OrtStatusPtr SparseMaskModuleKernel::ComputeV2(OrtKernelContext* context) const {
+  return as_status([&] { compute(context); });
+}
+
+SparseMaskModuleOp::SparseMaskModuleOp() {
+  version = kApiVersion;  // CustomOpBase fills in that of the headers
+  start_ver_ = contract::kOperatorVersion;
+  InferOutputShapeFn = infer_shape;
+}
+
+OrtStatusPtr SparseMaskModuleOp::CreateKernelV2(const OrtApi&, const OrtKernelInfo* info,
+                                                void** kernel) const {
+  return as_status([&] { *kernel = new SparseMaskModuleKernel(info); });
+}
+
+}  // namespace smsr::ort

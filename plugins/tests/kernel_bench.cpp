@@ -1,0 +1,131 @@
+// Times the module per variant: smsr_kernel_bench [--json] [H W SHARE [THREADS [VARIANT]]]; clustered masks.
+// What is inside the time: one whole module (mask lists, convolutions, collect, attention, residual).
+// Peak: multiply-adds in registers only, same threads, measured in between; medians of interleaved rounds.
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "dispatch.h"
+#include "problem.h"
+
+namespace smsr::testing {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+struct Options {
+  int64_t height = 256, width = 256;
+  double share = 0.4;
+  int threads = 2;
+  std::string variant;  // empty: all
+  bool json = false;
+};
+
+// The splits of the published x2 checkpoint.
+const std::vector<int64_t> kSplits[] = {
+    {24, 9, 3, 0}, {16, 4, 1, 0}, {16, 7, 1, 0}, {3, 0, 0, 0}, {14, 5, 0, 0}};
+
+// Multiply-adds a second of all threads together, about 10 ms.
+double measure_peak(const Kernels& kernels, int threads, Pool* pool) {
+  constexpr int64_t kRounds = 1000000;
+  struct Work {
+    const Kernels& kernels;
+    std::atomic<int64_t> macs;
+  } work{kernels, {0}};
+  const auto task = [](void* argument, size_t) {
+    auto* w = static_cast<Work*>(argument);
+    w->macs += static_cast<int64_t>(w->kernels.peak(kRounds));
+  };
+  const Clock::time_point start = Clock::now();
+  const Parallel parallel = pool->parallel();
+  parallel.run(parallel.context, static_cast<size_t>(threads), task, &work);
+  return static_cast<double>(work.macs) / seconds_since(start);
+}
+
+struct Result {
+  double seconds, gmacs, peak;
+};
+
+Result measure(const Problem& problem, const Kernels& kernels, int threads, Pool* pool) {
+  Floats output(problem.outputs());
+  const Params params = problem.params(output.data());
+  std::vector<char> workspace(workspace_bytes(params.shape));
+  std::vector<double> times, peaks;
+  const double budget = 1.5;
+  const Clock::time_point begin = Clock::now();
+  while (times.size() < 5 || seconds_since(begin) < budget) {
+    peaks.push_back(measure_peak(kernels, threads, pool));
+    const Clock::time_point start = Clock::now();
+    sparse_mask_module(params, kernels, pool->parallel(), workspace.data(), workspace.size());
+    times.push_back(seconds_since(start));
+  }
+  times.erase(times.begin());  // the first touches the memory
+  const double seconds = median(times);
+  return {seconds, problem.macs() / seconds / 1e9, median(peaks) / 1e9};
+}
+
+void report(const Options& o, const std::vector<int64_t>& dense, const Kernels& kernels, const Result& r) {
+  std::string split;
+  for (const int64_t d : dense) split += (split.empty() ? "" : " ") + std::to_string(d);
+  const char* format =
+      o.json ? "{\"variant\": \"%s\", \"dense\": \"%s\", \"h\": %lld, \"w\": %lld, \"share\": %g, "
+               "\"threads\": %d, \"ms\": %.3f, \"gmac_per_s\": %.2f, \"peak_gmac_per_s\": %.2f, "
+               "\"of_peak\": %.4f}\n"
+             : "%-7s [%-8s] %lldx%lld share %.2f threads %d: %8.2f ms %7.1f GMAC/s, peak %6.1f, %.3f\n";
+  std::printf(format, kernels.name, split.c_str(), static_cast<long long>(o.height),
+              static_cast<long long>(o.width), o.share, o.threads, 1e3 * r.seconds, r.gmacs, r.peak,
+              r.gmacs / r.peak);
+  std::fflush(stdout);
+}
+
+Options parse(int count, char** words) {
+  Options o;
+  std::vector<std::string> rest;
+  for (int i = 1; i < count; ++i) {
+    if (std::strcmp(words[i], "--json") == 0)
+      o.json = true;
+    else
+      rest.emplace_back(words[i]);
+  }
+  if (rest.size() >= 3) {
+    o.height = std::atoll(rest[0].c_str());
+    o.width = std::atoll(rest[1].c_str());
+    o.share = std::atof(rest[2].c_str());
+  }
+  if (rest.size() >= 4) o.threads = std::atoi(rest[3].c_str());
+  if (rest.size() >= 5) o.variant = rest[4];
+  return o;
+}
+
+}  // namespace
+}  // namespace smsr::testing
+
+int main(int count, char** words) {
+  using namespace smsr::testing;
+  const Options o = parse(count, words);
+  if (o.height < 1 || o.width < 1 || o.threads < 1) {
+    std::fprintf(stderr, "usage: smsr_kernel_bench [--json] [H W SHARE [THREADS [VARIANT]]]\n");
+    return 2;
+  }
+  const smsr::Kernels* variants[smsr::kMaxVariants];
+  const size_t supported = smsr::supported_variants(variants);
+  Pool pool(o.threads);
+  for (const std::vector<int64_t>& dense : kSplits) {
+    Spec spec{{1, o.height, o.width, 64, 4}, dense, "clustered"};
+    spec.share = o.share;
+    const Problem problem(spec);
+    for (size_t i = 0; i < supported; ++i)
+      if (o.variant.empty() || o.variant == variants[i]->name)
+        report(o, dense, *variants[i], measure(problem, *variants[i], o.threads, &pool));
+  }
+  return 0;
+}

@@ -1,0 +1,204 @@
+// Every variant this CPU has against the double-precision reference, on the contract's cases and a few of its
+// own.
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "dispatch.h"
+#include "problem.h"
+#include "reference.h"
+#include "smsr_contract.h"
+
+namespace smsr::testing {
+namespace {
+
+int passed = 0, failed = 0;
+
+void expect(bool fact, const std::string& what) {
+  ++(fact ? passed : failed);
+  if (!fact) std::printf("FAILED %s\n", what.c_str());
+}
+
+constexpr size_t kCanaries = 64;
+constexpr unsigned char kCanary = 0xA5;
+
+// Output and workspace of one run, pre-filled with NaN, canaries behind both.
+class Run {
+ public:
+  Run(const Problem& problem, const Kernels& kernels, Pool* pool)
+      : bytes_(workspace_bytes(problem.params(nullptr).shape)) {
+    outputs_ = problem.outputs();
+    output_.assign(outputs_ + kCanaries, kNaN);
+    workspace_.assign(bytes_ + kCanaries, kCanary);
+    const Floats fill(bytes_ / sizeof(float), kNaN);
+    std::memcpy(workspace_.data(), fill.data(), fill.size() * sizeof(float));
+    std::memset(output_.data() + outputs_, kCanary, kCanaries * sizeof(float));
+    status = sparse_mask_module(problem.params(output_.data()), kernels, pool->parallel(), workspace_.data(),
+                                bytes_);
+  }
+  bool canaries_alive() const {
+    const auto* behind = reinterpret_cast<const unsigned char*>(output_.data() + outputs_);
+    const auto alive = [](unsigned char byte) { return byte == kCanary; };
+    return std::all_of(behind, behind + kCanaries * sizeof(float), alive) &&
+           std::all_of(workspace_.begin() + static_cast<std::ptrdiff_t>(bytes_), workspace_.end(), alive);
+  }
+  bool same_bits(const Run& other) const {
+    return std::memcmp(output_.data(), other.output_.data(), outputs_ * sizeof(float)) == 0;
+  }
+  const float* output() const { return output_.data(); }
+  Status status;
+
+ private:
+  size_t bytes_, outputs_;
+  Floats output_;
+  std::vector<unsigned char> workspace_;
+};
+
+using Expected = std::vector<reference::Doubles>;  // per image, without the residual
+
+Expected reference_of(const Problem& problem) {
+  const Params params = problem.params(nullptr);
+  Expected expected;
+  for (int64_t n = 0; n < params.shape.batch; ++n)
+    expected.push_back(reference::module_without_residual(params, n));
+  return expected;
+}
+
+// Largest |difference| over largest |reference - features|; NaN anywhere gives infinity.
+double relative_error(const Problem& problem, const Expected& expected, const float* output) {
+  double worst = 0.0, largest = 0.0;
+  size_t at = 0;
+  for (const reference::Doubles& image : expected)
+    for (const double value : image) {
+      const double difference =
+          std::abs(value + static_cast<double>(problem.features()[at]) - static_cast<double>(output[at]));
+      worst =
+          std::isfinite(difference) ? std::max(worst, difference) : std::numeric_limits<double>::infinity();
+      largest = std::max(largest, std::abs(value));
+      ++at;
+    }
+  return largest > 0.0 ? worst / largest : worst;
+}
+
+void check_case(const std::string& name, const Spec& spec) {
+  const Problem problem(spec);
+  const Expected expected = reference_of(problem);
+  const Kernels* variants[kMaxVariants];
+  const size_t count = supported_variants(variants);
+  Pool one(1), two(2), five(5);
+  for (size_t i = 0; i < count; ++i) {
+    const std::string where = name + " " + variants[i]->name;
+    const Run run(problem, *variants[i], &one);
+    expect(run.status == Status::kOk, where + ": status " + describe(run.status));
+    const double error = relative_error(problem, expected, run.output());
+    expect(error <= contract::kFloat32Tolerance, where + ": relative error " + std::to_string(error));
+    expect(run.canaries_alive(), where + ": wrote behind a buffer");
+    expect(run.same_bits(Run(problem, *variants[i], &two)), where + ": 2 threads differ from 1");
+    expect(run.same_bits(Run(problem, *variants[i], &five)), where + ": 5 threads differ from 1");
+  }
+}
+
+void check_contract_cases() {
+  for (const contract::Case& c : contract::kCases) {
+    Spec spec{{c.n, c.h, c.w, c.channels, c.layers}, {c.dense, c.dense + c.layers}, c.mask, c.dead};
+    check_case(c.name, spec);
+    spec.theta = 1.25f;
+    check_case(std::string(c.name) + " theta 1.25", spec);
+  }
+}
+
+void check_own_cases() {
+  // Several bands of rows (see workspace.h) and more layers than one tile has segments.
+  check_case("bands", {{1, 21, 4096, 16, 10}, {8, 3, 16, 0, 1, 5, 0, 2, 9, 4}, "clustered"});
+  check_case("channels_80", {{1, 7, 9, 80, 2}, {33, 80}, "random"});
+  check_case("channels_112", {{1, 6, 9, 112, 3}, {64, 7, 0}, "random"});
+}
+
+// Rows and images further apart than they are long; what lies between must stay as it was.
+void check_strides() {
+  const Problem problem({{2, 6, 7, 32, 2}, {5, 3}, "random"});
+  const Kernels& kernels = *selected_variant();
+  Pool pool(2);
+  const Run packed(problem, kernels, &pool);
+  Params p = problem.params(nullptr);
+  const int64_t row = p.features_row_stride, wide = row + 48, image = 6 * wide + 32;
+  Floats features(static_cast<size_t>(2 * image), kNaN), output(features.size(), 7.0f);
+  for (int64_t n = 0; n < 2; ++n)
+    for (int64_t y = 0; y < 6; ++y)
+      std::copy_n(p.features + (n * 6 + y) * row, row, features.data() + n * image + y * wide);
+  p.features = features.data();
+  p.output = output.data();
+  p.features_row_stride = p.output_row_stride = wide;
+  p.features_image_stride = p.output_image_stride = image;
+  std::vector<char> workspace(workspace_bytes(p.shape));
+  const Status status = sparse_mask_module(p, kernels, pool.parallel(), workspace.data(), workspace.size());
+  expect(status == Status::kOk, "strides: status");
+  bool same = true, untouched = true;
+  for (int64_t i = 0; i < 2 * image; ++i) {
+    const int64_t n = i / image, y = (i % image) / wide, x = (i % image) % wide;
+    const float value = output[static_cast<size_t>(i)];
+    if (y < 6 && x < row)
+      same = same && value == packed.output()[(n * 6 + y) * row + x];
+    else
+      untouched = untouched && value == 7.0f;
+  }
+  expect(same, "strides: same values as packed");
+  expect(untouched, "strides: gaps untouched");
+}
+
+void check_refusals() {
+  const Problem problem({{1, 3, 4, 16, 1}, {5}, "on"});
+  Floats output(problem.outputs());
+  std::vector<char> workspace(workspace_bytes({1, 3, 4, 16, 1}));
+  Pool pool(1);
+  const auto status = [&](const Params& p, size_t bytes) {
+    return sparse_mask_module(p, *selected_variant(), pool.parallel(), workspace.data(), bytes);
+  };
+  Params p = problem.params(output.data());
+  expect(status(p, workspace.size() - 1) == Status::kSmallWorkspace, "refuses a small workspace");
+  p.shape.channels = 17;
+  expect(status(p, workspace.size()) == Status::kBadChannels, "refuses 17 channels");
+  p = problem.params(output.data());
+  p.shape.height = int64_t{1} << 40;
+  expect(status(p, workspace.size()) == Status::kBadSize, "refuses 2^40 rows");
+  p = problem.params(nullptr);
+  expect(status(p, workspace.size()) == Status::kBadPointer, "refuses a null output");
+  for (const int64_t bad : {int64_t{-1}, int64_t{17}}) {
+    p = problem.params(output.data());
+    p.dense_channels = &bad;
+    expect(status(p, workspace.size()) == Status::kBadDenseChannels, "refuses dense channels outside 0..C");
+  }
+}
+
+void check_dispatch() {
+  const char* given = std::getenv(kVariantVariable);
+  const std::string before = given != nullptr ? given : "";
+  const Kernels* variants[kMaxVariants];
+  const size_t count = supported_variants(variants);
+  for (size_t i = 0; i < count; ++i) {
+    setenv(kVariantVariable, variants[i]->name, 1);
+    expect(selected_variant() == variants[i], std::string("SMSR_CPU forces ") + variants[i]->name);
+    for (size_t j = 0; j < i; ++j)
+      expect(variants[i]->convolve_active != variants[j]->convolve_active, "variants have code of their own");
+  }
+  setenv(kVariantVariable, "nonesuch", 1);
+  expect(selected_variant() == nullptr, "SMSR_CPU=nonesuch selects nothing");
+  unsetenv(kVariantVariable);
+  expect(selected_variant() == variants[0], "the best variant is the default");
+  if (!before.empty()) setenv(kVariantVariable, before.c_str(), 1);
+}
+
+}  // namespace
+}  // namespace smsr::testing
+
+int main() {
+  using namespace smsr::testing;
+  std::printf("variants: %s\n", smsr::supported_variant_names());
+  check_dispatch();
+  check_refusals();
+  check_strides();
+  check_contract_cases();
+  check_own_cases();
+  std::printf("%d passed, %d failed\n", passed, failed);
+  return failed == 0 ? 0 : 1;
+}
