@@ -181,13 +181,13 @@ def _paths(bundle: Path) -> Iterator[tuple[str, object]]:
     upscaler = smsr_runtime.load(bundle)
     if upscaler.path != FUNCTION_BODY:
         yield upscaler.path, upscaler
-    with _environment("SMSR_ORT_LIBRARY", "none"), _environment("SMSR_CPU", None):
+    with environment("SMSR_ORT_LIBRARY", "none"), environment("SMSR_CPU", None):
         upscaler = smsr_runtime.load(bundle)
     yield upscaler.path, upscaler
 
 
 @contextlib.contextmanager
-def _environment(name: str, value: str | None) -> Iterator[None]:
+def environment(name: str, value: str | None) -> Iterator[None]:
     before = os.environ.pop(name, None)
     if value is not None:
         os.environ[name] = value
