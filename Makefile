@@ -1,0 +1,55 @@
+# Needs Python 3.10+, make and a C++ compiler; everything else goes into .venv.
+#   make demo CHECKPOINT=path.pt   export, upscale a sample, parity, speed
+#   make test                      lint, types, native tests, pytest
+PYTHON ?= python3
+# CPU builds of PyTorch; where this index cannot be reached pip goes on with the others.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+WERROR ?= OFF
+
+VENV := .venv
+BIN := $(VENV)/bin
+NATIVE := runtime/smsr_runtime/native
+BUILD := build/native
+PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --extra-index-url $(TORCH_INDEX)
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: setup native demo bench test check format clean
+
+setup: $(VENV)/.installed native
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "smsr needs Python 3.10 or newer: make PYTHON=python3.x")'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP_INSTALL) --editable '.[dev]' --config-settings=wheel.cmake=false
+	touch $@
+
+# Finds ONNX Runtime's headers by itself (ONNXRUNTIME_INCLUDE_DIR, system, pinned download, Debian package).
+native: $(VENV)/.installed
+	cmake -S plugins -B $(BUILD) -G Ninja -DCMAKE_BUILD_TYPE=Release -DSMSR_WERROR=$(WERROR) -DSMSR_INSTALL_DIR=. -DSMSR_BUILD_TESTS=ON >$(BUILD).log 2>&1 || { mkdir -p build; cat $(BUILD).log; exit 1; }
+	cmake --build $(BUILD) --parallel $(JOBS)
+	cmake --install $(BUILD) --prefix $(NATIVE) >/dev/null
+
+demo: setup
+	@test -n "$(CHECKPOINT)" || { echo 'make demo: expected CHECKPOINT=path to trained SMSR weights, got none; e.g. make demo CHECKPOINT=SMSR_X2.pt' >&2; exit 2; }
+	$(BIN)/python -m smsr_bench.demo "$(CHECKPOINT)" --output demo
+
+bench: setup
+	@test -n "$(BUNDLE)" || { echo 'make bench: expected BUNDLE=NAME.smsr IMAGES="files or folders", got none' >&2; exit 2; }
+	$(BIN)/smsr-bench "$(BUNDLE)" $(IMAGES)
+
+test: setup check
+	ctest --test-dir $(BUILD) --output-on-failure
+	$(BIN)/python -m pytest -n 2
+
+check: $(VENV)/.installed
+	ruff check .
+	ruff format --check .
+	mypy
+
+format: $(VENV)/.installed
+	ruff check --fix .
+	ruff format .
+
+clean:
+	rm -rf build dist $(VENV) $(NATIVE)/*.so
