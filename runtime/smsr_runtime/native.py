@@ -50,7 +50,7 @@ def find_library(interface_hash: str) -> NativeLibrary | None:
 
 
 def _warn_once() -> None:
-    global _warned  # noqa: PLW0603
+    global _warned  # noqa: PLW0603  one warning per process, whatever the warning filters do
     if _warned:
         return
     _warned = True

@@ -32,7 +32,7 @@ class Progress:
 
 def _bar(total: int | None, unit: str) -> Any:
     try:
-        from tqdm import tqdm  # type: ignore[import-untyped]  # noqa: PLC0415
+        from tqdm import tqdm
     except ImportError:
         return None
     return tqdm(total=total, unit=unit, dynamic_ncols=True, file=sys.stderr)

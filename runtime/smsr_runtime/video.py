@@ -167,7 +167,8 @@ class _Transfer:
 
     def _expected_time(self, frame: Any) -> int:
         rate = self.video.guessed_rate or Fraction(25)
-        return int(round(self.report.frames / rate / frame.time_base))
+        expected: int = round(self.report.frames / rate / frame.time_base)
+        return expected
 
     def _start(self, pixels: NDArray[Any]) -> None:
         """Opens the encoder once the first frame's size and colours are known."""
@@ -230,7 +231,7 @@ class _Look:
 
     def from_rgb(self, pixels: NDArray[Any]) -> Any:
         """A frame for the encoder with the source's matrix, range, depth and chroma."""
-        from av import VideoFrame  # noqa: PLC0415
+        from av import VideoFrame
 
         frame = VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format=self._rgb)
         return self._reformatted(frame, self.pixel_format(*pixels.shape[:2]))
@@ -245,7 +246,7 @@ class _Look:
         return "rgb48le" if self.deep else "rgb24"
 
     def _reformatted(self, frame: Any, pixel_format: str) -> Any:
-        from av.video.reformatter import VideoReformatter  # noqa: PLC0415
+        from av.video.reformatter import VideoReformatter
 
         own = _FULL_RANGE if self.full_range else _LIMITED_RANGE
         to_rgb = pixel_format.startswith("rgb")
@@ -279,12 +280,13 @@ def _quarter_turns(frame: Any, stream: Any) -> int:
     degrees = getattr(frame, "rotation", None)
     if degrees is None:  # PyAV before 14 has it on the stream
         degrees = getattr(stream, "side_data", {}).get("DISPLAYMATRIX", 0)
-    return int(round(degrees / 90)) % 4
+    turns: int = round(degrees / 90) % 4
+    return turns
 
 
 def _package(source: Path) -> Any:
     try:
-        import av  # noqa: PLC0415
+        import av
     except ImportError as error:
         raise MissingPackageError(source, "PyAV, to read a video", "it is not installed", "pip install av") from error
     av.logging.set_level(av.logging.PANIC)  # what matters comes as an exception

@@ -55,7 +55,7 @@ class OrtBackend:
 
 def _session(model: Path, library: NativeLibrary | None, threads: int) -> Any:
     try:
-        import onnxruntime  # type: ignore[import-untyped]  # noqa: PLC0415
+        import onnxruntime
     except ImportError as error:
         raise MissingPackageError("backend ort", "onnxruntime", "not installed", "pip install onnxruntime") from error
     options = onnxruntime.SessionOptions()

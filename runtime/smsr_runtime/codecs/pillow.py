@@ -24,7 +24,7 @@ _CONVERTED = {"1": "L", "La": "LA", "RGBa": "RGBA", "YCbCr": "RGB", "RGBX": "RGB
 
 def installed() -> bool:
     try:
-        import PIL.Image  # noqa: F401, PLC0415
+        import PIL.Image  # noqa: F401
     except ImportError:
         return False
     return True
@@ -32,7 +32,7 @@ def installed() -> bool:
 
 def decode(data: bytes, where: str) -> Picture:
     """First picture of the file, upright, as gray | gray, alpha | RGB | RGBA. Raises PictureError."""
-    from PIL import Image  # noqa: PLC0415
+    from PIL import Image
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # on large pictures (the memory check speaks for itself) and odd metadata
@@ -46,7 +46,7 @@ def decode(data: bytes, where: str) -> Picture:
 
 def encode(picture: Picture, kind: str, where: str, **options: Any) -> bytes:
     """8-bit `picture` as Pillow's format `kind` ("JPEG" or "WEBP") with its profile and resolution."""
-    from PIL import Image  # noqa: PLC0415
+    from PIL import Image
 
     extra = dict(options)
     if picture.icc:
@@ -97,7 +97,7 @@ def _standard_mode(image: Image.Image, icc: bytes | None, where: str) -> tuple[I
 
 def _from_cmyk(image: Image.Image, icc: bytes | None) -> tuple[Image.Image, tuple[str, ...]]:
     """CMYK to sRGB: through the profile where there is a usable one, else by plain subtraction."""
-    from PIL import ImageCms  # noqa: PLC0415
+    from PIL import ImageCms
 
     if not icc:
         return image.convert("RGB"), ("CMYK without a colour profile: converted to RGB by the plain formula",)

@@ -49,11 +49,12 @@ def decode(data: bytes, where: str) -> Picture:
 
 
 def encode(picture: Picture, where: str) -> bytes:
-    """PNG of the picture's own depth and channels (gray + alpha becomes RGBA: OpenCV writes no such PNG)."""
+    """PNG of the picture's own depth and channels."""
     array = to_channels(picture)
     if array.ndim == 3 and array.shape[2] == 2:
-        array = array[:, :, [0, 0, 0, 1]]
-    chunks = _split(opencv.encode(".png", array, where, _COMPRESSION), where)
+        chunks = _gray_alpha(array)
+    else:
+        chunks = _split(opencv.encode(".png", array, where, _COMPRESSION), where)
     extra: Chunks = list(picture.png_color)
     if picture.icc and b"iCCP" not in dict(extra):
         extra.append((b"iCCP", b"ICC profile\0\0" + zlib.compress(picture.icc)))
@@ -61,6 +62,17 @@ def encode(picture: Picture, where: str) -> bytes:
         x, y = (round(value / _METRES_PER_INCH) for value in picture.dpi)
         extra.append((b"pHYs", struct.pack(">IIB", x, y, 1)))
     return _join([chunks[0], *extra, *[c for c in chunks[1:] if c[0] in _PIXEL_CHUNKS]])
+
+
+def _gray_alpha(array: NDArray[Any]) -> Chunks:
+    """(H, W, 2) as the chunks of a gray + alpha PNG, which OpenCV does not write; rows filtered by Sub."""
+    height, width = array.shape[:2]
+    samples = array.astype(array.dtype.newbyteorder(">")).view(np.uint8).reshape(height, width, -1)
+    rows = samples.copy()
+    rows[:, 1:] -= samples[:, :-1]  # unsigned: wraps, as the format wants
+    marked = np.hstack([np.full((height, 1), 1, np.uint8), rows.reshape(height, -1)])
+    header = struct.pack(">IIBBBBB", width, height, 8 * array.dtype.itemsize, _GRAY_ALPHA, 0, 0, 0)
+    return [(b"IHDR", header), (b"IDAT", zlib.compress(marked.tobytes(), 6)), (b"IEND", b"")]
 
 
 def _split(data: bytes, where: str) -> Chunks:

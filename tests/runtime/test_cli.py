@@ -1,0 +1,271 @@
+"""The command: exit codes, one-line errors, what it prints, folders, patterns, names."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import RUNTIME, assert_one_line_error
+from PIL import Image
+from smsr_runtime.plan import natural_order
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    return write(tmp_path / "in.png")
+
+
+def write(path: Path, size: tuple[int, int] = (6, 4), level: int = 90) -> Path:
+    Image.new("RGB", size, (level, level, level)).save(path)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two names that differ in extension only, numbers, one broken file, one that is no picture, a subfolder."""
+    place = tmp_path / "in"
+    (place / "sub").mkdir(parents=True)
+    for name in ("a.png", "a.jpg", "shot 10.png", "shot 2.png", "grün.png"):
+        write(place / name)
+    (place / "broken.png").write_bytes((place / "a.png").read_bytes()[:-20])
+    (place / "notes.txt").write_text("x")
+    return place
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "no INPUT"),
+        (["in.png"], "no -o"),
+        (["-o", "out.png"], "no INPUT"),
+        (["in.png", "-o", "out.xyz"], ".xyz"),
+        (["in.png", "-o", "out"], "extension"),
+        (["in.png", "-o", "out.png", "--format", "jpg"], "agree"),
+        (["in.png", "-o", "in.png", "--force"], "same file"),
+        (["in.png", "-o", "no/out.png"], "existing folder"),
+        (["none.png", "-o", "out.png"], "none.png"),
+        (["*.xyz", "-o", "out"], "matching the pattern"),
+        (["empty", "-o", "out"], "at least one picture"),
+        (["0", "-o", "out.mp4"], "not supported yet"),
+        (["csi://0", "-o", "out.mp4"], "not supported yet"),
+        (["rtsp://camera/1", "-o", "out.mp4"], "not supported yet"),
+        (["in.png", "in2.png", "-o", "out.png"], "quotes"),
+        (["in.png", "-o", "out.png", "--thread", "2"], "--thread"),
+        (["in.png", "-o", "out.png", "--threads", "0"], "1 or more"),
+        (["in.png", "-o", "out.png", "--theta", "nan"], "finite"),
+        (["in.png", "-o", "out.png", "--backend", "cuda"], "cuda"),
+        (["", "-o", "out.png"], "empty"),
+        (["empty", "-o", "empty"], "none"),
+    ],
+)
+def test_wrong_usage_is_one_line(run, picture: Path, arguments: list[str], words: str) -> None:
+    (picture.parent / "empty").mkdir()
+    before = sorted(picture.parent.rglob("*"))
+    assert_one_line_error(run(*arguments, cwd=picture.parent), 2, words)
+    assert sorted(picture.parent.rglob("*")) == before
+
+
+def test_missing_tensorrt_is_one_line(run, picture: Path, tmp_path: Path) -> None:
+    assert_one_line_error(run(picture, "-o", tmp_path / "out.png", "--backend", "trt"), 1, "none in this build yet")
+
+
+def test_picture_is_written_and_described(run, picture: Path, tmp_path: Path) -> None:
+    done = run(picture, "-o", tmp_path / "out.png")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "out.png  12x8" in done.stdout
+    assert "function body" in done.stdout
+    assert np.asarray(Image.open(tmp_path / "out.png")).tolist() == np.full((8, 12, 3), 90).tolist()
+
+
+def test_existing_output_needs_force(run, picture: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.png"
+    out.write_text("mine")
+    assert_one_line_error(run(picture, "-o", out), 2, "--force")
+    assert out.read_text() == "mine"
+    assert run(picture, "-o", out, "--force").returncode == 0
+    assert Image.open(out).size == (12, 8)
+
+
+def test_result_has_the_usual_permissions(run, picture: Path, tmp_path: Path) -> None:
+    run(picture, "-o", tmp_path / "out.png")
+    assert (tmp_path / "out.png").stat().st_mode & 0o777 == picture.stat().st_mode & 0o777
+
+
+def test_format_names_the_file_where_it_has_no_extension(run, picture: Path, tmp_path: Path) -> None:
+    assert run(picture, "-o", tmp_path / "out", "--format", "webp").returncode == 0
+    assert Image.open(tmp_path / "out.webp").format == "WEBP"
+
+
+def test_output_folder_takes_one_picture(run, picture: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    assert run(picture, "-o", tmp_path / "out").returncode == 0
+    assert (tmp_path / "out" / "in.png").exists()
+
+
+def test_quiet_prints_nothing(run, picture: Path, tmp_path: Path) -> None:
+    done = run(picture, "-o", tmp_path / "out.png", "--quiet")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_debug_shows_the_traceback(run, tmp_path: Path) -> None:
+    done = run(tmp_path / "none.png", "-o", tmp_path / "out.png", "--debug")
+    assert done.returncode == 2
+    assert "Traceback" in done.stderr
+
+
+def test_names_with_blanks_and_other_scripts_work(run, tmp_path: Path) -> None:
+    source = write(tmp_path / "ein Bild – 写真.png")
+    assert run(source, "-o", tmp_path / "größer 大.png").returncode == 0
+    assert (tmp_path / "größer 大.png").exists()
+
+
+def test_folder_goes_on_after_a_bad_picture(run, folder: Path, tmp_path: Path) -> None:
+    done = run(folder, "-o", tmp_path / "out")
+    assert done.returncode == 1
+    assert done.stderr.count("error: ") == 1
+    assert "broken.png" in done.stderr
+    assert done.stderr.strip().endswith("5 of 6 pictures done, 1 failed, 1 other files skipped")
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"a.png.png", "a.jpg.png", "shot 2.png", "shot 10.png", "grün.png"}
+
+
+def test_folder_format_is_obeyed(run, folder: Path, tmp_path: Path) -> None:
+    (folder / "broken.png").unlink()
+    assert run(folder, "-o", tmp_path / "out", "--format", "jpg").returncode == 0
+    assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".jpg"}
+
+
+def test_pattern_takes_what_matches(run, folder: Path, tmp_path: Path) -> None:
+    assert run(folder / "shot*.png", "-o", tmp_path / "out").returncode == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"shot 2.png", "shot 10.png"}
+
+
+def test_same_names_from_two_folders_are_both_kept(run, tmp_path: Path) -> None:
+    for name in ("x", "y"):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name / "a.png")
+    assert run(tmp_path / "*" / "a.png", "-o", tmp_path / "out").returncode == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.png.png", "a.png-2.png"}
+
+
+def test_output_inside_the_input_folder_is_refused(run, folder: Path) -> None:
+    for output in (folder, folder / "sub", folder / "new"):
+        assert_one_line_error(run(folder, "-o", output, "--force"), 2, "outside the input folder")
+
+
+def test_one_existing_result_refuses_the_folder_before_any_work(run, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "shot 2.png").write_text("mine")
+    assert_one_line_error(run(folder, "-o", tmp_path / "out"), 2, "shot 2.png", "--force")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["shot 2.png"]
+
+
+def test_natural_order_puts_2_before_10() -> None:
+    names = ["b", "a10", "a2", "A1", "10", "9"]
+    assert [path.name for path in sorted(map(Path, names), key=natural_order)] == ["9", "10", "A1", "a2", "a10", "b"]
+
+
+def test_json_is_one_document_with_every_result(run, folder: Path, tmp_path: Path) -> None:
+    done = run(folder, "-o", tmp_path / "out", "--json", "--show-masks")
+    document = json.loads(done.stdout)
+    assert done.returncode == document["exit_code"] == 1
+    about = {key: document[key] for key in ("format", "format_version", "name", "scale", "theta", "backend", "path")}
+    assert about == {
+        "format": "smsr-run",
+        "format_version": 1,
+        "name": "tiny",
+        "scale": 2,
+        "theta": 0.0,
+        "backend": "ort",
+        "path": "function body",
+    }
+    assert (document["failed"], document["skipped"], len(document["files"])) == (1, 1, 6)
+    bad = next(record for record in document["files"] if record["error"])
+    assert set(bad["error"]) == {"kind", "message", "where", "expected", "got", "todo"}
+    good = document["files"][0]
+    assert good["input_size"] == {"width": 6, "height": 4}
+    assert good["output_size"] == {"width": 12, "height": 8}
+    assert good["active"] == [0.0, 0.0]
+    assert Path(good["output"]).exists()
+    assert Path(good["masks"]).exists()
+
+
+def test_json_tells_an_early_error_too(run, tmp_path: Path) -> None:
+    document = json.loads(run(tmp_path / "none.png", "-o", tmp_path / "out.png", "--json").stdout)
+    assert document["exit_code"] == 2
+    assert document["error"]["kind"] == "UsageError"
+
+
+def test_masks_picture_shows_what_was_active(run, tmp_path: Path) -> None:
+    left_active = np.full((50, 300, 3), 90, np.uint8)
+    left_active[:, :150] = 150
+    Image.fromarray(left_active).save(tmp_path / "in.png")
+    assert run(tmp_path / "in.png", "-o", tmp_path / "out.png", "--show-masks").returncode == 0
+    mosaic = np.asarray(Image.open(tmp_path / "out.masks.png")).astype(int)
+    tinted = (mosaic[:, :, 0] - mosaic[:, :, 2]) > 50
+    assert tinted[60, 20]
+    assert not tinted[60, 200]
+    assert not tinted[:, 304:].any()  # module 2: no margin above 0
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1)])
+def test_smallest_pictures_work_with_masks(run, tmp_path: Path, size: tuple[int, int]) -> None:
+    source = write(tmp_path / "in.png", size)
+    assert run(source, "-o", tmp_path / "out.png", "--show-masks").returncode == 0
+    assert Image.open(tmp_path / "out.png").size == (2 * size[0], 2 * size[1])
+
+
+LIMITED = f"""
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
+sys.path.insert(0, {str(RUNTIME)!r})
+from smsr_runtime.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_full_disk_leaves_nothing(bundle: Path, tmp_path: Path) -> None:
+    """A limit on the file size stands for the full disk: the same failing write, without a mount."""
+    noise = np.random.default_rng(3).integers(0, 255, (150, 150, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "in.png")
+    out = tmp_path / "out.png"
+    out.write_text("before")
+    command = [sys.executable, "-c", LIMITED, bundle, tmp_path / "in.png", "-o", out, "--force"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert_one_line_error(done, 1, "out.png", "file too large", "free some space")
+    assert out.read_text() == "before"
+    assert {path.name for path in tmp_path.iterdir()} == {"in.png", "out.png"}
+
+
+def test_read_only_place_is_one_line(run, picture: Path) -> None:
+    assert_one_line_error(run(picture, "-o", "/proc/out.png"), 1, "/proc/out.png", "to write the result")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupted_run_leaves_nothing_half_written(
+    bundle: Path, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    (tmp_path / "in").mkdir()
+    first = write(tmp_path / "in" / "0.png", (500, 500))
+    for name in range(1, 300):
+        os.link(first, tmp_path / "in" / f"{name}.png")
+    command = [sys.executable, RUNTIME / "run.py", bundle, tmp_path / "in", "-o", tmp_path / "out"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not list((tmp_path / "out").glob("*.png")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(number)
+    _, text = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert "Traceback" not in text
+    results = list((tmp_path / "out").iterdir())
+    assert 0 < len(results) < 300
+    for path in results:
+        assert Image.open(path).size == (1000, 1000)

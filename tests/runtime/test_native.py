@@ -1,0 +1,103 @@
+"""The native library: found, checked against the bundle, forced by name, missing with one warning."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import smsr_runtime
+from conftest import RUNTIME, assert_one_line_error, need, plain_python
+from smsr_runtime import native
+
+from smsr import contract
+
+SOURCE = """
+#include <stdlib.h>
+#include <string.h>
+const char* smsr_interface_hash(void) {{ return "{hash}"; }}
+const char* smsr_cpu_variants(void) {{ return "fast,scalar"; }}
+const char* smsr_cpu_variant(void) {{
+  const char* name = getenv("SMSR_CPU");
+  if (!name || !*name) return "fast";
+  return strcmp(name, "scalar") == 0 ? "scalar" : NULL;
+}}
+{entry}
+"""
+ENTRY = "void* RegisterCustomOps(void* options, const void* api) { (void)options; (void)api; return NULL; }"
+
+
+def build(folder: Path, interface_hash: str, entry: str = ENTRY) -> Path:
+    """A library with the exports of docs/interfaces.md and no operator, by the C compiler."""
+    compiler = shutil.which("cc")
+    need(compiler is not None, "a C compiler (cc)")
+    source, library = folder / "library.c", folder / "libsmsr_ort.so"
+    source.write_text(SOURCE.format(hash=interface_hash, entry=entry))
+    subprocess.run([str(compiler), "-shared", "-fPIC", "-o", library, source], check=True)
+    return library
+
+
+@pytest.fixture
+def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = build(tmp_path, contract.interface_hash())
+    monkeypatch.setenv("SMSR_ORT_LIBRARY", str(path))
+    return path
+
+
+def test_matching_library_is_used(bundle: Path, library: Path) -> None:
+    assert smsr_runtime.load(bundle).path == "native fast"
+
+
+def test_variant_is_forced(bundle: Path, library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SMSR_CPU", "scalar")
+    assert smsr_runtime.load(bundle).path == "native scalar"
+
+
+def test_unknown_variant_is_an_error(run, library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SMSR_CPU", "mmx")
+    assert_one_line_error(run("--selftest"), 1, "SMSR_CPU=mmx", "fast,scalar")
+
+
+def test_variant_without_library_is_an_error(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SMSR_CPU", "scalar")
+    assert_one_line_error(run("--selftest"), 1, "SMSR_CPU=scalar", "a native library")
+
+
+def test_other_contract_names_both_hashes(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SMSR_ORT_LIBRARY", str(build(tmp_path, "0123456789abcdef")))
+    assert_one_line_error(run("--selftest"), 1, "0123456789abcdef", contract.interface_hash(), "libsmsr_ort.so")
+
+
+def test_named_library_that_is_missing_or_no_library_is_an_error(
+    run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SMSR_ORT_LIBRARY", str(tmp_path / "none.so"))
+    assert_one_line_error(run("--selftest"), 1, "none.so", "no such file")
+    (tmp_path / "text.so").write_text("text")
+    monkeypatch.setenv("SMSR_ORT_LIBRARY", str(tmp_path / "text.so"))
+    assert_one_line_error(run("--selftest"), 1, "text.so", "a loadable native library")
+    monkeypatch.setenv("SMSR_ORT_LIBRARY", str(build(tmp_path, "0" * 16, entry="")))
+    assert_one_line_error(run("--selftest"), 1, "smsr's native library", "RegisterCustomOps")
+
+
+def test_missing_library_warns_once_and_names_the_cost(bundle: Path, tmp_path: Path) -> None:
+    shutil.copytree(RUNTIME, tmp_path / "runtime", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    code = f"import smsr_runtime as s; [s.load({str(bundle)!r}) for _ in range(3)]"
+    done = plain_python(code, tmp_path / "runtime")
+    assert done.returncode == 0
+    assert done.stderr.count("several times slower") == 1
+
+
+def test_missing_library_still_computes(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SMSR_ORT_LIBRARY")
+    monkeypatch.setattr(native, "DEFAULT_LIBRARY", tmp_path / "libsmsr_ort.so")
+    monkeypatch.setattr(native, "_warned", False)
+    with pytest.warns(smsr_runtime.NativeLibraryWarning):
+        upscaler = smsr_runtime.load(bundle)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        smsr_runtime.load(bundle)
+    assert upscaler(np.zeros((2, 2, 3), np.uint8)).shape == (4, 4, 3)

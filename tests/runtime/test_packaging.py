@@ -1,0 +1,119 @@
+"""The runtime stands alone: no torch, no onnx, nothing installed, optional packages optional, Python 3.8."""
+
+from __future__ import annotations
+
+import ast
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import RUNTIME, assert_one_line_error, need, plain_python
+from PIL import Image
+
+SOURCES = sorted((RUNTIME / "smsr_runtime").rglob("*.py"))
+ALLOWED_ONCE = {"PIL": "codecs/pillow.py", "av": "video.py", "tqdm": "progress.py", "onnxruntime": "backends/ort.py"}
+STANDARD = {"numpy", "cv2", "smsr_runtime", "__future__"}
+
+
+def upscale(bundle: Path, folder: Path, without: tuple[str, ...] = (), name: str = "in.png") -> str:
+    """Code that upscales folder/name with some packages not installed and prints the modules loaded."""
+    block = "".join(f"sys.modules[{package!r}] = None; " for package in without)
+    arguments = [str(bundle), str(folder / name), "-o", str(folder / "out.png")]
+    main = f"from smsr_runtime.cli import main; code = main({arguments!r})"
+    return f"import sys; {block}{main}; print(*sys.modules); sys.exit(code)"
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    Image.new("RGB", (6, 4), (1, 2, 3)).save(tmp_path / "in.png")
+    return tmp_path
+
+
+def test_running_a_picture_loads_neither_torch_nor_onnx(bundle: Path, picture: Path) -> None:
+    done = plain_python(upscale(bundle, picture))
+    assert done.returncode == 0, done.stderr
+    loaded = set(done.stdout.split())
+    assert "onnxruntime" in loaded
+    assert not {"torch", "onnx", "smsr", "smsr_export", "PIL", "av", "tqdm"} & loaded
+
+
+def test_bare_copy_runs_from_anywhere(bundle: Path, picture: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "a copy"
+    shutil.copytree(RUNTIME, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    launch = f"import runpy, sys; sys.argv = ['run.py', {str(bundle)!r}, 'in.png', '-o', 'out.png']; "
+    launch += f"sys.path.insert(0, {str(copy)!r}); runpy.run_path({str(copy / 'run.py')!r}, run_name='__main__')"
+    done = plain_python(launch, runtime=copy, cwd=picture, extra={"SMSR_ORT_LIBRARY": "none"})
+    assert done.returncode == 0, done.stderr
+    assert Image.open(picture / "out.png").size == (12, 8)
+
+
+def test_plain_pictures_need_no_optional_package(bundle: Path, picture: Path) -> None:
+    for extension in ("png", "jpg", "webp", "bmp", "ppm"):
+        Image.new("RGB", (6, 4), (1, 2, 3)).save(picture / f"in.{extension}")
+        code = upscale(bundle, picture, ("PIL", "av", "tqdm"), f"in.{extension}")
+        assert plain_python(code, extra={"SMSR_ORT_LIBRARY": "none"}).returncode == 0
+        (picture / "out.png").unlink()
+
+
+@pytest.mark.parametrize(
+    ("name", "package", "words"),
+    [("in.gif", "PIL", "pip install pillow"), ("cmyk.jpg", "PIL", "CMYK"), ("in.mp4", "av", "pip install av")],
+)
+def test_missing_package_says_what_to_install(bundle: Path, picture: Path, name: str, package: str, words: str) -> None:
+    (picture / "in.mp4").write_bytes(b"x")
+    Image.new("CMYK", (6, 4)).save(picture / "cmyk.jpg")
+    Image.new("P", (6, 4)).save(picture / "in.gif")
+    code = upscale(bundle, picture, (package,), name).replace("out.png", "out.mp4" if name == "in.mp4" else "out.png")
+    done = plain_python(code, extra={"SMSR_ORT_LIBRARY": "none"})
+    assert_one_line_error(done, 1, name, words, "not installed")
+
+
+def test_truncated_jpeg_is_found_without_pillow(bundle: Path, picture: Path) -> None:
+    Image.effect_noise((64, 64), 50).save(picture / "in.jpg")
+    data = (picture / "in.jpg").read_bytes()
+    (picture / "in.jpg").write_bytes(data[: len(data) // 2])
+    done = plain_python(upscale(bundle, picture, ("PIL",), "in.jpg"), extra={"SMSR_ORT_LIBRARY": "none"})
+    assert_one_line_error(done, 1, "in.jpg", "cut short")
+
+
+def test_missing_onnxruntime_says_so(bundle: Path, picture: Path) -> None:
+    done = plain_python(upscale(bundle, picture, ("onnxruntime",)), extra={"SMSR_ORT_LIBRARY": "none"})
+    assert_one_line_error(done, 1, "pip install onnxruntime")
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add((node.module or "").split(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(RUNTIME)))
+def test_imports_keep_to_their_place(path: Path) -> None:
+    import sys
+
+    other = imports(path) - set(sys.stdlib_module_names) - STANDARD
+    home = path.relative_to(RUNTIME / "smsr_runtime").as_posix()
+    assert all(ALLOWED_ONCE.get(package) == home for package in other), other
+
+
+@pytest.mark.parametrize("path", [RUNTIME / "run.py", *SOURCES], ids=lambda path: str(path.relative_to(RUNTIME)))
+def test_source_is_python_3_8(path: Path) -> None:
+    ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 8))
+
+
+def test_python_3_8_compiles_and_imports_it() -> None:
+    """Imports every module with stand-ins for numpy and cv2, which that interpreter may lack."""
+    python = shutil.which("python3.8") or next(map(str, Path.home().glob(".pyenv/versions/3.8.*/bin/python3.8")), None)
+    need(python is not None, "python3.8")
+    names = [".".join(path.relative_to(RUNTIME).with_suffix("").parts) for path in SOURCES]
+    modules = sorted(name.replace(".__init__", "") for name in names)
+    code = "import sys; from unittest.mock import MagicMock as M; sys.modules.update(numpy=M(), cv2=M()); "
+    code += f"[__import__(name) for name in {modules!r}]"
+    environment = {"PYTHONPATH": str(RUNTIME), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run([str(python), "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
