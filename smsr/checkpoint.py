@@ -133,9 +133,7 @@ def _unwrap(loaded: object, path: Path) -> dict[str, Tensor]:
 
 
 def _is_state(loaded: dict[object, object]) -> bool:
-    return bool(loaded) and all(
-        isinstance(key, str) and isinstance(value, Tensor) for key, value in loaded.items()
-    )
+    return bool(loaded) and all(isinstance(key, str) and isinstance(value, Tensor) for key, value in loaded.items())
 
 
 def _take_mean(state: dict[str, Tensor], where: str | Path) -> None:
@@ -167,9 +165,7 @@ def _check_names_and_shapes(state: dict[str, Tensor], network: Network, where: s
         raise CheckpointError(where, f"the {len(wanted)} tensors of {network.config}", got, _TODO)
     for name, tensor in wanted.items():
         if state[name].shape != tensor.shape:
-            raise CheckpointError(
-                where, f"{name} of shape {tuple(tensor.shape)}", f"{tuple(state[name].shape)}", _TODO
-            )
+            raise CheckpointError(where, f"{name} of shape {tuple(tensor.shape)}", f"{tuple(state[name].shape)}", _TODO)
         if not state[name].is_floating_point():
             raise CheckpointError(where, f"{name} of a floating-point type", f"{state[name].dtype}", _TODO)
 

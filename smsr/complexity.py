@@ -38,9 +38,7 @@ class NetworkMacs:
 
     def remaining(self, active_shares: Sequence[float]) -> float:
         """MACs per pixel with these active shares, one a module, each 0..1."""
-        return self.fixed + sum(
-            module.at(share) for module, share in zip(self.modules, active_shares, strict=True)
-        )
+        return self.fixed + sum(module.at(share) for module, share in zip(self.modules, active_shares, strict=True))
 
 
 def module_macs(features: int, dense_channels: Sequence[int]) -> ModuleMacs:

@@ -36,10 +36,7 @@ def _case(case: contract.Case) -> str:
     n, h, w = case.shape
     dense = ", ".join(map(str, case.dense))
     layers = len(case.dense)
-    return (
-        f'    {{"{case.name}", {n}, {h}, {w}, {case.channels}, {layers}, {{{dense}}}, '
-        f'"{case.mask}", {case.dead}}},'
-    )
+    return f'    {{"{case.name}", {n}, {h}, {w}, {case.channels}, {layers}, {{{dense}}}, "{case.mask}", {case.dead}}},'
 
 
 def _camel(name: str) -> str:

@@ -1,11 +1,11 @@
 """Errors of smsr and its exporter; the runtime, which must stand alone, has its own tree of the same form.
 
-    SmsrError
-    +-- UsageError        the command or call is wrong (exit code 2)
-    +-- CheckpointError   a file that is not, or not a usable, checkpoint
-    +-- DataError         pictures or folders that cannot be used
-    +-- ExportError       the export failed
-        +-- ParityError   the exported model differs from PyTorch
+SmsrError
++-- UsageError        the command or call is wrong (exit code 2)
++-- CheckpointError   a file that is not, or not a usable, checkpoint
++-- DataError         pictures or folders that cannot be used
++-- ExportError       the export failed
+    +-- ParityError   the exported model differs from PyTorch
 """
 
 from __future__ import annotations

@@ -17,10 +17,10 @@ def quantise(image: NDArray[np.floating]) -> NDArray[np.uint8]:
 
 def luminance(image: NDArray[np.generic]) -> NDArray[np.float64]:
     """(H, W, 3) RGB 0..255 -> Y (H, W) float64 in 16..235."""
-    return image.astype(np.float64) @ np.array(Y_WEIGHTS) + 16.0
+    return np.asarray(image.astype(np.float64) @ np.array(Y_WEIGHTS) + 16.0, np.float64)
 
 
-def _cut(image: NDArray[np.generic], border: int) -> NDArray[np.generic]:
+def _cut(image: NDArray[np.float64], border: int) -> NDArray[np.float64]:
     return image[border : image.shape[0] - border, border : image.shape[1] - border]
 
 
@@ -36,11 +36,11 @@ def psnr_y(first: NDArray[np.generic], second: NDArray[np.generic], border: int)
 
 def ssim_y(first: NDArray[np.generic], second: NDArray[np.generic], border: int) -> float:
     """SSIM on Y of two (H, W, 3) RGB images in 0..255: 11x11 Gaussian, sigma 1.5, valid part only."""
-    x, y = (_cut(luminance(image), border).astype(np.float64) for image in (first, second))
+    x, y = (_cut(luminance(image), border) for image in (first, second))
     kernel = cv2.getGaussianKernel(11, 1.5)
 
     def blur(image: NDArray[np.float64]) -> NDArray[np.float64]:
-        return cv2.sepFilter2D(image, cv2.CV_64F, kernel, kernel)[5:-5, 5:-5]
+        return np.asarray(cv2.sepFilter2D(image, cv2.CV_64F, kernel, kernel)[5:-5, 5:-5], np.float64)
 
     mean_x, mean_y = blur(x), blur(y)
     variance_x, variance_y = blur(x * x) - mean_x**2, blur(y * y) - mean_y**2

@@ -67,9 +67,7 @@ class ChannelAttention(nn.Module):
     def __init__(self, features: int) -> None:
         super().__init__()
         reduced = features // contract.CHANNEL_ATTENTION_REDUCTION
-        self.conv_du = nn.Sequential(
-            conv(features, reduced, 1), nn.ReLU(), conv(reduced, features, 1), nn.Sigmoid()
-        )
+        self.conv_du = nn.Sequential(conv(features, reduced, 1), nn.ReLU(), conv(reduced, features, 1), nn.Sigmoid())
 
     def forward(self, x: Tensor) -> Tensor:
         return x * self.conv_du(x.mean(dim=(2, 3), keepdim=True))
@@ -167,9 +165,7 @@ class SparseMaskModule(nn.Module):
     def relax(self, x: Tensor, relaxation: Relaxation) -> tuple[Tensor, Tensor]:
         """Next features (N, C, H, W) and this module's sparsity (scalar) with relaxed masks."""
         logits = self.spa_mask(x)
-        mask = masks.soft_spatial_mask(
-            logits, relaxation.tau, masks.gumbel_noise(logits, relaxation.generator)
-        )
+        mask = masks.soft_spatial_mask(logits, relaxation.tau, masks.gumbel_noise(logits, relaxation.generator))
         noise = masks.gumbel_noise(self.body.ch_mask, relaxation.generator)
         gates = masks.soft_channel_gates(self.body.ch_mask, relaxation.tau, noise)
         return self.ca(self.body.soft(x, mask, gates)) + x, sparsity(mask, gates)
@@ -193,9 +189,7 @@ class Network(nn.Module):
         self.register_buffer("mean", torch.tensor(contract.RGB_MEAN).view(1, 3, 1, 1), persistent=False)
         self.head = nn.Sequential(conv(3, features), nn.ReLU(), conv(features, features))
         self.body = nn.ModuleList(SparseMaskModule(features, config.layers) for _ in range(config.modules))
-        self.collect = nn.Sequential(
-            conv(features * config.modules, features, 1), nn.ReLU(), conv(features, features)
-        )
+        self.collect = nn.Sequential(conv(features * config.modules, features, 1), nn.ReLU(), conv(features, features))
         self.tail = nn.Sequential(conv(features, 3 * scale**2), nn.PixelShuffle(scale))
 
     def forward(self, image: Tensor) -> Tensor | TrainingResult:
@@ -224,8 +218,6 @@ class Network(nn.Module):
         return TrainingResult(self._finish(centred, start, outputs), torch.stack(sparsities).mean())
 
     def _finish(self, centred: Tensor, start: Tensor, outputs: list[Tensor]) -> Tensor:
-        bicubic = F.interpolate(
-            centred, scale_factor=self.config.scale, mode="bicubic", align_corners=False
-        )
+        bicubic = F.interpolate(centred, scale_factor=self.config.scale, mode="bicubic", align_corners=False)
         residual: Tensor = self.tail(self.collect(torch.cat(outputs, dim=1)) + start)
         return residual + bicubic + self.mean

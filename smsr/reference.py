@@ -85,9 +85,7 @@ def sparse_mask_module_torch(inputs: Sequence[Tensor], dense_channels: Sequence[
         full = F.conv2d(current, weight, padding=1)
         dense_only = torch.zeros_like(full)
         if dense and dense_inputs:
-            dense_only[:, :dense] = F.conv2d(
-                current[:, :dense_inputs], weight[:dense, :dense_inputs], padding=1
-            )
+            dense_only[:, :dense] = F.conv2d(current[:, :dense_inputs], weight[:dense, :dense_inputs], padding=1)
         current = F.relu(torch.where(active, full, dense_only))
         outputs.append(current)
         dense_inputs = dense
@@ -104,7 +102,7 @@ def random_inputs(case: contract.Case, seed: int = 0, theta: float = 0.25) -> Mo
     r = c // contract.CHANNEL_ATTENTION_REDUCTION
 
     def normal(*shape: int, fan_in: int = 1) -> Array:
-        return (random.standard_normal(shape) * (2.0 / fan_in) ** 0.5).astype(np.float32)
+        return np.asarray(random.standard_normal(shape) * (2.0 / fan_in) ** 0.5, np.float32)
 
     conv_weights = normal(layers, 9, c, c, fan_in=9 * c)
     collect_weight = normal(layers * c, c, fan_in=layers * c)
@@ -128,7 +126,7 @@ def random_inputs(case: contract.Case, seed: int = 0, theta: float = 0.25) -> Mo
 
 def _margin(kind: str, shape: tuple[int, int, int, int], random: np.random.Generator) -> Array:
     """Margins (N, 1, H, W) whose sign is the mask of that kind (contract.MASKS); NaN is inactive."""
-    n, _, h, w = shape
+    _, _, h, w = shape
     signs = np.full(shape, -1.0, np.float32)
     if kind == "on":
         signs[:] = 1.0
@@ -145,4 +143,4 @@ def _margin(kind: str, shape: tuple[int, int, int, int], random: np.random.Gener
         signs.reshape(-1)[:: 2 * w + 1] = np.nan
     elif kind != "off":
         raise ValueError(f"mask: expected one of {contract.MASKS}, got {kind!r}")
-    return signs * (0.5 + random.random(shape).astype(np.float32))
+    return np.asarray(signs * (0.5 + random.random(shape)), np.float32)

@@ -83,7 +83,9 @@ def _module(build: GraphBuilder, features: str, margin: str, module: FoldedModul
         weight = packed.reshape(3, 3, channels, channels).transpose(3, 2, 0, 1)
         no_bias = np.zeros(channels, np.float32)
         label = f"{name}.layer_{layer}"
-        y = build.add("Relu", [build.conv(x, Convolution(np.ascontiguousarray(weight), no_bias), label)], f"{label}.relu")
+        y = build.add(
+            "Relu", [build.conv(x, Convolution(np.ascontiguousarray(weight), no_bias), label)], f"{label}.relu"
+        )
         x = _masked(build, y, active, dense, channels, label, form)
         outputs.append(x)
     joined = build.add("Concat", outputs, f"{name}.all", axis=1)
@@ -107,7 +109,9 @@ def _masked(build: GraphBuilder, y: str, active: str, dense: int, channels: int,
         return build.add("Concat", [names[0], masked], f"{label}.masked", axis=1)
     is_dense = (np.arange(channels) < dense).reshape(1, channels, 1, 1)
     if form == "where":
-        gate = build.add("Or", [active, build.constant(is_dense, f"{label}.dense")], f"{label}.gate") if dense else active
+        gate = (
+            build.add("Or", [active, build.constant(is_dense, f"{label}.dense")], f"{label}.gate") if dense else active
+        )
         return build.add("Where", [gate, y, build.constant(np.zeros((), np.float32), "zero")], f"{label}.masked")
     if not dense:
         return build.add("Mul", [y, active], f"{label}.masked")

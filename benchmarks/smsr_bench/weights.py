@@ -24,7 +24,9 @@ def read_folded(model_file: Path) -> FoldedNetwork:
         nodes = [node for node in model.graph.node if node.op_type == contract.SPARSE_MASK_MODULE.name]
         return _network(found, scale, [_dense_channels(node) for node in nodes])
     except (OSError, KeyError, ValueError) as error:
-        raise DataError(model_file, "a model made by smsr-export", repr(error), "export the checkpoint again") from error
+        raise DataError(
+            model_file, "a model made by smsr-export", repr(error), "export the checkpoint again"
+        ) from error
 
 
 def _dense_channels(node: onnx.NodeProto) -> tuple[int, ...]:
@@ -37,7 +39,9 @@ def _network(found: dict[str, Any], scale: int, counts: list[tuple[int, ...]]) -
 
     def module(index: int) -> FoldedModule:
         branch = FoldedBranch(*(conv(f"module_{index}.mask.{part.name}") for part in fields(FoldedBranch)))
-        packed = {tensor.name: found[f"module_{index}.{tensor.name}"] for tensor in contract.SPARSE_MASK_MODULE.inputs[3:]}
+        packed = {
+            tensor.name: found[f"module_{index}.{tensor.name}"] for tensor in contract.SPARSE_MASK_MODULE.inputs[3:]
+        }
         return FoldedModule(branch=branch, dense_channels=counts[index - 1], **packed)
 
     numbers = range(1, len(counts) + 1)

@@ -46,10 +46,14 @@ def check_output(output: Path, force: bool) -> None:
     if output.exists() and not force:
         raise UsageError(output, "a name not taken", "an existing bundle or file", "give --force to replace it, or -o")
     if output.exists() and not (output / manifest.MANIFEST).is_file():
-        raise UsageError(output, "a bundle to replace", "something else", "name another -o; --force replaces bundles only")
+        raise UsageError(
+            output, "a bundle to replace", "something else", "name another -o; --force replaces bundles only"
+        )
     parent = output.absolute().parent
     if not (parent.is_dir() and os.access(parent, os.W_OK)):
-        raise ExportError(parent, "a folder to write to", "no such folder or no permission", "make it, or name another -o")
+        raise ExportError(
+            parent, "a folder to write to", "no such folder or no permission", "make it, or name another -o"
+        )
 
 
 def export_onnx(network: Network, request: ExportRequest) -> Parity:
@@ -127,5 +131,3 @@ def _swap(work: Path, output: Path) -> None:
         raise
     finally:
         shutil.rmtree(old, ignore_errors=True)
-
-

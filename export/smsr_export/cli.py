@@ -33,7 +33,9 @@ def _report(error: Exception) -> int:
         print(f"smsr-export: {error}", file=sys.stderr)
         return error.exit_code
     text = " ".join(str(error).split()) or type(error).__name__
-    print(f"smsr-export: unexpected {type(error).__name__}: {text}; run again with --debug and report it", file=sys.stderr)
+    print(
+        f"smsr-export: unexpected {type(error).__name__}: {text}; run again with --debug and report it", file=sys.stderr
+    )
     return 1
 
 
@@ -43,7 +45,9 @@ def _parser() -> argparse.ArgumentParser:
         description="Turns a trained SMSR checkpoint into a bundle that runtime/run.py and smsr-run use.",
     )
     parser.add_argument("checkpoint", metavar="CHECKPOINT", type=Path, help="a .pt or .safetensors file")
-    parser.add_argument("-o", "--output", type=Path, metavar="BUNDLE", help="default: the checkpoint's name + .smsr, here")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="BUNDLE", help="default: the checkpoint's name + .smsr, here"
+    )
     parser.add_argument("--target", choices=("onnx", "trt"), default="onnx", help="default: onnx (CPU)")
     parser.add_argument("--precision", choices=contract.PRECISIONS, default="fp32", help="default: fp32")
     parser.add_argument(
@@ -70,7 +74,7 @@ def _export(options: argparse.Namespace) -> None:
     bundle.check_output(output, options.force)
     network = load_network(checkpoint)
     scale = network.config.scale
-    pictures = verify.read_pictures(options.verify, scale) if options.verify else verify.own_pictures()
+    pictures = verify.read_pictures(options.verify, scale) if options.verify else verify.own_pictures(scale)
     request = bundle.ExportRequest(checkpoint, output, pictures, options.force, options.accept_parity_failure)
     parity = bundle.export_onnx(network, request)
     _print_result(output, scale, parity)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import onnx
@@ -29,7 +30,7 @@ class GraphBuilder:
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     initializers: list[onnx.TensorProto] = field(default_factory=list)
 
-    def add(self, kind: str, inputs: Sequence[str], name: str, domain: str = "", **attributes: object) -> str:
+    def add(self, kind: str, inputs: Sequence[str], name: str, domain: str = "", **attributes: Any) -> str:
         self.nodes.append(helper.make_node(kind, inputs, [name], name=f"{name}/{kind}", domain=domain, **attributes))
         return name
 
@@ -78,7 +79,7 @@ def _graph_inputs() -> list[onnx.ValueInfoProto]:
 
 
 def _graph_outputs(scale: int, margins: Sequence[str]) -> list[onnx.ValueInfoProto]:
-    size = ["N", 3, f"{scale}*H", f"{scale}*W"]
+    size: list[str | int | None] = ["N", 3, f"{scale}*H", f"{scale}*W"]
     upscaled = helper.make_tensor_value_info("upscaled", TensorProto.FLOAT, size, "RGB, about 0..255, not clamped")
     return [
         upscaled,

@@ -31,7 +31,7 @@ def _sky(height: int, width: int) -> NDArray[np.uint8]:
 def _grass(canvas: NDArray[np.uint8], random: np.random.Generator) -> None:
     height, width = canvas.shape[:2]
     for _ in range(width):
-        x, base = int(random.integers(width)), int(height * random.uniform(0.72, 1.05))
+        x, base = int(random.integers(width)), int(height * random.uniform(0.84, 1.05))
         tip = (x + int(random.normal(0, height / 60)), base - int(height * random.uniform(0.03, 0.14)))
         colour = (int(random.integers(20, 110)), int(random.integers(80, 190)), int(random.integers(10, 70)))
         cv2.line(canvas, (x, base), tip, colour, max(1, height // 200), cv2.LINE_AA)
@@ -57,4 +57,6 @@ def _lettering(canvas: NDArray[np.uint8]) -> None:
     height, width = canvas.shape[:2]
     size = width / 900.0
     place = (int(0.05 * width), int(0.62 * height))
-    cv2.putText(canvas, _TEXT, place, cv2.FONT_HERSHEY_COMPLEX, size, (25, 25, 35), max(1, round(2 * size)), cv2.LINE_AA)
+    cv2.putText(
+        canvas, _TEXT, place, cv2.FONT_HERSHEY_COMPLEX, size, (25, 25, 35), max(1, round(2 * size)), cv2.LINE_AA
+    )

@@ -73,7 +73,7 @@ class Parity:
         """The rows and, a path, their mean PSNR as plain text."""
         head = ["picture", "path", "size", "active", "mask flips", "max diff", "RMSE", "PSNR PyTorch", "PSNR"]
         cells = [
-            [row.picture, row.path, f"{row.width}x{row.height}", f"{row.active_share:.3f}", row.flips,
+            [row.picture, row.path, f"{row.width}x{row.height}" if row.width else "", f"{row.active_share:.3f}", row.flips,
              f"{row.max_abs:.1e}", f"{row.rmse:.1e}", _decibel(row.psnr_torch), _decibel(row.psnr)]
             for row in [*self.rows, *self._means()]
         ]  # fmt: skip
@@ -114,9 +114,11 @@ def _decibel(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
 
 
-def own_pictures() -> list[Picture]:
+def own_pictures(scale: int) -> list[Picture]:
     """What verifies where the user names no picture: our own drawing, at an even and at an odd size."""
-    return [Picture("own sample", sample_picture(96, 128)), Picture("own sample, odd", sample_picture(61, 75, seed=3))]
+    sizes = {"own sample": (96, 128), "own sample, odd": (61, 75)}
+    drawn = {name: sample_picture(height * scale, width * scale) for name, (height, width) in sizes.items()}
+    return [Picture(name, resize.downscale(high, scale), high) for name, high in drawn.items()]
 
 
 def read_pictures(paths: Sequence[str], scale: int) -> list[Picture]:
@@ -125,11 +127,12 @@ def read_pictures(paths: Sequence[str], scale: int) -> list[Picture]:
     Where `HR/NAME.png` has an `LR_bicubic/Xs/NAMExs.png` beside its folder, that is taken; otherwise the low
     side is made by antialiased bicubic. A file inside a folder `LR_bicubic` counts as low-resolution.
     """
-    files = [file for path in paths for file in _files(Path(path))]
+    files = [file for path in paths for file in picture_files(Path(path))]
     return [_read(file, scale) for file in files]
 
 
-def _files(path: Path) -> list[Path]:
+def picture_files(path: Path) -> list[Path]:
+    """The file itself, or the pictures of a folder in order of their names. Raises DataError for none."""
     if path.is_dir():
         found = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
         if not found:
@@ -148,7 +151,9 @@ def _read(file: Path, scale: int) -> Picture:
         high = image[: scale * low.shape[0], : scale * low.shape[1]]
         return Picture(file.stem, low, high)
     if min(image.shape[:2]) < scale:
-        raise DataError(file, f"a picture of at least {scale}x{scale}", f"{image.shape[1]}x{image.shape[0]}", "take another")
+        raise DataError(
+            file, f"a picture of at least {scale}x{scale}", f"{image.shape[1]}x{image.shape[0]}", "take another"
+        )
     return Picture(file.stem, resize.downscale(image, scale), resize.crop_to_multiple(image, scale))
 
 
@@ -208,9 +213,7 @@ def _infer(network: Network, picture: Picture) -> InferenceResult:
         return network.infer(torch.from_numpy(_planes(picture)))
 
 
-def _compare(
-    network: Network, picture: Picture, reference: InferenceResult, upscaler: object, path: str
-) -> ParityRow:
+def _compare(network: Network, picture: Picture, reference: InferenceResult, upscaler: object, path: str) -> ParityRow:
     upscaled, margins = upscaler.upscale_float(_planes(picture), margins=True)  # type: ignore[attr-defined]
     expected = reference.upscaled.numpy()
     flips = [(ours > 0) != (theirs.numpy() > 0) for ours, theirs in zip(margins, reference.margins, strict=True)]

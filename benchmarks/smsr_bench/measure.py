@@ -1,0 +1,40 @@
+"""Interleaved timing: every round runs every engine once, so that what disturbs the machine disturbs all alike."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smsr_bench.engines import Run
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of each round, all engines in the same rounds."""
+
+    seconds: Mapping[str, list[float]]
+
+    def median(self, engine: str) -> float:
+        return float(np.median(self.seconds[engine]))
+
+    def ratio(self, engine: str, base: str) -> float:
+        """How many times longer `engine` takes than `base`: median of the rounds' ratios."""
+        pairs = zip(self.seconds[engine], self.seconds[base], strict=True)
+        return float(np.median([ours / theirs for ours, theirs in pairs]))
+
+
+def time_engines(runs: Mapping[str, Run], image: NDArray[np.float32], rounds: int) -> Timing:
+    """One warm-up each, then `rounds` interleaved rounds; image: (1, 3, H, W) float32 0..255."""
+    for run in runs.values():
+        run(image)
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(rounds):
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run(image)
+            seconds[name].append(time.perf_counter() - start)
+    return Timing(seconds)
