@@ -73,7 +73,7 @@ def recognise(state: dict[str, Tensor], where: str | Path) -> NetworkConfig:
         )
     try:
         scale = round((state["tail.0.weight"].shape[0] / 3) ** 0.5)
-        modules = 1 + max(int(found[1]) for name in state if (found := re.match(r"body\.(\d+)\.", name)))
+        modules = 1 + max(int(match[1]) for name in state if (match := re.match(r"body\.(\d+)\.", name)))
         _, features, layers, _ = state["body.0.body.ch_mask"].shape
         return NetworkConfig(scale=scale, features=features, modules=modules, layers=layers)
     except ValueError as error:

@@ -7,7 +7,7 @@ but that the constants `sub_mean` and `add_mean` are the buffer `mean` here, whi
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -70,7 +70,8 @@ class ChannelAttention(nn.Module):
         self.conv_du = nn.Sequential(conv(features, reduced, 1), nn.ReLU(), conv(reduced, features, 1), nn.Sigmoid())
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * self.conv_du(x.mean(dim=(2, 3), keepdim=True))
+        scaled: Tensor = x * self.conv_du(x.mean(dim=(2, 3), keepdim=True))
+        return scaled
 
 
 class MaskBranch(nn.Sequential):
@@ -108,6 +109,10 @@ class SparseMaskConvolutions(nn.Module):
         self.body = nn.ModuleList(conv(features, features, bias=False) for _ in range(layers))
         self.collect = conv(features * layers, features, 1)
 
+    @property
+    def convolutions(self) -> list[nn.Conv2d]:
+        return [cast(nn.Conv2d, layer) for layer in self.body]
+
     def soft(self, x: Tensor, mask: Tensor, gates: ChannelGates) -> Tensor:
         """Training forward: x (N, C, H, W), mask (N, 1, H, W) and gates (L, C), all relaxed, in 0..1.
 
@@ -115,7 +120,7 @@ class SparseMaskConvolutions(nn.Module):
         ReLU(d (W(z d') + M W(z s')) + s M (W(z d') + W(z s'))).
         """
         outputs: list[Tensor] = []
-        for index, layer in enumerate(self.body):
+        for index, layer in enumerate(self.convolutions):
             dense, sparse = gates.dense[index].view(1, -1, 1, 1), gates.sparse[index].view(1, -1, 1, 1)
             if index == 0:
                 from_dense = layer(x)
@@ -134,7 +139,7 @@ class SparseMaskConvolutions(nn.Module):
         gates = masks.hard_channel_gates(self.ch_mask)
         outputs: list[Tensor] = []
         dense_inputs = torch.ones_like(gates.dense[0])
-        for layer, dense, sparse in zip(self.body, gates.dense, gates.sparse, strict=True):
+        for layer, dense, sparse in zip(self.convolutions, gates.dense, gates.sparse, strict=True):
             full = layer(x) * (dense + sparse).view(1, -1, 1, 1).to(x)
             result = torch.where(active, full, torch.zeros_like(full))
             rows = dense.nonzero()[:, 0]
@@ -192,6 +197,10 @@ class Network(nn.Module):
         self.collect = nn.Sequential(conv(features * config.modules, features, 1), nn.ReLU(), conv(features, features))
         self.tail = nn.Sequential(conv(features, 3 * scale**2), nn.PixelShuffle(scale))
 
+    @property
+    def sparse_mask_modules(self) -> list[SparseMaskModule]:
+        return [cast(SparseMaskModule, module) for module in self.body]
+
     def forward(self, image: Tensor) -> Tensor | TrainingResult:
         return self.relax(image) if self.training else self.infer(image).upscaled
 
@@ -200,7 +209,7 @@ class Network(nn.Module):
         centred = image - self.mean
         features = start = self.head(centred)
         outputs, margins = [], []
-        for module in self.body:
+        for module in self.sparse_mask_modules:
             features, margin = module.infer(features, theta)
             outputs.append(features)
             margins.append(margin)
@@ -211,7 +220,7 @@ class Network(nn.Module):
         centred = image - self.mean
         features = start = self.head(centred)
         outputs, sparsities = [], []
-        for module in self.body:
+        for module in self.sparse_mask_modules:
             features, sparsity_ = module.relax(features, self.relaxation)
             outputs.append(features)
             sparsities.append(sparsity_)

@@ -15,6 +15,7 @@ from smsr.complexity import network_macs
 from smsr.errors import SmsrError
 from smsr.network import NetworkConfig
 from smsr_bench import engines, measure, report
+from smsr_bench.weights import read_folded
 from smsr_export import verify
 from smsr_export.graph import FoldedNetwork
 
@@ -49,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
 def run(options: argparse.Namespace) -> list[report.Row]:
     """Measures and prints the table; returns its rows."""
     names = ("native", *(name for name in options.engines.split(",") if name != "native"))
-    network = engines.read_folded(options.bundle / "model.onnx")
+    network = read_folded(options.bundle / "model.onnx")
     runs = engines.make(names, options.bundle, options.threads)
     files = [file for path in options.images for file in verify.picture_files(Path(path))]
     rows = [measure_picture(file, options, network, runs) for file in files]

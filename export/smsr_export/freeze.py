@@ -31,7 +31,7 @@ def freeze(network: Network, dtype: DTypeLike = np.float32) -> FrozenNetwork:
         branch, attention = smm.spa_mask, smm.ca.conv_du
         return FrozenModule(
             branch=FrozenBranch(convolution(branch[0]), convolution(branch[3]), convolution(branch[5])),
-            convs=tuple(array(conv.weight) for conv in smm.body.body),
+            convs=tuple(array(conv.weight) for conv in smm.body.convolutions),
             classes=channel_classes(smm.body.ch_mask),
             collect=convolution(smm.body.collect),
             squeeze=convolution(attention[0]),
@@ -42,7 +42,7 @@ def freeze(network: Network, dtype: DTypeLike = np.float32) -> FrozenNetwork:
         scale=network.config.scale,
         mean=array(network.mean).reshape(3),
         head=(convolution(network.head[0]), convolution(network.head[2])),
-        modules=tuple(module(smm) for smm in network.body),
+        modules=tuple(module(smm) for smm in network.sparse_mask_modules),
         collect=(convolution(network.collect[0]), convolution(network.collect[2])),
         tail=convolution(network.tail[0]),
     )

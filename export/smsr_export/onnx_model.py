@@ -15,7 +15,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from smsr import contract
-from smsr_export.graph import Array, Convolution, FoldedModule, FoldedNetwork
+from smsr_export.graph import Array, Convolution, FoldedBranch, FoldedModule, FoldedNetwork
 from smsr_export.op_function import OPSET, operator_function
 
 IR_VERSION = 8
@@ -96,7 +96,8 @@ def _network(build: GraphBuilder, network: FoldedNetwork) -> list[str]:
     features = build.add("Transpose", [start], "features_0", perm=TO_NHWC)
     collected, margins = "", []
     for index, (module, part) in enumerate(zip(network.modules, network.collect_parts, strict=True), 1):
-        margins.append(_margin(build, features, module, index))
+        nchw = build.add("Transpose", [features], f"module_{index}.mask.features", perm=TO_NCHW)
+        margins.append(add_margin(build, nchw, module.branch, index))
         features = _sparse_mask_module(build, features, margins[-1], module, index)
         matrix = build.constant(part, f"collect.0.weight_{index}")
         product = build.add("MatMul", [features, matrix], f"collect.0_{index}")
@@ -105,16 +106,15 @@ def _network(build: GraphBuilder, network: FoldedNetwork) -> list[str]:
     return margins
 
 
-def _margin(build: GraphBuilder, features: str, module: FoldedModule, index: int) -> str:
-    """The mask branch: features N H W C -> margin_{index} (N, 1, H, W). See fold.fold_logits."""
+def add_margin(build: GraphBuilder, nchw: str, branch: FoldedBranch, index: int) -> str:
+    """The mask branch: features N C H W -> margin_{index} (N, 1, H, W). See fold.fold_logits."""
     name = f"module_{index}.mask"
-    nchw = build.add("Transpose", [features], f"{name}.features", perm=TO_NCHW)
-    full = build.add("Relu", [build.conv(nchw, module.branch.full, f"{name}.full")], f"{name}.full_relu")
+    full = build.add("Relu", [build.conv(nchw, branch.full, f"{name}.full")], f"{name}.full_relu")
     pads = build.integers([0, 0, 0, 0, 0, 0, 1, 1], "pool_pads")
     padded = build.add("Pad", [full, pads], f"{name}.padded", mode="edge")
     pooled = build.add("AveragePool", [padded], f"{name}.pooled", kernel_shape=[2, 2], strides=[2, 2])
-    half = build.add("Relu", [build.conv(pooled, module.branch.half, f"{name}.half")], f"{name}.half_relu")
-    phases = build.conv(half, module.branch.phases, f"{name}.phases", pads=[0, 0, 1, 1])
+    half = build.add("Relu", [build.conv(pooled, branch.half, f"{name}.half")], f"{name}.half_relu")
+    phases = build.conv(half, branch.phases, f"{name}.phases", pads=[0, 0, 1, 1])
     margin = build.add("DepthToSpace", [phases], f"{name}.uncropped", blocksize=2, mode="CRD")
     size = build.add("Shape", ["image"], f"{name}.size", start=2, end=4)
     starts, axes = build.integers([0, 0], "crop_starts"), build.integers([2, 3], "crop_axes")
@@ -145,11 +145,16 @@ def check_dense_channels(counts: Sequence[int], channels: int) -> list[int]:
 
 
 def _finish(build: GraphBuilder, network: FoldedNetwork, collected: str, start: str) -> None:
-    """collect, global residual, tail, and bicubic added before the PixelShuffle (fold.bicubic_kernel)."""
+    """collect, then the global residual."""
     bias = build.constant(network.collect_bias, "collect.0.bias")
     hidden = build.add("Relu", [build.add("Add", [collected, bias], "collect.0")], "collect.1")
     hidden = build.add("Transpose", [hidden], "collect.1_nchw", perm=TO_NCHW)
     deep = build.add("Add", [build.conv(hidden, network.collect, "collect.2"), start], "deep_features")
+    add_tail(build, network, deep)
+
+
+def add_tail(build: GraphBuilder, network: FoldedNetwork, deep: str) -> None:
+    """Deep features N C H W -> upscaled; bicubic is added before the PixelShuffle (fold.bicubic_kernel)."""
     residual = build.conv(deep, network.tail, "tail")
     pads = build.integers([0, 0, 2, 2, 0, 0, 2, 2], "bicubic_pads")
     edges = build.add("Pad", ["image", pads], "image_padded", mode="edge")

@@ -51,6 +51,10 @@ class ParityRow:
     psnr_torch: float | None
     psnr: float | None
 
+    @property
+    def size(self) -> str:
+        return f"{self.width}x{self.height}" if self.width else ""
+
 
 @dataclass(frozen=True)
 class Parity:
@@ -73,7 +77,7 @@ class Parity:
         """The rows and, a path, their mean PSNR as plain text."""
         head = ["picture", "path", "size", "active", "mask flips", "max diff", "RMSE", "PSNR PyTorch", "PSNR"]
         cells = [
-            [row.picture, row.path, f"{row.width}x{row.height}" if row.width else "", f"{row.active_share:.3f}", row.flips,
+            [row.picture, row.path, row.size, f"{row.active_share:.3f}", row.flips,
              f"{row.max_abs:.1e}", f"{row.rmse:.1e}", _decibel(row.psnr_torch), _decibel(row.psnr)]
             for row in [*self.rows, *self._means()]
         ]  # fmt: skip
@@ -248,7 +252,8 @@ def _out_of_reach(difference: NDArray[np.floating], flips: list[NDArray[np.bool_
         reach = (modules - index) * layers + (modules - 1 - index) * _BRANCH_REACH + 2
         if flip.any():
             spot = np.kron(flip[0, 0].astype(np.uint8), np.ones((scale, scale), np.uint8))
-            reached |= cv2.dilate(spot, np.ones((2 * reach * scale + 1,) * 2, np.uint8))
+            kernel = np.ones((2 * reach * scale + 1,) * 2, np.uint8)
+            reached = np.maximum(reached, np.asarray(cv2.dilate(spot, kernel), np.uint8))
     untouched = difference[..., reached == 0]
     return float(untouched.max()) if untouched.size else 0.0
 
