@@ -7,12 +7,13 @@ import json
 import os
 import signal
 import sys
+import threading
 import traceback
 import warnings
 from typing import Any, NoReturn, Sequence
 
 import smsr_runtime
-from smsr_runtime.errors import SmsrError, UsageError, one_line
+from smsr_runtime.errors import InternalError, SmsrError, UsageError, one_line
 from smsr_runtime.image import FORMATS
 from smsr_runtime.plan import make_plan
 from smsr_runtime.selftest import self_test
@@ -77,16 +78,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         quiet = "--quiet" in given
         warnings.showwarning = lambda message, *_, **__: None if quiet else _say(f"warning: {message}")
         warnings.simplefilter("default")
-        previous = signal.signal(signal.SIGTERM, _terminate)
+        previous = _on_sigterm(_terminate)
         try:
             code = _run(given, document)
         except SmsrError as error:
-            code = _report(error, given, document)
+            code = _report(error, error, given, document)
+        except Exception as error:  # a fault of ours is one line too
+            code = _report(InternalError("smsr-run", error), error, given, document)
         except KeyboardInterrupt:
             _say("interrupted: nothing half-written is left")
             code = _INTERRUPTED
         finally:
-            signal.signal(signal.SIGTERM, previous)
+            _on_sigterm(previous)
     if "--json" in given and code != _INTERRUPTED:
         return _print_json(document, code)
     return code
@@ -166,9 +169,9 @@ def _selftest(upscaler: Upscaler, options: argparse.Namespace) -> dict[str, Any]
     }
 
 
-def _report(error: SmsrError, given: Sequence[str], document: dict[str, Any]) -> int:
+def _report(error: SmsrError, cause: Exception, given: Sequence[str], document: dict[str, Any]) -> int:
     if "--debug" in given:
-        traceback.print_exception(type(error), error, error.__traceback__)
+        traceback.print_exception(type(cause), cause, cause.__traceback__)
     _say(f"error: {error}")
     document["error"] = error.as_json()
     return error.exit_code
@@ -185,6 +188,13 @@ def _print_json(document: dict[str, Any], code: int) -> int:
 
 def _say(text: str) -> None:
     print(one_line(text), file=sys.stderr)
+
+
+def _on_sigterm(handler: Any) -> Any:
+    """Sets the handler and returns the one before; Python allows that in the main thread only."""
+    if threading.current_thread() is threading.main_thread():
+        return signal.signal(signal.SIGTERM, handler)
+    return None
 
 
 def _terminate(*_: object) -> NoReturn:

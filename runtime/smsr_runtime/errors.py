@@ -88,6 +88,14 @@ class SelfTestError(SmsrError):
     pass
 
 
+class InternalError(SmsrError):
+    """What a command shows for any other exception."""
+
+    def __init__(self, where: object, error: BaseException) -> None:
+        found = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        super().__init__(where, "no internal error", found, "run with --debug for the traceback and report it")
+
+
 class NativeLibraryWarning(UserWarning):
     pass
 

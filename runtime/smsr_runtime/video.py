@@ -28,6 +28,10 @@ _SMPTE170M = 6
 _FULL_RANGE, _LIMITED_RANGE = 2, 1
 _HIGH_DEFINITION = 576
 """Pictures with more rows than this and no stated matrix are BT.709 to players, others BT.601."""
+_MICROSECONDS = 1_000_000
+"""A container's duration is in these."""
+_SLACK_SECONDS, _SLACK_SHARE = 1.0, 0.02
+"""How much earlier than stated a video may end without a note: streams seldom end together."""
 _EXACT_BICUBIC = 4 | 0x2000 | 0x4000 | 0x40000
 """swscale: bicubic, full chroma in and out, exact rounding; its default takes the nearest chroma sample."""
 
@@ -67,7 +71,7 @@ def frame_count(source: Path) -> int | None:
         if stream.frames:
             return int(stream.frames)
         if container.duration and stream.guessed_rate:
-            return int(container.duration / 1_000_000 * stream.guessed_rate)
+            return int(container.duration / _MICROSECONDS * stream.guessed_rate)
         return None
 
 
@@ -109,9 +113,12 @@ class _Transfer:
         self.source, self.target, self.options = task.source, task.target, task.options
         self.report = VideoReport()
         self.video = _video_stream(container, task.source)
+        _check_whole(container, task.source)
+        self.end = 0.0
         self.video.thread_type = "AUTO"
         output.metadata.update(container.metadata)
-        self.encoder: Any = None
+        self.encoder = _encoder(output, self.video, task)  # the first stream; set up once a frame is seen
+        self.started = False
         self.look: _Look | None = None
         self.waiting: list[Any] = []
         self.copies = self._copied_streams()
@@ -130,6 +137,8 @@ class _Transfer:
         return copies
 
     def take(self, packet: Any, on_frame: Callable[[], None]) -> None:
+        if packet.pts is not None and packet.time_base:
+            self.end = max(self.end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
         if packet.stream.index != self.video.index:
             self._copy(packet)
             return
@@ -140,7 +149,7 @@ class _Transfer:
     def _copy(self, packet: Any) -> None:
         if packet.dts is None:
             return  # PyAV's end-of-stream mark
-        if self.encoder is None:
+        if not self.started:
             self.waiting.append(packet)  # the header is written with all streams known
             return
         packet.stream = self.copies[packet.stream.index]
@@ -153,7 +162,7 @@ class _Transfer:
             found = f"{frame.width}x{frame.height} at frame {self.report.frames}"
             raise VideoError(self.source, "one picture size", found, "cut the video where its size changes")
         pixels, margins = self.upscaler.with_margins(self.look.to_rgb(frame))
-        if self.encoder is None:
+        if not self.started:
             self._start(pixels)
         result = self.look.from_rgb(pixels)
         result.pts = frame.pts if frame.pts is not None else self._expected_time(frame)
@@ -171,17 +180,11 @@ class _Transfer:
         return expected
 
     def _start(self, pixels: NDArray[Any]) -> None:
-        """Opens the encoder once the first frame's size and colours are known."""
+        """Sets the encoder up once the first frame's size and colours are known."""
         assert self.look is not None
-        rate = self.video.average_rate or self.video.guessed_rate or Fraction(25)
-        try:
-            stream = self.output.add_stream(self.options.codec, rate=rate)
-        except ValueError as error:  # PyAV: no such encoder
-            raise _refused(self.target, self.options, error) from error
-        stream.height, stream.width = pixels.shape[:2]
-        stream.metadata.update(self.video.metadata)
-        self.look.describe(stream, self.video, self.options)
-        self.encoder = stream
+        self.encoder.height, self.encoder.width = pixels.shape[:2]
+        self.look.describe(self.encoder, self.video, self.options)
+        self.started = True
         self.report.size_in = list(self.look.upright_size)
         self.report.size_out = list(pixels.shape[:2])
         for packet in self.waiting:
@@ -189,9 +192,13 @@ class _Transfer:
         self.waiting = []
 
     def finish(self) -> None:
-        if self.encoder is None:
+        if not self.started:
             raise VideoError(self.source, "at least one frame", "none", "copy the file again")
         self.output.mux(self.encoder.encode(None))
+        stated = (self.container.duration or 0) / _MICROSECONDS
+        if self.end < stated - max(_SLACK_SECONDS, _SLACK_SHARE * stated):
+            text = f"ends at {self.end:.1f} s of the {stated:.1f} s that it states: it may be cut short"
+            self.report.notes.append(text)
 
 
 @dataclass(frozen=True)
@@ -246,7 +253,7 @@ class _Look:
         return "rgb48le" if self.deep else "rgb24"
 
     def _reformatted(self, frame: Any, pixel_format: str) -> Any:
-        from av.video.reformatter import VideoReformatter
+        from av.video.reformatter import Interpolation, VideoReformatter
 
         own = _FULL_RANGE if self.full_range else _LIMITED_RANGE
         to_rgb = pixel_format.startswith("rgb")
@@ -255,7 +262,7 @@ class _Look:
             format=pixel_format,
             src_colorspace=self.matrix,
             dst_colorspace=self.matrix,
-            interpolation=_EXACT_BICUBIC,
+            interpolation=_EXACT_BICUBIC if issubclass(Interpolation, int) else "BICUBIC",  # PyAV before 14
             src_color_range=own if to_rgb else _FULL_RANGE,
             dst_color_range=_FULL_RANGE if to_rgb else own,
         )
@@ -307,6 +314,25 @@ def _video_stream(container: Any, source: Path) -> Any:
         if "attached_pic" not in str(getattr(stream, "disposition", "")):
             return stream
     raise VideoError(source, "a video stream", "none", "name a file with moving pictures")
+
+
+def _check_whole(container: Any, source: Path) -> None:
+    """Raises VideoError where the file's index points past its end; FFmpeg would stop there without a word."""
+    size = source.stat().st_size
+    for stream in container.streams:
+        entries = getattr(stream, "index_entries", ())  # PyAV before 16 has none
+        end = max((entry.pos + entry.size for entry in entries), default=0)
+        if end > size:
+            raise VideoError(source, f"at least {end} bytes, as its index says", f"{size}", "copy the file again")
+
+
+def _encoder(output: Any, video: Any, task: _Task) -> Any:
+    try:
+        stream = output.add_stream(task.options.codec, rate=video.average_rate or video.guessed_rate or Fraction(25))
+    except ValueError as error:  # PyAV: no such encoder
+        raise _refused(task.target, task.options, error) from error
+    stream.metadata.update(video.metadata)
+    return stream
 
 
 def _copied(output: Any, stream: Any, target: Path) -> Any:

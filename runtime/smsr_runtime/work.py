@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Sequence
 
-from smsr_runtime.errors import PictureError, SmsrError, reason
+from smsr_runtime.errors import InternalError, MemoryLimitError, SmsrError, reason
 from smsr_runtime.files import make_folder, write_bytes
 from smsr_runtime.image import decode, encode, fitted
 from smsr_runtime.masks import mosaic
@@ -48,16 +48,18 @@ def run_plan(upscaler: Upscaler, plan: Plan, settings: Settings) -> list[dict[st
 def _attempt(upscaler: Upscaler, job: Job, settings: Settings) -> dict[str, Any]:
     try:
         return _picture(upscaler, job, settings)
-    except (SmsrError, MemoryError) as error:
+    except Exception as error:  # whatever one file does to a decoder, the rest go on
         if settings.debug:
             raise
         return {"input": str(job.input), "output": None, "error": _as_smsr(error, job).as_json()}
 
 
-def _as_smsr(error: BaseException, job: Job) -> SmsrError:
+def _as_smsr(error: Exception, job: Job) -> SmsrError:
     if isinstance(error, SmsrError):
         return error
-    return PictureError(job.input, "a picture that fits into memory", reason(error), "cut it into parts")
+    if isinstance(error, MemoryError):
+        return MemoryLimitError(job.input, "a picture that fits into memory", reason(error), "cut it into parts")
+    return InternalError(job.input, error)
 
 
 def _picture(upscaler: Upscaler, job: Job, settings: Settings) -> dict[str, Any]:

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-import smsr_runtime
-from conftest import assert_one_line_error, tiny_model, write_manifest
 from onnx import numpy_helper
-from smsr_runtime import metadata
 
+import smsr_runtime
 from smsr import __version__, contract
+from smsr_runtime import metadata
+from tests.runtime.helpers import assert_one_line_error, tiny_model, write_manifest
 
 
 def test_versions_agree() -> None:

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import RUNTIME, assert_one_line_error
 from PIL import Image
+
 from smsr_runtime.plan import natural_order
+from tests.runtime.helpers import LIMITED, RUNTIME, assert_one_line_error
 
 
 @pytest.fixture
@@ -112,6 +113,27 @@ def test_output_folder_takes_one_picture(run, picture: Path, tmp_path: Path) -> 
 def test_quiet_prints_nothing(run, picture: Path, tmp_path: Path) -> None:
     done = run(picture, "-o", tmp_path / "out.png", "--quiet")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_negative_theta_is_a_number(run, picture: Path, tmp_path: Path) -> None:
+    done = run(picture, "-o", tmp_path / "out.png", "--theta", "-101", "--json")
+    assert json.loads(done.stdout)["files"][0]["active"] == [1.0, 1.0]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every folder")
+def test_unreadable_folder_is_one_line(run, folder: Path, tmp_path: Path) -> None:
+    folder.chmod(0)
+    assert_one_line_error(run(folder, "-o", tmp_path / "out"), 2, "permission denied")
+    folder.chmod(0o700)
+
+
+def test_progress_bar_shows_on_a_terminal_only(run, bundle: Path, folder: Path, tmp_path: Path) -> None:
+    """A pseudo-terminal as stderr gets the bar; `run` reads a pipe and gets none."""
+    inner, outer = os.openpty()
+    command = [sys.executable, RUNTIME / "run.py", bundle, folder, "-o", tmp_path / "out"]
+    subprocess.run(command, stdout=subprocess.DEVNULL, stderr=outer, check=False)
+    assert b"6/6" in os.read(inner, 100_000)
+    assert "6/6" not in run(folder, "-o", tmp_path / "out", "--force").stderr
 
 
 def test_debug_shows_the_traceback(run, tmp_path: Path) -> None:
@@ -222,22 +244,12 @@ def test_smallest_pictures_work_with_masks(run, tmp_path: Path, size: tuple[int,
     assert Image.open(tmp_path / "out.png").size == (2 * size[0], 2 * size[1])
 
 
-LIMITED = f"""
-import resource, sys
-resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
-sys.path.insert(0, {str(RUNTIME)!r})
-from smsr_runtime.cli import main
-sys.exit(main(sys.argv[1:]))
-"""
-
-
 def test_full_disk_leaves_nothing(bundle: Path, tmp_path: Path) -> None:
-    """A limit on the file size stands for the full disk: the same failing write, without a mount."""
     noise = np.random.default_rng(3).integers(0, 255, (150, 150, 3), dtype=np.uint8)
     Image.fromarray(noise).save(tmp_path / "in.png")
     out = tmp_path / "out.png"
     out.write_text("before")
-    command = [sys.executable, "-c", LIMITED, bundle, tmp_path / "in.png", "-o", out, "--force"]
+    command = [sys.executable, "-c", LIMITED.replace("@", "20000"), bundle, tmp_path / "in.png", "-o", out, "--force"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert_one_line_error(done, 1, "out.png", "file too large", "free some space")
     assert out.read_text() == "before"

@@ -1,4 +1,4 @@
-"""Every kind of picture file goes in and comes out with all it had. The tiny network repeats pixels (see conftest)."""
+"""Every kind of picture file goes in and comes out with all it had. The tiny network repeats pixels (see helpers)."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import smsr_runtime
-from conftest import SHARED, assert_one_line_error, nearest, need
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
+
+import smsr_runtime
 from smsr_runtime.image import decode, encode, fitted
 from smsr_runtime.picture import Picture, upscale_picture
+from tests.runtime.helpers import SHARED, assert_one_line_error, nearest, need
 
 ODD = SHARED / "data" / "odd"
 UNREADABLE = ("invalid_unknown_compression.png", "truncated_image.png", "truncated_jpeg.jpg")

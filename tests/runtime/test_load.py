@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import smsr_runtime
-from conftest import MODULES, nearest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+import smsr_runtime
 from smsr_runtime import resources
+from tests.runtime.helpers import MODULES, nearest
 
 SIZES = st.integers(1, 24)
 

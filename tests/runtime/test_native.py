@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import smsr_runtime
-from conftest import RUNTIME, assert_one_line_error, need, plain_python
-from smsr_runtime import native
 
+import smsr_runtime
 from smsr import contract
+from smsr_runtime import native
+from tests.runtime.helpers import RUNTIME, assert_one_line_error, need, plain_python
 
 SOURCE = """
 #include <stdlib.h>

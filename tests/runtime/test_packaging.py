@@ -8,8 +8,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import RUNTIME, assert_one_line_error, need, plain_python
 from PIL import Image
+
+from tests.runtime.helpers import RUNTIME, assert_one_line_error, plain_python
 
 SOURCES = sorted((RUNTIME / "smsr_runtime").rglob("*.py"))
 ALLOWED_ONCE = {"PIL": "codecs/pillow.py", "av": "video.py", "tqdm": "progress.py", "onnxruntime": "backends/ort.py"}
@@ -108,8 +109,9 @@ def test_source_is_python_3_8(path: Path) -> None:
 
 def test_python_3_8_compiles_and_imports_it() -> None:
     """Imports every module with stand-ins for numpy and cv2, which that interpreter may lack."""
-    python = shutil.which("python3.8") or next(map(str, Path.home().glob(".pyenv/versions/3.8.*/bin/python3.8")), None)
-    need(python is not None, "python3.8")
+    python = next(map(str, Path.home().glob(".pyenv/versions/3.8.*/bin/python3.8")), None) or shutil.which("python3.8")
+    if python is None:
+        pytest.skip("python3.8 is missing; the test above still holds its grammar")
     names = [".".join(path.relative_to(RUNTIME).with_suffix("").parts) for path in SOURCES]
     modules = sorted(name.replace(".__init__", "") for name in names)
     code = "import sys; from unittest.mock import MagicMock as M; sys.modules.update(numpy=M(), cv2=M()); "

@@ -10,8 +10,8 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from conftest import assert_one_line_error
-from test_cli import LIMITED
+
+from tests.runtime.helpers import LIMITED, assert_one_line_error
 
 COLOR = (90, 140, 60)
 TIMES = (0, 1, 2, 5, 6, 9)
@@ -77,6 +77,8 @@ def test_frames_times_and_sound_are_kept(run, tmp_path: Path, extension: str) ->
     assert [data for data, _ in before] == [data for data, _ in after]
     assert np.allclose([time for _, time in before], [time for _, time in after], atol=2e-3)
     assert {path.name for path in tmp_path.iterdir()} == {clip.name, out.name}
+    with av.open(str(out)) as container:
+        assert [stream.type for stream in container.streams] == ["video", "audio"]
 
 
 @pytest.mark.parametrize(
@@ -163,7 +165,7 @@ def test_wrong_video_usage_is_one_line(run, tmp_path: Path, arguments: list[str]
 
 def test_full_disk_leaves_no_video(bundle: Path, tmp_path: Path) -> None:
     clip, out = make_clip(tmp_path / "in.mp4", (640, 480)), tmp_path / "out.mp4"
-    code = LIMITED.replace("20000, 20000", "3000, 3000")
+    code = LIMITED.replace("@", "3000")
     command = [sys.executable, "-c", code, bundle, clip, "-o", out]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert_one_line_error(done, 1, "out.mp4", "file too large")
