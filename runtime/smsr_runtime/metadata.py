@@ -34,6 +34,7 @@ class Bundle:
     path: Path
     name: str
     scale: int
+    features: int
     modules: int
     precision: str
     interface_hash: str
@@ -56,13 +57,15 @@ def read_bundle(path: str | Path) -> Bundle:
     _check_files(bundle, _field(bundle, manifest, "files", dict))
     golden = _field(bundle, manifest, "golden", dict)
     scale = _field(bundle, manifest, "scale", int)
-    modules = _field(bundle, manifest, "modules", int)
-    if scale < 1 or modules < 1:
-        raise BundleError(bundle / MANIFEST, "scale and modules of 1 or more", f"{scale} and {modules}", EXPORT_AGAIN)
+    features, modules = _field(bundle, manifest, "features", int), _field(bundle, manifest, "modules", int)
+    if min(scale, features, modules) < 1:
+        found = f"{scale}, {features} and {modules}"
+        raise BundleError(bundle / MANIFEST, "scale, features and modules of 1 or more", found, EXPORT_AGAIN)
     return Bundle(
         path=bundle,
         name=_field(bundle, manifest, "name", str),
         scale=scale,
+        features=features,
         modules=modules,
         precision=_field(bundle, manifest, "precision", str),
         interface_hash=_field(bundle, manifest, "interface_hash", str),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -116,7 +119,7 @@ def test_quiet_prints_nothing(run, picture: Path, tmp_path: Path) -> None:
 
 
 def test_negative_theta_is_a_number(run, picture: Path, tmp_path: Path) -> None:
-    done = run(picture, "-o", tmp_path / "out.png", "--theta", "-101", "--json")
+    done = run(picture, "-o", tmp_path / "out.png", "--theta", "-201", "--json")
     assert json.loads(done.stdout)["files"][0]["active"] == [1.0, 1.0]
 
 
@@ -130,6 +133,7 @@ def test_unreadable_folder_is_one_line(run, folder: Path, tmp_path: Path) -> Non
 def test_progress_bar_shows_on_a_terminal_only(run, bundle: Path, folder: Path, tmp_path: Path) -> None:
     """A pseudo-terminal as stderr gets the bar; `run` reads a pipe and gets none."""
     inner, outer = os.openpty()
+    fcntl.ioctl(outer, termios.TIOCSWINSZ, struct.pack("4H", 24, 100, 0, 0))
     command = [sys.executable, RUNTIME / "run.py", bundle, folder, "-o", tmp_path / "out"]
     subprocess.run(command, stdout=subprocess.DEVNULL, stderr=outer, check=False)
     assert b"6/6" in os.read(inner, 100_000)
@@ -271,7 +275,7 @@ def test_interrupted_run_leaves_nothing_half_written(
     command = [sys.executable, RUNTIME / "run.py", bundle, tmp_path / "in", "-o", tmp_path / "out"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
-    while not list((tmp_path / "out").glob("*.png")) and time.monotonic() < deadline:
+    while not list((tmp_path / "out").glob("[0-9]*.png")) and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(number)
     _, text = process.communicate(timeout=60)

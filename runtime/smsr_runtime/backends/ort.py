@@ -10,7 +10,7 @@ import numpy as np
 from smsr_runtime.errors import BackendError, MissingPackageError, reason
 from smsr_runtime.metadata import Bundle
 from smsr_runtime.native import NativeLibrary, find_library
-from smsr_runtime.resources import check_memory, usable_processors
+from smsr_runtime.resources import bytes_per_pixel, check_memory, usable_processors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,6 +29,7 @@ class OrtBackend:
         library = find_library(bundle.interface_hash)
         self.path = f"native {library.variant}" if library else "function body"
         self._where = str(bundle.model)
+        self._per_pixel = bytes_per_pixel(self.path, bundle.features)
         self._session = _session(bundle.model, library, threads or usable_processors() or 0)
         self._margins = [f"margin_{k}" for k in range(1, bundle.modules + 1)]
         _check_names(self._where, self._session, ["upscaled", *self._margins])
@@ -42,7 +43,7 @@ class OrtBackend:
         where the picture is too large, BackendError where ONNX Runtime fails.
         """
         batch, _, height, width = image.shape
-        check_memory("picture", batch * height, width)
+        check_memory(batch * height, width, self._per_pixel)
         names = ["upscaled", *(self._margins if margins else [])]
         feeds = {"image": np.ascontiguousarray(image, dtype=np.float32), "theta": np.array(theta, np.float32)}
         try:
