@@ -29,66 +29,56 @@ struct Neighbours {
   }
 };
 
-inline void point_at_taps(const Convolution& c, const Neighbours& near, int64_t x, int slot, Tile* tile) {
+inline void point_at_taps(const Convolution& c, const Neighbours& near, int64_t x, int slot, Block* block) {
   for (int ky = 0; ky < 3; ++ky) {
     const float* centre = near.row[ky] + x * near.step[ky];
-    tile->in[3 * ky][slot] = x > 0 ? centre - near.step[ky] : c.zeros;
-    tile->in[3 * ky + 1][slot] = centre;
-    tile->in[3 * ky + 2][slot] = x + 1 < c.width ? centre + near.step[ky] : c.zeros;
+    block->in[3 * ky][slot] = x > 0 ? centre - near.step[ky] : c.zeros;
+    block->in[3 * ky + 1][slot] = centre;
+    block->in[3 * ky + 2][slot] = x + 1 < c.width ? centre + near.step[ky] : c.zeros;
   }
 }
 
-// Slots past `used` repeat the last pixel, so that every tile is full; they store the same values to the same
+// Slots past the last pixel repeat it, so that every tile is full; they store the same values to the same
 // place.
-inline void fill_up(int used, int slots, Tile* tile) {
-  for (int slot = used; slot < slots; ++slot) {
-    for (int s = 0; s < tile->segments; ++s) tile->in[s][slot] = tile->in[s][used - 1];
-    tile->out[slot] = tile->out[used - 1];
+inline void fill_up(int used, Block* block) {
+  block->pixels = used;
+  for (int slot = used; slot < used + kMaxTilePixels - 1; ++slot) {
+    for (int s = 0; s < block->segments; ++s) block->in[s][slot] = block->in[s][used - 1];
+    block->out[slot] = block->out[used - 1];
   }
-}
-
-// Calls make(first vector's channel, vectors) for panels that cover output channels [0, channels).
-template <class V, class Make>
-inline void for_each_panel(int64_t channels, const Make& make) {
-  const int64_t total = (channels + V::kLanes - 1) / V::kLanes;
-  for (int64_t done = 0; done < total; done += V::kVectors)
-    make(done * V::kLanes, static_cast<int>(total - done < V::kVectors ? total - done : V::kVectors));
 }
 
 // Output channels [0, outputs) of a 3x3 convolution for a list of pixels, from `depth` input channels.
 template <class V>
-inline void convolve(const Convolution& c, Pixels pixels, int64_t depth, int64_t outputs) {
-  Tile tile;
-  tile.segments = 9;
-  for (int s = 0; s < 9; ++s) tile.depth[s] = depth;
-  tile.weights = c.weights;
-  tile.weights_stride = c.channels;
-  tile.segment_stride = c.channels * c.channels;
-  tile.bias = nullptr;
-  tile.resume = false;
-  tile.relu = true;
-  for_each_panel<V>(outputs, [&](int64_t channel, int vectors) {
-    const int slots = V::rows(vectors);
-    Walk walk(c.width, pixels.first[0]);
-    Neighbours near;
-    near.move(c, walk.y);
-    float* out = c.out.row(walk.y);
-    for (int64_t i = 0; i < pixels.count; i += slots) {
-      const int used = static_cast<int>(pixels.count - i < slots ? pixels.count - i : slots);
-      for (int slot = 0; slot < used; ++slot) {
-        const Pixel pixel = pixels.first[i + slot] & ~kBesideActive;
-        if (walk.new_row(pixel)) {
-          near.move(c, walk.y);
-          out = c.out.row(walk.y);
-        }
-        const int64_t x = static_cast<int64_t>(pixel) - walk.row_begin;
-        point_at_taps(c, near, x, slot, &tile);
-        tile.out[slot] = out + x * c.channels;
+void convolve(const Convolution& c, Pixels pixels, int64_t depth, int64_t outputs) {
+  Block block;
+  block.segments = 9;
+  for (int s = 0; s < 9; ++s) block.depth[s] = depth;
+  block.weights = c.weights;
+  block.weights_stride = c.channels;
+  block.segment_stride = c.channels * c.channels;
+  block.bias = nullptr;
+  block.resume = false;
+  block.relu = true;
+  Walk walk(c.width, pixels.first[0]);
+  Neighbours near;
+  near.move(c, walk.y);
+  float* out = c.out.row(walk.y);
+  for (int64_t i = 0; i < pixels.count; i += kBlockPixels) {
+    const int used = static_cast<int>(pixels.count - i < kBlockPixels ? pixels.count - i : kBlockPixels);
+    for (int slot = 0; slot < used; ++slot) {
+      const Pixel pixel = pixels.first[i + slot] & ~kBesideActive;
+      if (walk.new_row(pixel)) {
+        near.move(c, walk.y);
+        out = c.out.row(walk.y);
       }
-      fill_up(used, slots, &tile);
-      multiply_panel<V>(tile, channel, vectors);
+      const int64_t x = static_cast<int64_t>(pixel) - walk.row_begin;
+      point_at_taps(c, near, x, slot, &block);
+      block.out[slot] = out + x * c.channels;
     }
-  });
+    fill_up(used, &block);
+    multiply_block<V>(block, outputs);
+  }
 }
 
 void convolve_active(const Convolution& c, Pixels pixels) {
@@ -110,37 +100,34 @@ void convolve_inactive(const Convolution& c, Pixels pixels) {
   if (c.zero_sparse) zero_sparse_channels(c, pixels);
 }
 
-// Layers [first, first + tile.segments) of the collect; later groups go on from what `out` holds.
-inline void collect_layers(const Collect& c, Pixels pixels, int64_t first, Tile* tile) {
-  for (int s = 0; s < tile->segments; ++s) tile->depth[s] = c.depth[first + s];
-  tile->weights = c.weight + first * c.channels * c.channels;
-  tile->resume = first > 0;
-  for_each_panel<Wide>(c.channels, [&](int64_t channel, int vectors) {
-    const int slots = Wide::rows(vectors);
-    for (int64_t i = 0; i < pixels.count; i += slots) {
-      const int used = static_cast<int>(pixels.count - i < slots ? pixels.count - i : slots);
-      for (int slot = 0; slot < used; ++slot) {
-        const int64_t pixel = pixels.first[i + slot] & ~kBesideActive;
-        const int64_t y = pixel / c.width, x = pixel - y * c.width;
-        for (int s = 0; s < tile->segments; ++s) tile->in[s][slot] = c.in[first + s].row(y) + x * c.channels;
-        tile->out[slot] = c.out.row(y) + x * c.channels;
-      }
-      fill_up(used, slots, tile);
-      multiply_panel<Wide>(*tile, channel, vectors);
+// Layers [first, first + block->segments) of the collect; later groups go on from what `out` holds.
+inline void collect_layers(const Collect& c, Pixels pixels, int64_t first, Block* block) {
+  for (int s = 0; s < block->segments; ++s) block->depth[s] = c.depth[first + s];
+  block->weights = c.weight + first * c.channels * c.channels;
+  block->resume = first > 0;
+  for (int64_t i = 0; i < pixels.count; i += kBlockPixels) {
+    const int used = static_cast<int>(pixels.count - i < kBlockPixels ? pixels.count - i : kBlockPixels);
+    for (int slot = 0; slot < used; ++slot) {
+      const int64_t pixel = pixels.first[i + slot] & ~kBesideActive;
+      const int64_t y = pixel / c.width, x = pixel - y * c.width;
+      for (int s = 0; s < block->segments; ++s) block->in[s][slot] = c.in[first + s].row(y) + x * c.channels;
+      block->out[slot] = c.out.row(y) + x * c.channels;
     }
-  });
+    fill_up(used, block);
+    multiply_block<Wide>(*block, c.channels);
+  }
 }
 
 void collect(const Collect& c, Pixels pixels) {
-  Tile tile;
-  tile.weights_stride = c.channels;
-  tile.segment_stride = c.channels * c.channels;
-  tile.bias = c.bias;
-  tile.relu = false;
+  Block block;
+  block.weights_stride = c.channels;
+  block.segment_stride = c.channels * c.channels;
+  block.bias = c.bias;
+  block.relu = false;
   for (int64_t first = 0; first < c.layers; first += kMaxSegments) {
     const int64_t left = c.layers - first;
-    tile.segments = static_cast<int>(left < kMaxSegments ? left : kMaxSegments);
-    collect_layers(c, pixels, first, &tile);
+    block.segments = static_cast<int>(left < kMaxSegments ? left : kMaxSegments);
+    collect_layers(c, pixels, first, &block);
   }
 }
 
@@ -160,20 +147,23 @@ void scale_add_row(float* row, const float* residual, const float* scale, int64_
 }
 
 // Twelve independent chains in registers: enough to hide the latency of multiply-add on any core we know.
+// Their start values differ, or the compiler would compute one chain and copy it.
 double peak(int64_t rounds) {
-  typename Wide::Register sum[12];
-  const float one = 1.0f, small = 1e-9f;
-  const typename Wide::Register a = Wide::broadcast(&one), b = Wide::broadcast(&small);
+  constexpr int kChains = 12;
+  typename Wide::Register sum[kChains];
+  float value[kChains];
+  for (int i = 0; i < kChains; ++i) value[i] = 0.001f * static_cast<float>(i + 1);
+  const typename Wide::Register a = Wide::broadcast(value), b = Wide::broadcast(value + 1);
 #pragma GCC unroll 12
-  for (int i = 0; i < 12; ++i) sum[i] = Wide::zero();
+  for (int i = 0; i < kChains; ++i) sum[i] = Wide::broadcast(value + i);
   for (int64_t round = 0; round < rounds; ++round) {
 #pragma GCC unroll 12
-    for (int i = 0; i < 12; ++i) sum[i] = Wide::multiply_add(a, sum[i], b);
+    for (int i = 0; i < kChains; ++i) sum[i] = Wide::multiply_add(a, sum[i], b);
   }
-  float out[12 * Wide::kLanes];
+  float out[kChains * Wide::kLanes];
 #pragma GCC unroll 12
-  for (int i = 0; i < 12; ++i) Wide::store(out + i * Wide::kLanes, sum[i]);
+  for (int i = 0; i < kChains; ++i) Wide::store(out + i * Wide::kLanes, sum[i]);
   volatile float keep = 0.0f;
-  for (float value : out) keep = keep + value;
-  return static_cast<double>(rounds) * 12.0 * Wide::kLanes;
+  for (float one : out) keep = keep + one;
+  return static_cast<double>(rounds * kChains * Wide::kLanes);
 }

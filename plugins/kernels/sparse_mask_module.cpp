@@ -12,8 +12,8 @@
 namespace smsr {
 namespace {
 
-// Pixels a task takes: small enough to balance, large enough to reuse weights while they are in cache.
-constexpr int64_t kActivePerTask = 48, kInactivePerTask = 192;
+// Pixels a task takes: multiples of every tile's rows, small enough to balance within a step.
+constexpr int64_t kActivePerTask = 24, kInactivePerTask = 96;
 constexpr int64_t kFinishRowsPerTask = 4;
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -21,10 +21,6 @@ int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 Pixels part(Pixels all, int64_t task, int64_t size) {
   return {all.first + task * size, std::min(size, all.count - task * size)};
 }
-
-struct Band {
-  int64_t y0, y1;
-};
 
 // One image of the batch.
 struct Image {
@@ -59,58 +55,71 @@ Convolution convolution(const Image& image, int64_t layer) {
   return c;
 }
 
-void run_layer(const Image& image, int64_t layer, Band band) {
-  const Convolution c = convolution(image, layer);
-  const Pixels active = image.workspace.index.active(band.y0, band.y1);
-  const Pixels inactive = image.workspace.index.inactive(band.y0, band.y1);
-  const bool untouched = c.dense_out == 0 && !c.zero_sparse;  // nobody reads inactive pixels of this layer
-  const int64_t active_tasks = divide_up(active.count, kActivePerTask);
-  const int64_t inactive_tasks = untouched ? 0 : divide_up(inactive.count, kInactivePerTask);
-  parallel_for(image.parallel, active_tasks + inactive_tasks, [&](int64_t task) {
-    if (task < active_tasks)
-      image.kernels.convolve_active(c, part(active, task, kActivePerTask));
-    else
-      image.kernels.convolve_inactive(c, part(inactive, task - active_tasks, kInactivePerTask));
-  });
+Stage make_stage(const Image& image, int64_t step, int64_t stage) {
+  const Shape& shape = image.params.shape;
+  const int64_t y0 = stage_row(shape, step, stage);
+  Stage s{};
+  s.y0 = std::clamp<int64_t>(y0, 0, shape.height);
+  s.y1 = std::clamp<int64_t>(y0 + step_rows(shape), 0, shape.height);
+  if (stage == shape.layers) return s;  // the collect: one task a row
+  s.active = image.workspace.index.active(s.y0, s.y1);
+  s.inactive = image.workspace.index.inactive(s.y0, s.y1);
+  s.active_tasks = divide_up(s.active.count, kActivePerTask);
+  // Nobody reads the last layer's inactive pixels where it has no dense channels.
+  const bool unread = stage + 1 == shape.layers && image.params.dense_channels[stage] == 0;
+  s.inactive_tasks = unread ? 0 : divide_up(s.inactive.count, kInactivePerTask);
+  return s;
 }
 
-void run_collect(const Image& image, Band band) {
+void run_layer_task(const Image& image, int64_t layer, const Stage& stage, int64_t task) {
+  const Convolution c = convolution(image, layer);
+  if (task < stage.active_tasks)
+    image.kernels.convolve_active(c, part(stage.active, task, kActivePerTask));
+  else
+    image.kernels.convolve_inactive(c, part(stage.inactive, task - stage.active_tasks, kInactivePerTask));
+}
+
+// Whole rows: the pooling sums must not depend on how pixels are grouped.
+void collect_row(const Image& image, int64_t y) {
   const Shape& shape = image.params.shape;
   const Workspace& workspace = image.workspace;
-  Collect active{shape.width,
-                 shape.channels,
-                 shape.layers,
-                 workspace.full,
-                 image.params.collect_weight,
-                 image.params.collect_bias,
-                 workspace.ring_views,
-                 {image.output, image.params.output_row_stride, shape.height}};
-  Collect inactive = active;
-  inactive.depth = image.params.dense_channels;
-  // By whole rows: the pooling sums must not depend on how pixels are grouped.
-  parallel_for(image.parallel, band.y1 - band.y0, [&](int64_t task) {
-    const int64_t y = band.y0 + task;
-    image.kernels.collect(active, workspace.index.active(y, y + 1));
-    image.kernels.collect(inactive, workspace.index.inactive(y, y + 1));
-    image.kernels.sum_row(active.out.row(y), shape.width, shape.channels,
-                          workspace.row_sums + y * shape.channels);
+  Collect c{shape.width,
+            shape.channels,
+            shape.layers,
+            workspace.full,
+            image.params.collect_weight,
+            image.params.collect_bias,
+            workspace.ring_views,
+            {image.output, image.params.output_row_stride, shape.height}};
+  image.kernels.collect(c, workspace.index.active(y, y + 1));
+  c.depth = image.params.dense_channels;
+  image.kernels.collect(c, workspace.index.inactive(y, y + 1));
+  image.kernels.sum_row(c.out.row(y), shape.width, shape.channels, workspace.row_sums + y * shape.channels);
+}
+
+void run_step(const Image& image, int64_t step) {
+  const int64_t layers = image.params.shape.layers;
+  Stage* stages = image.workspace.stages;
+  const Stage rows = make_stage(image, step, layers);
+  int64_t tasks = rows.y1 - rows.y0;
+  for (int64_t layer = 0; layer < layers; ++layer) {
+    stages[layer] = make_stage(image, step, layer);
+    tasks += stages[layer].active_tasks + stages[layer].inactive_tasks;
+  }
+  parallel_for(image.parallel, tasks, [&](int64_t task) {
+    if (task < rows.y1 - rows.y0) return collect_row(image, rows.y0 + task);  // the longest ones first
+    task -= rows.y1 - rows.y0;
+    for (int64_t layer = 0; layer < layers; ++layer) {
+      const int64_t here = stages[layer].active_tasks + stages[layer].inactive_tasks;
+      if (task < here) return run_layer_task(image, layer, stages[layer], task);
+      task -= here;
+    }
   });
 }
 
-// Layer i trails one row behind layer i - 1, whose next row it reads; the last band brings all to the end.
-void run_bands(const Image& image) {
+void run_steps(const Image& image) {
   const Shape& shape = image.params.shape;
-  const int64_t height = shape.height, rows = band_rows(shape);
-  for (int64_t start = 0; start < height; start += rows) {
-    Band band{0, 0};
-    for (int64_t layer = 0; layer < shape.layers; ++layer) {
-      const bool last = start + rows >= height;
-      band = {std::max<int64_t>(0, start - layer),
-              last ? height : std::max<int64_t>(0, start + rows - layer)};
-      run_layer(image, layer, band);
-    }
-    run_collect(image, band);
-  }
+  for (int64_t step = 0; stage_row(shape, step, shape.layers) < shape.height; ++step) run_step(image, step);
 }
 
 void finish(const Image& image) {
@@ -146,9 +155,12 @@ Status check(const Params& params) {
 void prepare(const Shape& shape, const Workspace& workspace) {
   std::fill_n(workspace.zeros, shape.channels, 0.0f);
   std::fill_n(workspace.full, shape.layers, shape.channels);
-  const int64_t ring = ring_rows(shape), stride = shape.width * shape.channels;
-  for (int64_t i = 0; i < shape.layers; ++i)
-    workspace.ring_views[i] = {workspace.rings + i * ring * stride, stride, ring};
+  const int64_t stride = shape.width * shape.channels;
+  float* ring = workspace.rings;
+  for (int64_t layer = 0; layer < shape.layers; ++layer) {
+    workspace.ring_views[layer] = {ring, stride, ring_rows(shape, layer)};
+    ring += ring_rows(shape, layer) * stride;
+  }
 }
 
 }  // namespace
@@ -196,7 +208,7 @@ Status sparse_mask_module(const Params& params, const Kernels& kernels, const Pa
                       params.margin + n * params.margin_image_stride,
                       params.output + n * params.output_image_stride};
     index_mask(image.margin, params.margin_row_stride, params.theta, parallel, workspace.index);
-    run_bands(image);
+    run_steps(image);
     finish(image);
   }
   return Status::kOk;

@@ -1,75 +1,112 @@
-// The micro-kernel: Rows pixels x Vectors registers of output channels, indirect GEMM over segments (the nine
+// The micro-kernel: a tile of pixels x registers of output channels, indirect GEMM over segments (the nine
 // taps of a 3x3 convolution, or the layers of the collect). Included by one source file per instruction set,
 // inside an unnamed namespace: code compiled for one set must never be shared with another.
 
 constexpr int kMaxSegments = 9;
+constexpr int kBlockPixels = 48;
 constexpr int kMaxTilePixels = 12;
+constexpr int kSlots = kBlockPixels + kMaxTilePixels - 1;
 
-struct Tile {
-  const float* in[kMaxSegments][kMaxTilePixels];  // first input channel of each pixel, per segment
-  int64_t depth[kMaxSegments];                    // input channels to sum over, per segment
-  int segments;
+// Some pixels and where their inputs, weights and outputs are.
+struct Block {
+  const float* in[kMaxSegments][kSlots];  // first input channel of each pixel, per segment
+  float* out[kSlots];
+  int64_t depth[kMaxSegments];  // input channels to sum over, per segment
+  int segments, pixels;
   const float* weights;    // of segment 0, input channel 0, output channel 0
   int64_t weights_stride;  // elements between input channels
   int64_t segment_stride;  // elements between segments
-  float* out[kMaxTilePixels];
-  const float* bias;  // added at the start, or null
-  bool resume;        // start from what `out` holds
-  bool relu;
+  const float* bias;       // to start from, or null
+  bool resume;             // start from what `out` holds instead
+  bool relu;               // at the end
 };
 
-template <class V>
-inline typename V::Register start_value(const Tile& tile, int row, int64_t channel) {
-  if (tile.resume) return V::load(tile.out[row] + channel);
-  return tile.bias != nullptr ? V::load(tile.bias + channel) : V::zero();
-}
-
-// Outputs [channel, channel + Count * lanes) of RowCount pixels. The order of sums within a pixel depends
-// on nothing but the segments, so any grouping of pixels into tiles gives the same bits.
-template <class V, int RowCount, int Count>
-void multiply(const Tile& tile, int64_t channel) {
-  typename V::Register sum[RowCount][Count];
+// Sums all segments of outputs [channel, channel + kCount * lanes) for kRows pixels from `slot` on. The order
+// of sums within a pixel depends on nothing but the segments: any grouping into tiles gives the same bits.
+template <class V, int kRows, int kCount>
+void multiply(const Block& block, int slot, int64_t channel) {
+  using Register = typename V::Register;
+  Register sum[kRows][kCount];
+  float* const* const out = block.out + slot;
+  if (block.resume) {
 #pragma GCC unroll 12
-  for (int r = 0; r < RowCount; ++r)
+    for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 4
-    for (int v = 0; v < Count; ++v) sum[r][v] = start_value<V>(tile, r, channel + v * V::kLanes);
-
-  for (int s = 0; s < tile.segments; ++s) {
-    const float* weights = tile.weights + s * tile.segment_stride + channel;
-    const float* in[RowCount];
+      for (int v = 0; v < kCount; ++v) sum[r][v] = V::load(out[r] + channel + v * V::kLanes);
+  } else {
+#pragma GCC unroll 4
+    for (int v = 0; v < kCount; ++v) {
+      const Register start =
+          block.bias != nullptr ? V::load(block.bias + channel + v * V::kLanes) : V::zero();
 #pragma GCC unroll 12
-    for (int r = 0; r < RowCount; ++r) in[r] = tile.in[s][r];
-    const int64_t depth = tile.depth[s];
-    for (int64_t k = 0; k < depth; ++k, weights += tile.weights_stride) {
-      typename V::Register w[Count];
-#pragma GCC unroll 4
-      for (int v = 0; v < Count; ++v) w[v] = V::load(weights + v * V::kLanes);
+      for (int r = 0; r < kRows; ++r) sum[r][v] = start;
+    }
+  }
+  for (int s = 0; s < block.segments; ++s) {
+    const float* weights = block.weights + s * block.segment_stride + channel;
+    const int64_t weights_stride = block.weights_stride, depth = block.depth[s];
+    const float* in[kRows];
 #pragma GCC unroll 12
-      for (int r = 0; r < RowCount; ++r) {
-        const typename V::Register a = V::broadcast(in[r] + k);
+    for (int r = 0; r < kRows; ++r) in[r] = block.in[s][slot + r];
+    for (int64_t k = 0; k < depth; ++k, weights += weights_stride) {
+      Register w[kCount];
 #pragma GCC unroll 4
-        for (int v = 0; v < Count; ++v) sum[r][v] = V::multiply_add(a, w[v], sum[r][v]);
+      for (int v = 0; v < kCount; ++v) w[v] = V::load(weights + v * V::kLanes);
+#pragma GCC unroll 12
+      for (int r = 0; r < kRows; ++r) {
+        const Register a = V::broadcast(in[r] + k);
+#pragma GCC unroll 4
+        for (int v = 0; v < kCount; ++v) sum[r][v] = V::multiply_add(a, w[v], sum[r][v]);
       }
     }
   }
+  if (block.relu) {
 #pragma GCC unroll 12
-  for (int r = 0; r < RowCount; ++r)
+    for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 4
-    for (int v = 0; v < Count; ++v)
-      V::store(tile.out[r] + channel + v * V::kLanes, tile.relu ? V::relu(sum[r][v]) : sum[r][v]);
+      for (int v = 0; v < kCount; ++v) sum[r][v] = V::relu(sum[r][v]);
+  }
+#pragma GCC unroll 12
+  for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 4
+    for (int v = 0; v < kCount; ++v) V::store(out[r] + channel + v * V::kLanes, sum[r][v]);
 }
 
-// Output channels [channel, end) of a tile of V::rows(width) pixels, width vectors at a time.
 template <class V>
-inline void multiply_panel(const Tile& tile, int64_t channel, int vectors) {
+void multiply_tile(const Block& block, int slot, int64_t channel, int vectors) {
   switch (vectors) {
     case 1:
-      return multiply<V, V::rows(1), 1>(tile, channel);
+      return multiply<V, V::rows(1), 1>(block, slot, channel);
     case 2:
-      return multiply<V, V::rows(2), 2>(tile, channel);
+      return multiply<V, V::rows(2), 2>(block, slot, channel);
     case 3:
-      return multiply<V, V::rows(3), 3>(tile, channel);
+      return multiply<V, V::rows(3), 3>(block, slot, channel);
     default:
-      return multiply<V, V::rows(4), 4>(tile, channel);
+      return multiply<V, V::rows(4), 4>(block, slot, channel);
+  }
+}
+
+// Asks for the inputs of the tile at `slot` while the one before is worked on: mask borders break up the runs
+// of pixels that the hardware could foresee. Only the last row of taps: the others were read with the rows
+// above.
+inline void prefetch(const Block& block, int slot, int rows) {
+  if (slot >= block.pixels) return;
+  for (int s = block.segments - 3; s < block.segments; ++s)
+    for (int r = 0; r < rows; ++r)
+      for (int64_t k = 0; k < block.depth[s]; k += 16) __builtin_prefetch(block.in[s][slot + r] + k);
+}
+
+// Output channels [0, channels) of all pixels of the block. Each tile runs through all weights: streaming
+// them from the second-level cache costs less than storing and reloading sums per tap (DESIGN 5; figures in
+// the README).
+template <class V>
+void multiply_block(const Block& block, int64_t channels) {
+  const int total = static_cast<int>((channels + V::kLanes - 1) / V::kLanes);
+  for (int done = 0; done < total; done += V::kVectors) {
+    const int vectors = total - done < V::kVectors ? total - done : V::kVectors, rows = V::rows(vectors);
+    for (int slot = 0; slot < block.pixels; slot += rows) {
+      if (block.segments == kMaxSegments) prefetch(block, slot + rows, rows);
+      multiply_tile<V>(block, slot, done * V::kLanes, vectors);
+    }
   }
 }

@@ -7,7 +7,7 @@ namespace smsr {
 namespace {
 
 // 24 sums, the weights of one step and a broadcast pixel fit 32 registers.
-constexpr int rows_for(int vectors) { return vectors <= 2 ? 12 : vectors == 3 ? 8 : 6; }
+constexpr int rows_for(int vectors) { return vectors <= 3 ? 8 : 6; }
 
 struct Wide {
   using Register = __m512;

@@ -6,9 +6,8 @@ namespace smsr {
 namespace {
 
 constexpr size_t kAlignment = 64;
-// Of the rings of all layers together. Larger bands mean fewer barriers, smaller ones stay in cache.
-constexpr int64_t kRingBytes = int64_t{24} << 20;
-constexpr int64_t kLeastBandRows = 8;
+// Enough work between two barriers, times the layers; more would leave the second-level cache (README).
+constexpr int64_t kStepPixels = 512;
 
 struct Cursor {
   uintptr_t at;
@@ -22,14 +21,14 @@ struct Cursor {
 
 }  // namespace
 
-int64_t band_rows(const Shape& shape) {
-  const int64_t row_bytes = shape.layers * shape.width * shape.channels * int64_t{sizeof(float)};
-  return std::min(shape.height, std::max(kLeastBandRows, kRingBytes / row_bytes));
+int64_t step_rows(const Shape& shape) {
+  return std::min(shape.height, (kStepPixels + shape.width - 1) / shape.width);
 }
 
-// Layer i works on rows [start - i, start + band); layer i + 1 looks one row further up, the collect L - 1
-// rows.
-int64_t ring_rows(const Shape& shape) { return std::min(shape.height, band_rows(shape) + shape.layers + 1); }
+int64_t ring_rows(const Shape& shape, int64_t layer) {
+  const int64_t rows = stage_row(shape, 0, layer) + step_rows(shape) - stage_row(shape, 0, shape.layers);
+  return std::min(shape.height, rows);
+}
 
 size_t lay_out(const Shape& shape, void* base, Workspace* workspace) {
   const int64_t pixels = shape.height * shape.width;
@@ -45,8 +44,11 @@ size_t lay_out(const Shape& shape, void* base, Workspace* workspace) {
   workspace->squeezed = cursor.take<float>(shape.channels / 16);
   workspace->row_sums = cursor.take<float>(shape.height * shape.channels);
   workspace->ring_views = cursor.take<Rows>(shape.layers);
+  workspace->stages = cursor.take<Stage>(shape.layers);
   workspace->full = cursor.take<int64_t>(shape.layers);
-  workspace->rings = cursor.take<float>(shape.layers * ring_rows(shape) * shape.width * shape.channels);
+  int64_t rows = 0;
+  for (int64_t layer = 0; layer < shape.layers; ++layer) rows += ring_rows(shape, layer);
+  workspace->rings = cursor.take<float>(rows * shape.width * shape.channels);
   return cursor.at - start;
 }
 

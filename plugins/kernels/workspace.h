@@ -7,11 +7,26 @@
 
 namespace smsr {
 
-// Layers run one after another over bands of rows, each layer one row behind the one before it, so that no
-// row is computed twice; a layer's output lives in a ring of rows until the next layer and the collect have
-// read it.
-int64_t band_rows(const Shape& shape);
-int64_t ring_rows(const Shape& shape);
+// The module runs down the image in steps of step_rows() rows. In a step every stage (layer 0 .. L - 1, then
+// the collect) does its next rows, each trailing the stage before by step_rows() + 1 rows, so that what it
+// reads was written in earlier steps: one barrier a step, no row computed twice, and a layer's output lives
+// in a ring of a few rows that stay in cache.
+int64_t step_rows(const Shape& shape);
+
+// First row of a stage in a step; may lie above or below the image.
+inline int64_t stage_row(const Shape& shape, int64_t step, int64_t stage) {
+  return step * step_rows(shape) - stage * (step_rows(shape) + 1);
+}
+
+// Rows of a layer's ring: from the first row the collect reads to the last one the layer writes.
+int64_t ring_rows(const Shape& shape, int64_t layer);
+
+// What one stage has to do in one step, cut into tasks.
+struct Stage {
+  int64_t y0, y1;  // rows
+  Pixels active, inactive;
+  int64_t active_tasks, inactive_tasks;
+};
 
 struct Workspace {
   MaskIndex index;
@@ -19,8 +34,9 @@ struct Workspace {
   float* scale;      // [C] channel attention
   float* squeezed;   // [C / 16]
   float* row_sums;   // [H, C]
-  float* rings;      // [L, ring rows, W, C]
+  float* rings;      // [sum of ring rows, W, C]
   Rows* ring_views;  // [L]
+  Stage* stages;     // [L]
   int64_t* full;     // [L] all C
 };
 
