@@ -1,4 +1,7 @@
-"""From INPUT and -o to a list of jobs, everything refused that can be refused before any work."""
+"""From INPUT and -o to a list of jobs, everything refused that can be refused before any work.
+
+Asks os.path and not pathlib what a path is: pathlib raises where a folder above may not be read.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,7 @@ def make_plan(source: str, target: str, image_format: str | None, show_masks: bo
     """Raises UsageError where INPUT names nothing usable, or a result would overwrite something."""
     _refuse_live(source)
     path, output = Path(source), Path(target)
-    if path.is_file():
+    if os.path.isfile(path):
         plan = _single(path, output, image_format, show_masks)
     else:
         inputs, skipped = _listed(source)
@@ -54,7 +57,7 @@ def make_plan(source: str, target: str, image_format: str | None, show_masks: bo
 
 
 def _refuse_live(source: str) -> None:
-    if Path(source).exists():
+    if os.path.exists(source):
         return
     if source.isdigit() or _STREAM.match(source):
         raise UsageError(source, "a file, folder or pattern", "a camera or stream", "these are not supported yet")
@@ -63,7 +66,7 @@ def _refuse_live(source: str) -> None:
 def _single(path: Path, output: Path, image_format: str | None, show_masks: bool) -> Plan:
     if path.suffix.lower() in VIDEO_EXTENSIONS:
         return _video(path, output, show_masks)
-    if output.is_dir():
+    if os.path.isdir(output):
         return Plan(_named([path], output, image_format or "png", show_masks))
     _check_extension(output, image_format)
     _check_parent(output)
@@ -75,7 +78,7 @@ def _single(path: Path, output: Path, image_format: str | None, show_masks: bool
 def _video(path: Path, output: Path, show_masks: bool) -> Plan:
     if show_masks:
         raise UsageError(path, "a picture with --show-masks", "a video", "leave --show-masks out")
-    if output.is_dir():
+    if os.path.isdir(output):
         output = output / path.name
     if output.suffix.lower() not in VIDEO_EXTENSIONS:
         todo = f"end -o in one of {' '.join(sorted(VIDEO_EXTENSIONS))}"
@@ -96,14 +99,14 @@ def _check_extension(output: Path, image_format: str | None) -> None:
 
 
 def _check_parent(output: Path) -> None:
-    if not output.parent.is_dir():
+    if not os.path.isdir(output.parent):
         raise UsageError(output.parent, "an existing folder", "none", "create it first, or change -o")
 
 
 def _check_folder(path: Path, output: Path) -> None:
-    if output.exists() and not output.is_dir():
+    if os.path.exists(output) and not os.path.isdir(output):
         raise UsageError(output, "an output folder", "a file", "name a folder with -o")
-    if path.is_dir():
+    if os.path.isdir(path):
         inside = os.path.realpath(output)
         root = os.path.realpath(path)
         if inside == root or inside.startswith(os.path.join(root, "")):
@@ -116,14 +119,16 @@ def _listed(source: str) -> tuple[list[Path], int]:
     folder = Path(source)
     try:
         found = (
-            list(folder.iterdir()) if folder.is_dir() else [Path(name) for name in glob.glob(source, recursive=True)]
+            list(folder.iterdir())
+            if os.path.isdir(folder)
+            else [Path(name) for name in glob.glob(source, recursive=True)]
         )
     except OSError as error:
         raise UsageError(source, "a readable folder", reason(error), "check its permissions") from error
-    if not found and not folder.is_dir():
+    if not found and not os.path.isdir(folder):
         kind = "a file matching the pattern" if glob.has_magic(source) else "an existing file, folder or pattern"
         raise UsageError(source, kind, "none", "check the name")
-    files = [path for path in found if path.is_file() and not path.name.startswith(".")]
+    files = [path for path in found if os.path.isfile(path) and not path.name.startswith(".")]
     pictures = [path for path in files if path.suffix.lower() in INPUT_EXTENSIONS]
     if not pictures:
         todo = f"supported: {' '.join(sorted(INPUT_EXTENSIONS))}; videos one at a time"
@@ -168,7 +173,7 @@ def _check_outputs(plan: Plan, force: bool) -> None:
     for path in outputs:
         if os.path.realpath(path) in inputs:
             raise UsageError(path, "an output that is no input", "the same file", "name another with -o")
-        if path.is_dir():
+        if os.path.isdir(path):
             raise UsageError(path, "a file to write to", "a folder of that name", "name another with -o")
     existing = [path for path in outputs if os.path.lexists(path)]
     if existing and not force:

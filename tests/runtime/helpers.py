@@ -30,14 +30,9 @@ Done = subprocess.CompletedProcess
 Run = Callable[..., "Done[str]"]
 
 
-LIMITED = f"""
-import resource, sys
-resource.setrlimit(resource.RLIMIT_FSIZE, (@, @))
-sys.path.insert(0, {str(RUNTIME)!r})
-from smsr_runtime.cli import main
-sys.exit(main(sys.argv[1:]))
-"""
-"""The command under a limit of @ bytes a file, which stands for the full disk: the same failing write."""
+MAIN = f"import sys; sys.path.insert(0, {str(RUNTIME)!r}); from smsr_runtime.cli import main; sys.exit(main())"
+LIMITED = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (@, @)); " + MAIN
+"""The command; and under a limit of @ bytes a file, which stands for the full disk: the same failing write."""
 
 
 def need(found: bool, what: str) -> None:

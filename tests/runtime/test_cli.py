@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import signal
 import struct
 import subprocess
@@ -18,7 +19,7 @@ import pytest
 from PIL import Image
 
 from smsr_runtime.plan import natural_order
-from tests.runtime.helpers import LIMITED, RUNTIME, assert_one_line_error
+from tests.runtime.helpers import LIMITED, RUNTIME, assert_one_line_error, need
 
 
 @pytest.fixture
@@ -123,11 +124,17 @@ def test_negative_theta_is_a_number(run, picture: Path, tmp_path: Path) -> None:
     assert json.loads(done.stdout)["files"][0]["active"] == [1.0, 1.0]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every folder")
-def test_unreadable_folder_is_one_line(run, folder: Path, tmp_path: Path) -> None:
-    folder.chmod(0)
-    assert_one_line_error(run(folder, "-o", tmp_path / "out"), 2, "permission denied")
-    folder.chmod(0o700)
+@pytest.mark.parametrize("locked", ["in", "in/sub"])
+def test_unreadable_folder_is_one_line(bundle: Path, folder: Path, tmp_path: Path, locked: str) -> None:
+    """root, who may read everything, first gives up its capabilities."""
+    drop = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+    need(not drop or shutil.which("setpriv") is not None, "setpriv (util-linux)")
+    (tmp_path / locked).chmod(0)
+    source = folder if locked == "in" else folder / "sub" / "a.png"
+    command = [*drop, sys.executable, RUNTIME / "run.py", bundle, source, "-o", tmp_path / "out"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    (tmp_path / locked).chmod(0o700)
+    assert_one_line_error(done, 2, "permission denied" if locked == "in" else "check the name")
 
 
 def test_progress_bar_shows_on_a_terminal_only(run, bundle: Path, folder: Path, tmp_path: Path) -> None:
