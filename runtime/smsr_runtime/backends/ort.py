@@ -15,6 +15,10 @@ from smsr_runtime.resources import bytes_per_pixel, check_memory, usable_process
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_UNIQUE_NAMES_SINCE = (1, 22)
+_CLASHING = ("GatherSliceToSplitFusion", "GatherToSplitFusion")
+"""Before 1.22 these give nameless nodes, as our function body has, one and the same new name, and the model is
+refused ("two nodes with same node name", microsoft/onnxruntime#24203): switched off there."""
 _FATAL_ONLY = 4
 """ONNX Runtime's log level: its errors reach us as exceptions, one line each, not also as log text."""
 
@@ -65,10 +69,20 @@ def _session(model: Path, library: NativeLibrary | None, threads: int) -> Any:
     try:
         if library:
             options.register_custom_ops_library(str(library.path))
-        return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(
+            str(model),
+            options,
+            providers=["CPUExecutionProvider"],
+            disabled_optimizers=list(_CLASHING) if _version(onnxruntime.__version__) < _UNIQUE_NAMES_SINCE else None,
+        )
     except Exception as error:  # as above
         todo = f"update onnxruntime (this is {onnxruntime.__version__}) or export the bundle again"
         raise BackendError(model, "a model ONNX Runtime can run", reason(error), todo) from error
+
+
+def _version(text: str) -> tuple[int, ...]:
+    """Major and minor number."""
+    return tuple(int(part) for part in text.split(".")[:2])
 
 
 def _check_names(where: str, session: Any, outputs: Sequence[str]) -> None:
