@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 import re
-import zipfile
+import warnings
 from pathlib import Path
 
 import torch
@@ -43,9 +43,14 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
     if path.is_dir():
         raise CheckpointError(path, "a checkpoint file", "a folder", _TODO)
     try:
-        head = path.open("rb").read(512)
+        with path.open("rb") as file:
+            head = file.read(512)
     except OSError as error:
         raise CheckpointError(path, "a readable checkpoint file", error.strerror or str(error), _TODO) from error
+    if not head:
+        raise CheckpointError(path, "a checkpoint", "an empty file", "download or save it again")
+    if re.match(rb"(\xef\xbb\xbf)?\s*<(!doctype|html|\?xml)", head, re.IGNORECASE):
+        raise CheckpointError(path, "a checkpoint", "a web page", "download the file itself, not its page")
     loaded = _load_safetensors(path) if path.suffix == ".safetensors" else _load_torch(path, head)
     return _unwrap(loaded, path)
 
@@ -55,10 +60,11 @@ def network_from_state(state: dict[str, Tensor], where: str | Path) -> Network:
     state = dict(state)
     config = recognise(state, where)
     _take_mean(state, where)
-    network = Network(config).eval()
-    _check_names_and_shapes(state, network, where)
+    _check_names_and_shapes(state, config, where)
+    state = {name: value.float() for name, value in state.items()}
     _check_numbers(state, where)
-    network.load_state_dict({name: value.float() for name, value in state.items()})
+    network = Network(config).eval()
+    network.load_state_dict(state)
     return network
 
 
@@ -73,10 +79,14 @@ def recognise(state: dict[str, Tensor], where: str | Path) -> NetworkConfig:
         )
     try:
         scale = round((state["tail.0.weight"].shape[0] / 3) ** 0.5)
-        modules = 1 + max(int(match[1]) for name in state if (match := re.match(r"body\.(\d+)\.", name)))
+        numbers = {int(match[1]) for name in state if (match := re.match(r"body\.(\d{1,9})\.", name))}
+        # a stray `body.99999999.x` must not ask for that many modules
+        modules = 1 + max(number for number in numbers if number < len(state))
         _, features, layers, _ = state["body.0.body.ch_mask"].shape
+        if layers > len(state):
+            raise ValueError(f"{layers} layers in {len(state)} tensors")
         return NetworkConfig(scale=scale, features=features, modules=modules, layers=layers)
-    except ValueError as error:
+    except (ValueError, IndexError) as error:
         shapes = ", ".join(f"{name} {tuple(state[name].shape)}" for name in needed)
         raise CheckpointError(where, f"shapes of an SMSR network ({error})", shapes, _TODO) from error
 
@@ -92,20 +102,25 @@ def _load_safetensors(path: Path) -> object:
 
 
 def _load_torch(path: Path, head: bytes) -> object:
-    if re.match(rb"\s*<(!doctype|html|\?xml)", head, re.IGNORECASE):
-        raise CheckpointError(path, "a checkpoint", "a web page", "download the file itself, not its page")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # guesses about damaged bytes, beside the one line of our error
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise _refused_pickle(path, error) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, IndexError, zipfile.BadZipFile, OSError) as error:
-        raise CheckpointError(path, "a PyTorch checkpoint", _first_line(error), _TODO) from error
+        raise _refused_pickle(path, head, error) from error
+    except Exception as error:  # damaged bytes make torch's unpickler raise nearly anything
+        raise _damaged(path, head, error) from error
 
 
-def _refused_pickle(path: Path, error: Exception) -> CheckpointError:
-    named = re.search(r"(?:GLOBAL|global) `?([\w.]+)`?", str(error))
+def _damaged(path: Path, head: bytes, error: Exception) -> CheckpointError:
+    got = "a damaged or cut one" if head.startswith((b"PK", b"\x80\x02\x8a\x0al")) else "something else"
+    return CheckpointError(path, "a PyTorch checkpoint", f"{got} ({_first_line(error)})", _TODO)
+
+
+def _refused_pickle(path: Path, head: bytes, error: Exception) -> CheckpointError:
+    named = re.search(r"GLOBAL `?([\w.]+)`?", str(error))
     if named is None:
-        return CheckpointError(path, "a PyTorch checkpoint", _first_line(error), _TODO)
+        return _damaged(path, head, error)
     return CheckpointError(
         path,
         "a checkpoint of plain tensors",
@@ -115,17 +130,20 @@ def _refused_pickle(path: Path, error: Exception) -> CheckpointError:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+    """The reason alone: torch wraps it in advice to load with `weights_only=False`, which we never pass on."""
+    text = str(error).rpartition("WeightsUnpickler error:")[2].strip()
+    first = (text or type(error).__name__).splitlines()[0][:200]
+    return "bytes that are none" if "weights_only" in first or "Weights only" in first else first
 
 
 def _unwrap(loaded: object, path: Path) -> dict[str, Tensor]:
-    while isinstance(loaded, dict) and not _is_state(loaded):
-        inner = next((loaded[key] for key in WRAPPERS if isinstance(loaded.get(key), dict)), None)
-        if inner is None:
+    for _ in WRAPPERS:  # not until none is left: a pickled dict may hold itself
+        if not isinstance(loaded, dict) or _is_state(loaded):
             break
-        loaded = inner
+        loaded = next((loaded[key] for key in WRAPPERS if isinstance(loaded.get(key), dict)), loaded)
     if not isinstance(loaded, dict) or not _is_state(loaded):
-        got = f"keys {', '.join(map(str, list(loaded)[:4]))}" if isinstance(loaded, dict) else type(loaded).__name__
+        keys = ", ".join(map(str, list(loaded)[:4])) if isinstance(loaded, dict) else ""
+        got = f"keys {keys or 'none'}" if isinstance(loaded, dict) else type(loaded).__name__
         raise CheckpointError(path, f"a state dict, bare or under one of {', '.join(WRAPPERS)}", got, _TODO)
     if all(name.startswith("module.") for name in loaded):
         return {name.removeprefix("module."): value for name, value in loaded.items()}
@@ -153,8 +171,9 @@ def _take_mean(state: dict[str, Tensor], where: str | Path) -> None:
                 )
 
 
-def _check_names_and_shapes(state: dict[str, Tensor], network: Network, where: str | Path) -> None:
-    wanted = network.state_dict()
+def _check_names_and_shapes(state: dict[str, Tensor], config: NetworkConfig, where: str | Path) -> None:
+    with torch.device("meta"):  # names and shapes without memory, which a wrong file could ask for without end
+        wanted = Network(config).state_dict()
     missing, extra = sorted(wanted.keys() - state.keys()), sorted(state.keys() - wanted.keys())
     if missing or extra:
         got = "; ".join(
@@ -162,7 +181,7 @@ def _check_names_and_shapes(state: dict[str, Tensor], network: Network, where: s
             for kind, names in (("missing", missing), ("unknown", extra))
             if names
         )
-        raise CheckpointError(where, f"the {len(wanted)} tensors of {network.config}", got, _TODO)
+        raise CheckpointError(where, f"the {len(wanted)} tensors of {config}", got, _TODO)
     for name, tensor in wanted.items():
         if state[name].shape != tensor.shape:
             raise CheckpointError(where, f"{name} of shape {tuple(tensor.shape)}", f"{tuple(state[name].shape)}", _TODO)
