@@ -13,7 +13,7 @@ namespace smsr {
 namespace {
 
 // Pixels a task takes: multiples of every tile's rows, small enough to balance within a step.
-constexpr int64_t kActivePerTask = 24, kInactivePerTask = 96;
+constexpr int64_t kActivePerTask = 48, kInactivePerTask = 192;
 constexpr int64_t kFinishRowsPerTask = 4;
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }

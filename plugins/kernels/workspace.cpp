@@ -7,7 +7,7 @@ namespace {
 
 constexpr size_t kAlignment = 64;
 // Enough work between two barriers, times the layers; more would leave the second-level cache (README).
-constexpr int64_t kStepPixels = 512;
+constexpr int64_t kStepPixels = 1024;
 
 struct Cursor {
   uintptr_t at;
