@@ -2,7 +2,7 @@
 #   make demo CHECKPOINT=path.pt   export, upscale a sample, parity, speed
 #   make test                      lint, types, native tests, pytest
 PYTHON ?= python3
-# CPU builds of PyTorch; where this index cannot be reached pip goes on with the others.
+# CPU builds of PyTorch; where this index cannot be reached pip takes PyTorch from its usual ones.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 WERROR ?= OFF
@@ -11,7 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 NATIVE := runtime/smsr_runtime/native
 BUILD := build/native
-PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --extra-index-url $(TORCH_INDEX)
+PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: setup native demo bench test check format clean
@@ -21,12 +21,15 @@ setup: $(VENV)/.installed native
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "smsr needs Python 3.10 or newer: make PYTHON=python3.x")'
 	$(PYTHON) -m venv $(VENV)
+	$(PIP_INSTALL) --no-deps --retries 0 --index-url $(TORCH_INDEX) torch || $(PIP_INSTALL) --no-deps torch
 	$(PIP_INSTALL) --editable '.[dev]' --config-settings=wheel.cmake=false
 	touch $@
 
 # Finds ONNX Runtime's headers by itself (ONNXRUNTIME_INCLUDE_DIR, system, pinned download, Debian package).
 native: $(VENV)/.installed
-	cmake -S plugins -B $(BUILD) -G Ninja -DCMAKE_BUILD_TYPE=Release -DSMSR_WERROR=$(WERROR) -DSMSR_INSTALL_DIR=. -DSMSR_BUILD_TESTS=ON >$(BUILD).log 2>&1 || { mkdir -p build; cat $(BUILD).log; exit 1; }
+	@mkdir -p build
+	cmake -S plugins -B $(BUILD) -G Ninja -DCMAKE_BUILD_TYPE=Release -DSMSR_WERROR=$(WERROR) \
+	    -DSMSR_INSTALL_DIR=. -DSMSR_BUILD_TESTS=ON >$(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
 	cmake --build $(BUILD) --parallel $(JOBS)
 	cmake --install $(BUILD) --prefix $(NATIVE) >/dev/null
 
