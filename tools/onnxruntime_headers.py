@@ -80,7 +80,7 @@ def debian_mirror() -> str:
 
 def run(command: list[str], folder: Path) -> None:
     try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        done = subprocess.run(command, check=False, cwd=folder, capture_output=True, text=True)
     except OSError as error:
         raise FetchError(f"{command[0]}: {error.strerror}") from error
     if done.returncode != 0:
