@@ -55,7 +55,7 @@ def test_the_published_checkpoint_reads(x2_checkpoint: Path) -> None:
 
 @pytest.mark.parametrize(
     "config",
-    [SMALL, NetworkConfig(3, 32, 2, 4), NetworkConfig(4, 48, 3, 1), NetworkConfig(2, 64, 11, 6)],
+    [SMALL, NetworkConfig(3, 32, 2, 4), NetworkConfig(4, 48, 3, 1), NetworkConfig(2, 16, 11, 6)],
     ids=str,
 )
 def test_scale_features_modules_and_layers_are_recognised(config: NetworkConfig, tmp_path: Path) -> None:

@@ -1,0 +1,135 @@
+"""Parity of DESIGN 9 with the published weights: right networks pass on every path, a wrong one fails."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from smsr import contract
+from smsr.network import InferenceResult, Network
+from smsr_export import manifest
+from smsr_export.verify import FUNCTION_BODY, Parity, ParityRow, Picture, _failures, verify
+
+Set5 = list[tuple[Picture, InferenceResult]]
+
+
+def mean_psnr(parity: Parity, path: str) -> float:
+    return float(np.mean([row.psnr for row in parity.rows if row.path == path]))
+
+
+def rows_of(parity: Parity, path: str) -> list[ParityRow]:
+    return [row for row in parity.rows if row.path == path]
+
+
+@pytest.mark.slow
+def test_set5_is_37_99_db_within_parity_on_the_function_body(
+    x2_network: Network, x2_bundle: Path, set5_x2: Set5, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SMSR_ORT_LIBRARY", "none")
+    parity = verify(x2_network, x2_bundle, [picture for picture, _ in set5_x2], "fp32")
+    assert parity.passed, parity.failures
+    assert {row.path for row in parity.rows} == {FUNCTION_BODY} and len(parity.rows) == 5
+    assert mean_psnr(parity, FUNCTION_BODY) == pytest.approx(37.991, abs=0.001)
+
+
+@pytest.mark.slow
+def test_set5_is_37_99_db_within_parity_on_every_native_variant(
+    x2_network: Network, x2_bundle: Path, set5_x2: Set5, variant: str
+) -> None:
+    parity = verify(x2_network, x2_bundle, [picture for picture, _ in set5_x2], "fp32")
+    assert parity.passed, parity.failures
+    native = f"native {variant}"
+    assert {row.path for row in parity.rows} == {native, FUNCTION_BODY}
+    assert mean_psnr(parity, native) == pytest.approx(37.991, abs=0.001)
+    assert max(row.max_abs for row in rows_of(parity, native)) < 1e-3
+    assert sum(row.flips for row in rows_of(parity, native)) <= 2
+
+
+def output_masks_only(bundle: Path, output: Path) -> Path:
+    """The bundle with another operator body: one convolution a layer, then output masks (DESIGN 2).
+
+    Dense outputs of inactive pixels take the full convolution, sparse inputs and all. The runtime's own checks
+    pass: the manifest is written anew.
+    """
+    shutil.copytree(bundle, output)
+    model = onnx.load(output / "model.onnx")
+    (function,) = model.functions
+    picks = [node for node in function.node if node.op_type == "Where" and node.input[2].startswith("dense_only")]
+    assert len(picks) == 4
+    for node in picks:
+        node.input[2] = node.input[1]
+    onnx.save_model(model, output / "model.onnx")
+    manifest.write(output, json.loads((output / manifest.MANIFEST).read_text()), None, False)
+    return output
+
+
+@pytest.mark.slow
+def test_a_network_with_output_masks_only_fails_parity_although_its_psnr_is_as_good(
+    x2_network: Network, x2_bundle: Path, set5_x2: Set5, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SMSR_ORT_LIBRARY", "none")
+    wrong = output_masks_only(x2_bundle, tmp_path / "wrong.smsr")
+    parity = verify(x2_network, wrong, [picture for picture, _ in set5_x2], "fp32")
+    assert not parity.passed
+    right = float(np.mean([row.psnr_torch for row in parity.rows]))
+    assert right - 0.02 < mean_psnr(parity, FUNCTION_BODY) and mean_psnr(parity, FUNCTION_BODY) < right + 0.02
+    total = Parity("fp32", parity.rows)._means()[0]
+    assert total.flips > contract.TOLERANCES["fp32"].flips * total.mask_pixels
+    assert max(row.rmse for row in parity.rows) > 0.1
+    assert any("mask flips" in failure for failure in parity.failures)
+
+
+def row(**facts: object) -> ParityRow:
+    good = ParityRow("p", "path", 100, 100, 50_000, 0, 1e-5, 1e-6, 0.4, 38.0, 38.0)
+    return dataclasses.replace(good, **facts)  # type: ignore[arg-type]
+
+
+def failures(*rows: ParityRow, precision: str = "fp32") -> list[str]:
+    return _failures(list(rows), contract.TOLERANCES[precision])
+
+
+@pytest.mark.parametrize(
+    ("facts", "word"),
+    [
+        ({"flips": 3}, "mask flips"),
+        ({"max_abs": 1.1e-3}, "differ by"),
+        ({"max_abs": float("nan")}, "differ by"),
+        ({"psnr": 38.0011}, "PSNR"),
+        ({"psnr": 37.9989}, "PSNR"),
+        ({"psnr": float("nan")}, "PSNR"),
+    ],
+)
+def test_each_limit_of_fp32_fails_alone(facts: dict[str, object], word: str) -> None:
+    assert not failures(row(), row())
+    (failure,) = failures(row(**facts))
+    assert word in failure and failure.startswith("path: ")
+
+
+@pytest.mark.parametrize(("precision", "rmse", "flips"), [("fp16", 0.08, 150), ("bf16", 0.15, 1000)])
+def test_reduced_precision_has_its_own_limits(precision: str, rmse: float, flips: int) -> None:
+    assert not failures(row(rmse=rmse, flips=flips, max_abs=9.0), precision=precision)
+    assert failures(row(rmse=rmse * 1.01), precision=precision) and failures(row(flips=flips + 1), precision=precision)
+
+
+def test_flips_count_over_all_pictures_together_and_each_path_for_itself() -> None:
+    assert not failures(row(flips=1), row(flips=1))
+    assert failures(row(flips=2), row(flips=1))
+    (failure,) = failures(row(path="good"), row(path="bad", max_abs=1.0))
+    assert failure.startswith("bad: ")
+
+
+def test_a_broken_path_is_not_averaged_away_by_a_nan_elsewhere() -> None:
+    assert failures(row(), row(max_abs=float("nan"))) and failures(row(max_abs=float("nan")), row())
+    assert failures(row(), row(psnr=float("nan")))
+
+
+def test_a_picture_that_both_reproduce_exactly_passes() -> None:
+    exact = row(psnr=float("inf"), psnr_torch=float("inf"))
+    assert not failures(exact) and not failures(row(), exact)
+    assert failures(row(psnr=37.9), exact) and failures(row(psnr_torch=float("inf")))
