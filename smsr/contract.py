@@ -7,8 +7,8 @@ The *interface* part (operators: name, version, inputs, attributes, layouts) is 
 native libraries export that hash, bundles carry it, the runtime compares the two.
 Tolerances and test cases are not part of the hash.
 
-Letters: N C H W as usual; L = layers in a module, K = modules, s = scale,
-R = C / CHANNEL_ATTENTION_REDUCTION.
+Letters: N C H W as usual; L = layers in a module, K = modules, s = scale, I, O = channels in and out,
+R = C / CHANNEL_ATTENTION_REDUCTION, Q = C / 4.
 """
 
 from __future__ import annotations
@@ -89,7 +89,55 @@ SPARSE_MASK_MODULE = Operator(
     ),
 )
 
-OPERATORS = (SPARSE_MASK_MODULE,)
+_CONVOLUTION_INPUTS = (
+    Tensor("features", ("N", "H", "W", "I"), ""),
+    Tensor("weight", ("T", "I", "O"), "[3*ky+kx, in, out], T = 9 taps padded by zeros, or T = 1"),
+    Tensor("bias", ("O",), ""),
+)
+_CONVOLUTION_OUTPUTS = (Tensor("result", ("N", "H", "W", "O"), "O is a multiple of 16"),)
+_DENSE_ATTRIBUTES = (
+    Attribute("layout", "string", ("NHWC",), "of features and result"),
+    Attribute("compute", "string", COMPUTE_TYPES, "type of the multiplicands; sums are float32"),
+)
+CONVOLUTION = Operator(
+    name="Convolution",
+    doc="3x3 or 1x1 convolution, same size, with bias.",
+    inputs=_CONVOLUTION_INPUTS,
+    outputs=_CONVOLUTION_OUTPUTS,
+    attributes=_DENSE_ATTRIBUTES,
+)
+CONVOLUTION_RELU = Operator(
+    name="ConvolutionRelu",
+    doc="ReLU(Convolution).",
+    inputs=_CONVOLUTION_INPUTS,
+    outputs=_CONVOLUTION_OUTPUTS,
+    attributes=_DENSE_ATTRIBUTES,
+)
+CONVOLUTION_ADD = Operator(
+    name="ConvolutionAdd",
+    doc="Convolution + addend.",
+    inputs=(*_CONVOLUTION_INPUTS, Tensor("addend", ("N", "H", "W", "O"), "")),
+    outputs=_CONVOLUTION_OUTPUTS,
+    attributes=_DENSE_ATTRIBUTES,
+)
+MASK_BRANCH = Operator(
+    name="MaskBranch",
+    doc="Margin of the spatial mask: conv3x3 C->Q, ReLU, AvgPool2 (last row, column repeated where odd), conv3x3 Q->Q, "
+    "ReLU, four 2x2 phases interleaved, cropped to H x W (fold.fold_logits); Q = C / 4.",
+    inputs=(
+        Tensor("features", _FEATURES, ""),
+        Tensor("full_weight", ("9", "C", "Q"), "[3*ky+kx, in, out]"),
+        Tensor("full_bias", ("Q",), ""),
+        Tensor("half_weight", ("9", "Q", "Q"), "[3*ky+kx, in, out]"),
+        Tensor("half_bias", ("Q",), ""),
+        Tensor("phases_weight", ("4", "Q", "4"), "[2*dy+dx, in, 2*py+px]; zeros below and right of the image"),
+        Tensor("phases_bias", ("4",), ""),
+    ),
+    outputs=(Tensor("margin", ("N", "1", "H", "W"), ""),),
+    attributes=_DENSE_ATTRIBUTES,
+)
+
+OPERATORS = (SPARSE_MASK_MODULE, CONVOLUTION, CONVOLUTION_RELU, CONVOLUTION_ADD, MASK_BRANCH)
 
 
 def interface() -> dict[str, object]:
@@ -188,3 +236,33 @@ CASES = (
     Case("six_layers", (1, 10, 12), 32, (9, 8, 7, 3, 1, 0), "random"),
     Case("one_layer", (1, 10, 12), 32, (9,), "random"),
 )
+
+
+@dataclass(frozen=True)
+class ConvolutionCase:
+    """One mandatory comparison of the dense convolutions; taps: 9 or 1."""
+
+    name: str
+    shape: tuple[int, int, int]
+    inputs: int
+    outputs: int
+    taps: int
+
+
+CONVOLUTION_CASES = (
+    ConvolutionCase("body", (1, 33, 47), 64, 64, 9),
+    ConvolutionCase("image", (1, 21, 18), 3, 64, 9),
+    ConvolutionCase("tail", (1, 19, 22), 64, 16, 9),
+    ConvolutionCase("batch_2", (2, 9, 14), 64, 64, 9),
+    ConvolutionCase("collect", (1, 13, 17), 64, 64, 1),
+    ConvolutionCase("single_pixel", (1, 1, 1), 64, 64, 9),
+    ConvolutionCase("single_row", (1, 1, 23), 64, 32, 9),
+    ConvolutionCase("single_column", (1, 23, 1), 64, 48, 9),
+    ConvolutionCase("channels_16", (1, 7, 6), 16, 16, 9),
+    ConvolutionCase("channels_odd", (1, 10, 5), 37, 80, 9),
+    ConvolutionCase("channels_128", (2, 6, 7), 128, 128, 9),
+)
+
+BRANCH_SIZES = ((1, 16, 20, 64), (1, 17, 20, 64), (2, 16, 21, 64), (1, 13, 9, 32), (1, 1, 1, 64), (1, 1, 6, 16),
+                (1, 5, 1, 16), (1, 2, 2, 48), (2, 7, 8, 128))  # fmt: skip
+"""(N, H, W, C) of the mandatory comparisons of MaskBranch."""

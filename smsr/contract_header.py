@@ -39,6 +39,11 @@ def _case(case: contract.Case) -> str:
     return f'    {{"{case.name}", {n}, {h}, {w}, {case.channels}, {layers}, {{{dense}}}, "{case.mask}", {case.dead}}},'
 
 
+def _convolution_case(case: contract.ConvolutionCase) -> str:
+    numbers = ", ".join(map(str, (*case.shape, case.inputs, case.outputs, case.taps)))
+    return f'    {{"{case.name}", {numbers}}},'
+
+
 def _camel(name: str) -> str:
     return "".join(word.capitalize() for word in name.split("_"))
 
@@ -78,6 +83,16 @@ def header() -> str:
         "};",
         "inline constexpr Case kCases[] = {",
         *[_case(case) for case in contract.CASES],
+        "};",
+        "struct ConvolutionCase {",
+        "  const char* name;",
+        "  int n, h, w, inputs, outputs, taps;",
+        "};",
+        "inline constexpr ConvolutionCase kConvolutionCases[] = {",
+        *[_convolution_case(case) for case in contract.CONVOLUTION_CASES],
+        "};",
+        "inline constexpr int kBranchSizes[][4] = {",
+        *[f"    {{{', '.join(map(str, size))}}}," for size in contract.BRANCH_SIZES],
         "};",
         "}  // namespace smsr::contract",
         "",
