@@ -2,7 +2,7 @@
 #pragma once
 
 namespace smsr::contract {
-inline constexpr const char* kInterfaceHash = "c1dfaec9558f53ba";
+inline constexpr const char* kInterfaceHash = "4d3ca874dbaeea94";
 inline constexpr const char* kDomain = "smsr";
 inline constexpr int kOperatorVersion = 1;
 inline constexpr int kChannelAttentionReduction = 16;
@@ -16,6 +16,30 @@ inline constexpr const char* kDenseChannelsAttribute = "dense_channels";
 inline constexpr const char* kLayoutAttribute = "layout";
 inline constexpr const char* kComputeAttribute = "compute";
 }  // namespace sparse_mask_module
+namespace convolution {
+inline constexpr const char* kName = "Convolution";
+enum Input : int { kFeatures, kWeight, kBias, kInputs };
+inline constexpr const char* kLayoutAttribute = "layout";
+inline constexpr const char* kComputeAttribute = "compute";
+}  // namespace convolution
+namespace convolution_relu {
+inline constexpr const char* kName = "ConvolutionRelu";
+enum Input : int { kFeatures, kWeight, kBias, kInputs };
+inline constexpr const char* kLayoutAttribute = "layout";
+inline constexpr const char* kComputeAttribute = "compute";
+}  // namespace convolution_relu
+namespace convolution_add {
+inline constexpr const char* kName = "ConvolutionAdd";
+enum Input : int { kFeatures, kWeight, kBias, kAddend, kInputs };
+inline constexpr const char* kLayoutAttribute = "layout";
+inline constexpr const char* kComputeAttribute = "compute";
+}  // namespace convolution_add
+namespace mask_branch {
+inline constexpr const char* kName = "MaskBranch";
+enum Input : int { kFeatures, kFullWeight, kFullBias, kHalfWeight, kHalfBias, kPhasesWeight, kPhasesBias, kInputs };
+inline constexpr const char* kLayoutAttribute = "layout";
+inline constexpr const char* kComputeAttribute = "compute";
+}  // namespace mask_branch
 
 // Mandatory comparisons with the reference; relative tolerances per compute type.
 inline constexpr double kFloat32Tolerance = 2e-05;
@@ -59,5 +83,33 @@ inline constexpr Case kCases[] = {
     {"channels_128", 1, 9, 10, 128, 4, {50, 3, 0, 17}, "random", 0},
     {"six_layers", 1, 10, 12, 32, 6, {9, 8, 7, 3, 1, 0}, "random", 0},
     {"one_layer", 1, 10, 12, 32, 1, {9}, "random", 0},
+};
+struct ConvolutionCase {
+  const char* name;
+  int n, h, w, inputs, outputs, taps;
+};
+inline constexpr ConvolutionCase kConvolutionCases[] = {
+    {"body", 1, 33, 47, 64, 64, 9},
+    {"image", 1, 21, 18, 3, 64, 9},
+    {"tail", 1, 19, 22, 64, 16, 9},
+    {"batch_2", 2, 9, 14, 64, 64, 9},
+    {"collect", 1, 13, 17, 64, 64, 1},
+    {"single_pixel", 1, 1, 1, 64, 64, 9},
+    {"single_row", 1, 1, 23, 64, 32, 9},
+    {"single_column", 1, 23, 1, 64, 48, 9},
+    {"channels_16", 1, 7, 6, 16, 16, 9},
+    {"channels_odd", 1, 10, 5, 37, 80, 9},
+    {"channels_128", 2, 6, 7, 128, 128, 9},
+};
+inline constexpr int kBranchSizes[][4] = {
+    {1, 16, 20, 64},
+    {1, 17, 20, 64},
+    {2, 16, 21, 64},
+    {1, 13, 9, 32},
+    {1, 1, 1, 64},
+    {1, 1, 6, 16},
+    {1, 5, 1, 16},
+    {1, 2, 2, 48},
+    {2, 7, 8, 128},
 };
 }  // namespace smsr::contract
