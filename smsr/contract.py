@@ -8,7 +8,7 @@ native libraries export that hash, bundles carry it, the runtime compares the tw
 Tolerances and test cases are not part of the hash.
 
 Letters: N C H W as usual; L = layers in a module, K = modules, s = scale, I, O = channels in and out,
-R = C / CHANNEL_ATTENTION_REDUCTION, Q = C / 4.
+R = C / CHANNEL_ATTENTION_REDUCTION, Q = C / 4 rounded up to a multiple of 16.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ CONVOLUTION_ADD = Operator(
 MASK_BRANCH = Operator(
     name="MaskBranch",
     doc="Margin of the spatial mask: conv3x3 C->Q, ReLU, AvgPool2 (last row, column repeated where odd), conv3x3 Q->Q, "
-    "ReLU, four 2x2 phases interleaved, cropped to H x W (fold.fold_logits); Q = C / 4.",
+    "ReLU, four 2x2 phases interleaved, cropped to H x W (fold.fold_logits); channels of Q past C / 4 are zero.",
     inputs=(
         Tensor("features", _FEATURES, ""),
         Tensor("full_weight", ("9", "C", "Q"), "[3*ky+kx, in, out]"),
