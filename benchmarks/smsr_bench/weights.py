@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,8 @@ from onnx import numpy_helper
 
 from smsr import contract
 from smsr.errors import DataError
-from smsr_export.graph import Convolution, FoldedBranch, FoldedModule, FoldedNetwork
+from smsr_export.graph import Convolution, FoldedModule, FoldedNetwork
+from smsr_export.packing import unpack, unpack_branch
 
 
 def read_folded(model_file: Path) -> FoldedNetwork:
@@ -34,25 +34,26 @@ def _dense_channels(node: onnx.NodeProto) -> tuple[int, ...]:
 
 
 def _network(found: dict[str, Any], scale: int, counts: list[tuple[int, ...]]) -> FoldedNetwork:
-    def conv(name: str) -> Convolution:
-        return Convolution(found[f"{name}.weight"], found[f"{name}.bias"])
+    features = len(found["collect.2.bias"])
+
+    def conv(name: str, inputs: int = features, outputs: int = features) -> Convolution:
+        return unpack(found[f"{name}.weight"], found[f"{name}.bias"], inputs, outputs)
 
     def module(index: int) -> FoldedModule:
-        branch = FoldedBranch(*(conv(f"module_{index}.mask.{part.name}") for part in fields(FoldedBranch)))
-        packed = {
-            tensor.name: found[f"module_{index}.{tensor.name}"] for tensor in contract.SPARSE_MASK_MODULE.inputs[3:]
-        }
-        return FoldedModule(branch=branch, dense_channels=counts[index - 1], **packed)
+        name = f"module_{index}"
+        branch = {tensor.name: found[f"{name}.mask.{tensor.name}"] for tensor in contract.MASK_BRANCH.inputs[1:]}
+        packed = {tensor.name: found[f"{name}.{tensor.name}"] for tensor in contract.SPARSE_MASK_MODULE.inputs[3:]}
+        return FoldedModule(branch=unpack_branch(branch, features), dense_channels=counts[index - 1], **packed)
 
     numbers = range(1, len(counts) + 1)
     return FoldedNetwork(
         scale=scale,
         mean=np.reshape(found["mean"], 3),
-        head=(conv("head.0"), conv("head.2")),
+        head=(conv("head.0", inputs=3), conv("head.2")),
         modules=tuple(module(index) for index in numbers),
-        collect_parts=tuple(found[f"collect.0.weight_{index}"] for index in numbers),
-        collect_bias=found["collect.0.bias"],
+        collect_parts=tuple(found[f"collect.0_{index}.weight"][0] for index in numbers),
+        collect_bias=found["collect.0_1.bias"],
         collect=conv("collect.2"),
-        tail=conv("tail"),
+        tail=conv("tail", outputs=3 * scale**2),
         bicubic=found["bicubic.weight"],
     )

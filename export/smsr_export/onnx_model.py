@@ -1,58 +1,32 @@
 """Builds the ONNX model of DESIGN 4 from a FoldedNetwork.
 
-Features travel N H W C, the layout of our kernels; where a standard convolution needs N C H W, a Transpose
-stands on either side, which ONNX Runtime merges with its own blocked-layout reorders.
+Features travel N H W C from the head to the tail, all in our operators: no transpose and no blocked-layout
+reorder in between. Only three-channel images and the tail's few channels change their layout.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from smsr import contract
-from smsr_export.graph import Array, Convolution, FoldedBranch, FoldedModule, FoldedNetwork
-from smsr_export.op_function import OPSET, operator_function
+from smsr_export.graph import Array, Convolution, FoldedModule, FoldedNetwork
+from smsr_export.op_function import OPSET, operator_functions
+from smsr_export.packing import pack, pack_branch
+from smsr_export.standard import GraphBuilder, add_bicubic
 
 IR_VERSION = 8
 """The oldest with model-local functions: read by every ONNX Runtime since 1.10."""
 TO_NHWC, TO_NCHW = [0, 2, 3, 1], [0, 3, 1, 2]
 
 
-@dataclass
-class GraphBuilder:
-    """Collects nodes and initializers under unique names; `add` returns the new node's output name."""
-
-    nodes: list[onnx.NodeProto] = field(default_factory=list)
-    initializers: list[onnx.TensorProto] = field(default_factory=list)
-
-    def add(self, kind: str, inputs: Sequence[str], name: str, domain: str = "", **attributes: Any) -> str:
-        self.nodes.append(helper.make_node(kind, inputs, [name], name=f"{name}/{kind}", domain=domain, **attributes))
-        return name
-
-    def constant(self, value: Array | np.ndarray, name: str) -> str:
-        if all(known.name != name for known in self.initializers):
-            self.initializers.append(numpy_helper.from_array(np.asarray(value, order="C"), name))
-        return name
-
-    def integers(self, values: Sequence[int], name: str) -> str:
-        return self.constant(np.array(values, np.int64), name)
-
-    def conv(self, x: str, conv: Convolution, name: str, pads: Sequence[int] | None = None) -> str:
-        """Convolution with zero padding: `pads` as in ONNX, default same size."""
-        height, width = conv.weight.shape[2:]
-        weight, bias = self.constant(conv.weight, f"{name}.weight"), self.constant(conv.bias, f"{name}.bias")
-        pads = pads or [height // 2, width // 2] * 2
-        return self.add("Conv", [x, weight, bias], name, kernel_shape=[height, width], pads=pads)
-
-
 def build_model(network: FoldedNetwork, metadata: Mapping[str, str] | None = None) -> onnx.ModelProto:
     """`model.onnx`: image, theta (default 0) -> upscaled, margin_1 .. margin_K; checked, shapes inferred."""
-    build = GraphBuilder()
+    build = OperatorBuilder()
     build.constant(np.zeros((), np.float32), "theta")
     margins = _network(build, network)
     graph = helper.make_graph(
@@ -60,7 +34,7 @@ def build_model(network: FoldedNetwork, metadata: Mapping[str, str] | None = Non
     )
     model = helper.make_model(
         graph,
-        functions=[operator_function(network.layers, "NHWC")],
+        functions=operator_functions(network.layers),
         opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(contract.DOMAIN, contract.OPERATOR_VERSION)],
         ir_version=IR_VERSION,
         producer_name="smsr-export",
@@ -87,54 +61,54 @@ def _graph_outputs(scale: int, margins: Sequence[str]) -> list[onnx.ValueInfoPro
     ]
 
 
-def _network(build: GraphBuilder, network: FoldedNetwork) -> list[str]:
+@dataclass
+class OperatorBuilder(GraphBuilder):
+    """A GraphBuilder that also knows our operators, layout N H W C."""
+
+    compute: str = field(default="float32")
+
+    def operator(self, operator: contract.Operator, inputs: Sequence[str], name: str, **attributes: object) -> str:
+        common = {"layout": "NHWC", "compute": self.compute}
+        return self.add(operator.name, inputs, name, domain=contract.DOMAIN, **common, **attributes)
+
+    def convolution(self, operator: contract.Operator, x: str, conv: Convolution, name: str, *extra: str) -> str:
+        """One of the dense convolutions with packed weights; `extra`: the addend, where it has one."""
+        weight, bias = pack(conv)
+        constants = [self.constant(weight, f"{name}.weight"), self.constant(bias, f"{name}.bias")]
+        return self.operator(operator, [x, *constants, *extra], name)
+
+
+def _network(build: OperatorBuilder, network: FoldedNetwork) -> list[str]:
     """Adds the whole network; returns the margins' names."""
-    mean = build.constant(network.mean.reshape(1, 3, 1, 1), "mean")
-    centred = build.add("Sub", ["image", mean], "centred")
-    hidden = build.add("Relu", [build.conv(centred, network.head[0], "head.0")], "head.1")
-    start = build.conv(hidden, network.head[1], "head.2")
-    features = build.add("Transpose", [start], "features_0", perm=TO_NHWC)
+    centred = build.add("Sub", ["image", build.constant(network.mean.reshape(1, 3, 1, 1), "mean")], "centred")
+    pixels = build.add("Transpose", [centred], "pixels", perm=TO_NHWC)
+    hidden = build.convolution(contract.CONVOLUTION_RELU, pixels, network.head[0], "head.0")
+    features = start = build.convolution(contract.CONVOLUTION, hidden, network.head[1], "head.2")
     collected, margins = "", []
     for index, (module, part) in enumerate(zip(network.modules, network.collect_parts, strict=True), 1):
-        nchw = build.add("Transpose", [features], f"module_{index}.mask.features", perm=TO_NCHW)
-        margins.append(add_margin(build, nchw, module.branch, index))
+        margins.append(_mask_branch(build, features, module, index))
         features = _sparse_mask_module(build, features, margins[-1], module, index)
-        matrix = build.constant(part, f"collect.0.weight_{index}")
-        product = build.add("MatMul", [features, matrix], f"collect.0_{index}")
-        collected = build.add("Add", [collected, product], f"collect.sum_{index}") if collected else product
-    _finish(build, network, collected, start)
+        collected = _collect(build, features, part, network.collect_bias, collected, index)
+    hidden = build.add("Relu", [collected], "collect.1")
+    deep = build.convolution(contract.CONVOLUTION_ADD, hidden, network.collect, "collect.2", start)
+    _tail(build, network, deep)
     return margins
 
 
-def add_margin(build: GraphBuilder, nchw: str, branch: FoldedBranch, index: int) -> str:
-    """The mask branch: features N C H W -> margin_{index} (N, 1, H, W). See fold.fold_logits."""
-    name = f"module_{index}.mask"
-    full = build.add("Relu", [build.conv(nchw, branch.full, f"{name}.full")], f"{name}.full_relu")
-    pads = build.integers([0, 0, 0, 0, 0, 0, 1, 1], "pool_pads")
-    padded = build.add("Pad", [full, pads], f"{name}.padded", mode="edge")
-    pooled = build.add("AveragePool", [padded], f"{name}.pooled", kernel_shape=[2, 2], strides=[2, 2])
-    half = build.add("Relu", [build.conv(pooled, branch.half, f"{name}.half")], f"{name}.half_relu")
-    phases = build.conv(half, branch.phases, f"{name}.phases", pads=[0, 0, 1, 1])
-    margin = build.add("DepthToSpace", [phases], f"{name}.uncropped", blocksize=2, mode="CRD")
-    size = build.add("Shape", ["image"], f"{name}.size", start=2, end=4)
-    starts, axes = build.integers([0, 0], "crop_starts"), build.integers([2, 3], "crop_axes")
-    return build.add("Slice", [margin, starts, size, axes], f"margin_{index}")
+def _mask_branch(build: OperatorBuilder, features: str, module: FoldedModule, index: int) -> str:
+    packed = pack_branch(module.branch)
+    constants = [build.constant(value, f"module_{index}.mask.{name}") for name, value in packed.items()]
+    return build.operator(contract.MASK_BRANCH, [features, *constants], f"margin_{index}")
 
 
-def _sparse_mask_module(build: GraphBuilder, features: str, margin: str, module: FoldedModule, index: int) -> str:
+def _sparse_mask_module(build: OperatorBuilder, features: str, margin: str, module: FoldedModule, index: int) -> str:
     operator = contract.SPARSE_MASK_MODULE
     weights = [
         build.constant(getattr(module, tensor.name), f"module_{index}.{tensor.name}") for tensor in operator.inputs[3:]
     ]
-    return build.add(
-        operator.name,
-        [features, margin, "theta", *weights],
-        f"features_{index}",
-        domain=contract.DOMAIN,
-        dense_channels=check_dense_channels(module.dense_channels, module.conv_weights.shape[-1]),
-        layout="NHWC",
-        compute="float32",
-    )
+    counts = check_dense_channels(module.dense_channels, module.conv_weights.shape[-1])
+    inputs = [features, margin, "theta", *weights]
+    return build.operator(operator, inputs, f"features_{index}", dense_channels=counts)
 
 
 def check_dense_channels(counts: Sequence[int], channels: int) -> list[int]:
@@ -144,21 +118,21 @@ def check_dense_channels(counts: Sequence[int], channels: int) -> list[int]:
     return list(counts)
 
 
-def _finish(build: GraphBuilder, network: FoldedNetwork, collected: str, start: str) -> None:
-    """collect, then the global residual."""
-    bias = build.constant(network.collect_bias, "collect.0.bias")
-    hidden = build.add("Relu", [build.add("Add", [collected, bias], "collect.0")], "collect.1")
-    hidden = build.add("Transpose", [hidden], "collect.1_nchw", perm=TO_NCHW)
-    deep = build.add("Add", [build.conv(hidden, network.collect, "collect.2"), start], "deep_features")
-    add_tail(build, network, deep)
+def _collect(build: OperatorBuilder, features: str, part: Array, bias: Array, collected: str, index: int) -> str:
+    """Adds module `index`'s 1x1 to the running sum; the first one brings the bias (fold.fold_collect)."""
+    first = not collected
+    conv = Convolution(part.T[:, :, None, None], bias if first else np.zeros_like(bias))
+    operator = contract.CONVOLUTION if first else contract.CONVOLUTION_ADD
+    return build.convolution(operator, features, conv, f"collect.0_{index}", *([] if first else [collected]))
 
 
-def add_tail(build: GraphBuilder, network: FoldedNetwork, deep: str) -> None:
-    """Deep features N C H W -> upscaled; bicubic is added before the PixelShuffle (fold.bicubic_kernel)."""
-    residual = build.conv(deep, network.tail, "tail")
-    pads = build.integers([0, 0, 2, 2, 0, 0, 2, 2], "bicubic_pads")
-    edges = build.add("Pad", ["image", pads], "image_padded", mode="edge")
-    kernel = build.constant(network.bicubic, "bicubic.weight")
-    bicubic = build.add("Conv", [edges, kernel], "bicubic", kernel_shape=[5, 5])
-    total = build.add("Add", [residual, bicubic], "phases")
-    build.add("DepthToSpace", [total], "upscaled", blocksize=network.scale, mode="CRD")
+def _tail(build: OperatorBuilder, network: FoldedNetwork, deep: str) -> None:
+    """Tail, bicubic added before the PixelShuffle (fold.bicubic_kernel); padding channels cut off."""
+    residual = build.convolution(contract.CONVOLUTION, deep, network.tail, "tail")
+    nchw = build.add("Transpose", [residual], "tail.nchw", perm=TO_NCHW)
+    count = len(network.tail.bias)
+    bounds = [
+        build.integers([value], name) for value, name in ((0, "tail.start"), (count, "tail.end"), (1, "tail.axis"))
+    ]
+    phases = build.add("Slice", [nchw, *bounds], "tail.phases")
+    add_bicubic(build, network, phases)

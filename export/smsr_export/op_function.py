@@ -1,7 +1,8 @@
-"""The operator's definition in standard ONNX operators: a model-local function.
+"""The operators' definitions in standard ONNX operators: model-local functions.
 
-A runtime without our library runs this instead of the kernel; with it, the function is never expanded.
-Per layer ONE convolution with C + d outputs: the d extra rows are those of the dense outputs with the
+A runtime without our library runs these instead of the kernels; with it, they are never expanded.
+
+SparseMaskModule: per layer ONE convolution with C + d outputs: the d extra rows are those of the dense outputs with the
 sparse inputs zeroed (what an inactive pixel computes). Then Where picks, not Mul: a NaN or infinity on the
 side not taken must not leak. Of the bodies tried this is the fastest in ONNX Runtime (DESIGN 4).
 """
@@ -17,12 +18,26 @@ OPSET = 17
 """ONNX opset of everything exported: the newest that TensorRT 8.6 and old ONNX Runtimes read."""
 
 
-def operator_function(layers: int, layout: str) -> onnx.FunctionProto:
-    """The function for modules of `layers` masked convolutions; layout: one of contract.LAYOUTS."""
-    operator = contract.SPARSE_MASK_MODULE
+def operator_functions(layers: int) -> list[onnx.FunctionProto]:
+    """The functions of all operators in layout NHWC, for modules of `layers` masked convolutions."""
+    return [
+        module_function(layers, "NHWC"),
+        _function(contract.CONVOLUTION, _convolution("biased", "biased")),
+        _function(contract.CONVOLUTION_RELU, _convolution("rectified", "rectified = Relu (biased)")),
+        _function(contract.CONVOLUTION_ADD, _convolution("sum", _ADD)),
+        _function(contract.MASK_BRANCH, _MASK_BRANCH),
+    ]
+
+
+def module_function(layers: int, layout: str) -> onnx.FunctionProto:
+    """The sparse mask module's function; layout: one of contract.LAYOUTS."""
+    body = "\n".join([_prologue(layout), *(_layer(index) for index in range(layers)), _epilogue(layers, layout)])
+    return _function(contract.SPARSE_MASK_MODULE, body)
+
+
+def _function(operator: contract.Operator, body: str) -> onnx.FunctionProto:
     inputs = ", ".join(tensor.name for tensor in operator.inputs)
     attributes = ", ".join(attribute.name for attribute in operator.attributes)
-    body = "\n".join([_prologue(layout), *(_layer(index) for index in range(layers)), _epilogue(layers, layout)])
     text = (
         f'<domain: "{contract.DOMAIN}", opset_import: ["": {OPSET}]>\n'
         f"{operator.name} <{attributes}> ({inputs}) => ({operator.outputs[0].name}) {{\n{body}\n}}"
@@ -106,3 +121,55 @@ def _epilogue(layers: int, layout: str) -> str:
         result = Add (scaled, x)
         next_features = {last}
     """
+
+
+def _convolution(last: str, rest: str) -> str:
+    """weight (T, I, O) becomes (O, I, k, k), k = sqrt(T); `last` names what `rest` leaves, N C H W."""
+    more = "" if rest == last else rest
+    return f"""
+        x = Transpose <perm = [0, 3, 1, 2]> (features)
+        rows = Transpose <perm = [2, 1, 0]> (weight)
+        size = Shape (weight)
+        taps_at = Constant <value_ints = [0]> ()
+        taps = Gather <axis = 0> (size, taps_at)
+        taps_float = Cast <to = 1> (taps)
+        side_float = Sqrt (taps_float)
+        side = Cast <to = 7> (side_float)
+        keep = Constant <value_ints = [0, 0]> ()
+        kernel_shape = Concat <axis = 0> (keep, side, side)
+        kernel = Reshape (rows, kernel_shape)
+        biased = Conv <auto_pad = "SAME_UPPER"> (x, kernel, bias)
+        {more}
+        result = Transpose <perm = [0, 2, 3, 1]> ({last})
+    """
+
+
+_ADD = """
+        extra = Transpose <perm = [0, 3, 1, 2]> (addend)
+        sum = Add (biased, extra)
+"""
+
+_MASK_BRANCH = """
+        x = Transpose <perm = [0, 3, 1, 2]> (features)
+        kernel_shape = Constant <value_ints = [0, 0, 3, 3]> ()
+        phase_shape = Constant <value_ints = [0, 0, 2, 2]> ()
+        full_rows = Transpose <perm = [2, 1, 0]> (full_weight)
+        full_kernel = Reshape (full_rows, kernel_shape)
+        full = Conv <kernel_shape = [3, 3], pads = [1, 1, 1, 1]> (x, full_kernel, full_bias)
+        full_relu = Relu (full)
+        pads = Constant <value_ints = [0, 0, 0, 0, 0, 0, 1, 1]> ()
+        padded = Pad <mode = "edge"> (full_relu, pads)
+        pooled = AveragePool <kernel_shape = [2, 2], strides = [2, 2]> (padded)
+        half_rows = Transpose <perm = [2, 1, 0]> (half_weight)
+        half_kernel = Reshape (half_rows, kernel_shape)
+        half = Conv <kernel_shape = [3, 3], pads = [1, 1, 1, 1]> (pooled, half_kernel, half_bias)
+        half_relu = Relu (half)
+        phase_rows = Transpose <perm = [2, 1, 0]> (phases_weight)
+        phase_kernel = Reshape (phase_rows, phase_shape)
+        phases = Conv <kernel_shape = [2, 2], pads = [0, 0, 1, 1]> (half_relu, phase_kernel, phases_bias)
+        uncropped = DepthToSpace <blocksize = 2, mode = "CRD"> (phases)
+        size = Shape <start = 2, end = 4> (x)
+        starts = Constant <value_ints = [0, 0]> ()
+        axes = Constant <value_ints = [2, 3]> ()
+        margin = Slice (uncropped, starts, size, axes)
+"""
