@@ -47,11 +47,16 @@ struct Collect {
   Rows out;
 };
 
+struct TileConvolution;  // winograd.h
+struct Tiles;
+
 struct Kernels {
   const char* name;
   void (*convolve_active)(const Convolution&, Pixels);
   void (*convolve_inactive)(const Convolution&, Pixels);
   void (*collect)(const Collect&, Pixels);
+  // `scratch`: winograd_scratch_size() floats of this call's own.
+  void (*convolve_tiles)(const TileConvolution&, Tiles, float* scratch);
   // sum[c] = sum over `pixels` pixels of row[x][c]
   void (*sum_row)(const float* row, int64_t pixels, int64_t channels, float* sum);
   // row[x][c] = row[x][c] * scale[c] + residual[x][c]

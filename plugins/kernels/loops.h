@@ -131,6 +131,8 @@ void collect(const Collect& c, Pixels pixels) {
   }
 }
 
+#include "winograd_loops.h"
+
 void sum_row(const float* row, int64_t pixels, int64_t channels, float* sum) {
   for (int64_t c = 0; c < channels; c += Wide::kLanes) {
     typename Wide::Register total = Wide::zero();

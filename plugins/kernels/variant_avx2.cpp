@@ -2,6 +2,7 @@
 #include <immintrin.h>
 
 #include "kernels.h"
+#include "winograd.h"
 
 namespace smsr {
 namespace {
@@ -16,6 +17,7 @@ struct Narrow {
   static Register broadcast(const float* p) { return _mm256_broadcast_ss(p); }
   static void store(float* p, Register a) { _mm256_storeu_ps(p, a); }
   static Register add(Register a, Register b) { return _mm256_add_ps(a, b); }
+  static Register subtract(Register a, Register b) { return _mm256_sub_ps(a, b); }
   static Register multiply_add(Register a, Register b, Register c) { return _mm256_fmadd_ps(a, b, c); }
   static Register relu(Register a) { return _mm256_max_ps(zero(), a); }
 };
@@ -28,7 +30,7 @@ struct Wide : Narrow {
 }  // namespace
 
 extern const Kernels kernels_avx2;
-const Kernels kernels_avx2 = {"avx2", convolve_active, convolve_inactive, collect, sum_row, scale_add_row,
-                              peak};
+const Kernels kernels_avx2 = {"avx2",         convolve_active, convolve_inactive, collect,
+                              convolve_tiles, sum_row,         scale_add_row,     peak};
 
 }  // namespace smsr

@@ -2,6 +2,7 @@
 #include <immintrin.h>
 
 #include "kernels.h"
+#include "winograd.h"
 
 namespace smsr {
 namespace {
@@ -18,6 +19,7 @@ struct Wide {
   static Register broadcast(const float* p) { return _mm512_set1_ps(*p); }
   static void store(float* p, Register a) { _mm512_storeu_ps(p, a); }
   static Register add(Register a, Register b) { return _mm512_add_ps(a, b); }
+  static Register subtract(Register a, Register b) { return _mm512_sub_ps(a, b); }
   static Register multiply_add(Register a, Register b, Register c) { return _mm512_fmadd_ps(a, b, c); }
   // Masked, all lanes: GCC 12 warns falsely of an uninitialised value in _mm512_max_ps.
   static Register relu(Register a) { return _mm512_maskz_max_ps(0xffff, zero(), a); }
@@ -31,6 +33,7 @@ struct Narrow {
   static Register broadcast(const float* p) { return _mm256_broadcast_ss(p); }
   static void store(float* p, Register a) { _mm256_storeu_ps(p, a); }
   static Register add(Register a, Register b) { return _mm256_add_ps(a, b); }
+  static Register subtract(Register a, Register b) { return _mm256_sub_ps(a, b); }
   static Register multiply_add(Register a, Register b, Register c) { return _mm256_fmadd_ps(a, b, c); }
   static Register relu(Register a) { return _mm256_max_ps(zero(), a); }
 };
@@ -40,7 +43,7 @@ struct Narrow {
 }  // namespace
 
 extern const Kernels kernels_avx512;
-const Kernels kernels_avx512 = {"avx512", convolve_active, convolve_inactive, collect, sum_row, scale_add_row,
-                                peak};
+const Kernels kernels_avx512 = {"avx512",       convolve_active, convolve_inactive, collect,
+                                convolve_tiles, sum_row,         scale_add_row,     peak};
 
 }  // namespace smsr

@@ -2,6 +2,7 @@
 #include <arm_neon.h>
 
 #include "kernels.h"
+#include "winograd.h"
 
 namespace smsr {
 namespace {
@@ -15,6 +16,7 @@ struct Wide {
   static Register broadcast(const float* p) { return vld1q_dup_f32(p); }
   static void store(float* p, Register a) { vst1q_f32(p, a); }
   static Register add(Register a, Register b) { return vaddq_f32(a, b); }
+  static Register subtract(Register a, Register b) { return vsubq_f32(a, b); }
   static Register multiply_add(Register a, Register b, Register c) { return vfmaq_f32(c, a, b); }
   static Register relu(Register a) { return vmaxq_f32(a, zero()); }
 };
@@ -25,7 +27,7 @@ using Narrow = Wide;
 }  // namespace
 
 extern const Kernels kernels_neon;
-const Kernels kernels_neon = {"neon", convolve_active, convolve_inactive, collect, sum_row, scale_add_row,
-                              peak};
+const Kernels kernels_neon = {"neon",         convolve_active, convolve_inactive, collect,
+                              convolve_tiles, sum_row,         scale_add_row,     peak};
 
 }  // namespace smsr

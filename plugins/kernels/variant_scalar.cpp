@@ -1,5 +1,6 @@
 // Plain C++: runs on any CPU; for testing and as the last resort, not for speed.
 #include "kernels.h"
+#include "winograd.h"
 
 namespace smsr {
 namespace {
@@ -13,6 +14,7 @@ struct Wide {
   static Register broadcast(const float* p) { return *p; }
   static void store(float* p, Register a) { *p = a; }
   static Register add(Register a, Register b) { return a + b; }
+  static Register subtract(Register a, Register b) { return a - b; }
   static Register multiply_add(Register a, Register b, Register c) { return a * b + c; }
   static Register relu(Register a) { return a < 0.0f ? 0.0f : a; }
 };
@@ -23,7 +25,7 @@ using Narrow = Wide;
 }  // namespace
 
 extern const Kernels kernels_scalar;
-const Kernels kernels_scalar = {"scalar", convolve_active, convolve_inactive, collect, sum_row, scale_add_row,
-                                peak};
+const Kernels kernels_scalar = {"scalar",       convolve_active, convolve_inactive, collect,
+                                convolve_tiles, sum_row,         scale_add_row,     peak};
 
 }  // namespace smsr

@@ -1,0 +1,68 @@
+// 3x3 convolutions by Winograd's F(4x4, 3x3): 36 multiplications for 16 pixels in place of 144.
+//
+// A tile of 4x4 outputs y comes from the 6x6 inputs d around it:  y = A^T ((G g G^T) * (B^T d B)) A,  the
+// products * summed over input channels: 36 small matrix products [tiles x inputs] x [inputs x outputs], one
+// per point. Matrices and the choice of points: winograd.cpp.
+//
+// The 16 outputs of a tile share their sums: a NaN or an infinity among the 6x6 inputs reaches all of them,
+// where the direct convolution would touch its neighbours only. So every input in reach must be written.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels.h"
+
+namespace smsr {
+
+constexpr int64_t kTileSize = 4;         // outputs of a tile, each way
+constexpr int64_t kWindowSize = 6;       // inputs of a tile, each way
+constexpr int64_t kWinogradPoints = 36;  // matrix products
+// Tiles of one block: its transformed inputs and outputs stay in the second-level cache (README).
+constexpr int64_t kTilesPerBlock = 24;
+
+inline int64_t tiles_along(int64_t pixels) { return (pixels + kTileSize - 1) / kTileSize; }
+
+// Transformed weights of one convolution: how many floats, and filling them from `weights` [9, inputs,
+// outputs]. Once per model: [36, inputs, outputs], computed in double.
+int64_t winograd_weights_size(int64_t inputs, int64_t outputs);
+void winograd_prepare(const float* weights, int64_t inputs, int64_t outputs, float* prepared);
+
+// Floats between the points of a block's transformed inputs or outputs. The 16 keep the points from sharing
+// the cache's sets.
+inline int64_t point_stride(int64_t channels) { return kTilesPerBlock * channels + 16; }
+
+// Floats of scratch memory for one call of Kernels::convolve_tiles, whatever its number of tiles. 64-byte
+// aligned memory is fastest.
+int64_t winograd_scratch_size(int64_t inputs, int64_t outputs);
+
+// A tile and what to write of it. Bit 4 * y + x of a mask: the pixel y rows and x columns into the tile.
+// Bits of pixels outside the image must be clear.
+struct Tile {
+  uint32_t index;  // ty * tiles_along(width) + tx
+  uint16_t full;   // write all outputs of these pixels
+  uint16_t zero;   // write zero to outputs [leading, outputs) of these
+};
+// `list` null: all tiles [first, first + count) in raster order, all outputs of all pixels.
+struct Tiles {
+  const Tile* list;
+  int64_t first, count;
+};
+
+// out = conv(in) [+ bias] [+ addend] [ReLU]. Inputs and outputs are multiples of 16 and the elements between
+// pixels of `in`, and of `out` and `addend`.
+struct TileConvolution {
+  int64_t height, width, inputs, outputs;
+  const float* weights;  // winograd_prepare's
+  const float* zeros;    // [inputs], read in place of pixels outside the image
+  const float* bias;     // [outputs] or null
+  bool relu;
+  // With a list of tiles: outputs [0, leading) are written on every pixel, and computed alone if
+  // leading_only.
+  int64_t leading;
+  bool leading_only;
+  ConstRows in;
+  ConstRows addend;  // data null: none. May be the memory of `out`.
+  Rows out;
+};
+
+}  // namespace smsr

@@ -1,0 +1,199 @@
+// Winograd's F(4x4, 3x3) over tiles; see winograd.h. Included by loops.h. Channels are the lanes, so the
+// transforms are sums of whole registers.
+
+// One line of B^T d.
+template <class V>
+inline void transform_input_line(const typename V::Register d[kWindowSize],
+                                 typename V::Register out[kWindowSize]) {
+  static constexpr float kHalf = 0.5f, kOneHalf = 1.5f, kTwo = 2.0f, kTwoHalf = 2.5f;
+  static constexpr float kMinusHalf = -0.5f, kMinusTwo = -2.0f, kMinusTwoHalf = -2.5f;
+  using Register = typename V::Register;
+  const Register u = V::subtract(d[4], d[2]), v = V::subtract(d[3], d[1]);
+  out[0] = V::multiply_add(v, V::broadcast(&kOneHalf),
+                           V::multiply_add(d[2], V::broadcast(&kMinusTwo), V::add(d[0], d[4])));
+  out[1] = V::multiply_add(d[3], V::broadcast(&kTwoHalf),
+                           V::multiply_add(d[2], V::broadcast(&kHalf), V::subtract(d[4], d[1])));
+  out[2] = V::multiply_add(d[2], V::broadcast(&kMinusTwoHalf),
+                           V::multiply_add(d[3], V::broadcast(&kHalf), V::add(d[4], d[1])));
+  out[3] = V::multiply_add(v, V::broadcast(&kTwo), u);
+  out[4] = V::multiply_add(v, V::broadcast(&kMinusHalf), u);
+  out[5] = V::multiply_add(u, V::broadcast(&kOneHalf),
+                           V::multiply_add(d[3], V::broadcast(&kMinusTwo), V::add(d[1], d[5])));
+}
+
+// One line of A^T m.
+template <class V>
+inline void transform_output_line(const typename V::Register m[kWindowSize],
+                                  typename V::Register out[kTileSize]) {
+  static constexpr float kHalf = 0.5f, kQuarter = 0.25f, kEighth = 0.125f;
+  static constexpr float kMinusTwo = -2.0f, kFour = 4.0f, kMinusEight = -8.0f;
+  using Register = typename V::Register;
+  const Register sum = V::add(m[1], m[2]), difference = V::subtract(m[1], m[2]);
+  out[0] = V::add(V::add(m[0], sum), V::add(m[3], m[4]));
+  out[1] = V::multiply_add(m[4], V::broadcast(&kMinusTwo),
+                           V::multiply_add(m[3], V::broadcast(&kHalf), difference));
+  out[2] = V::multiply_add(m[4], V::broadcast(&kFour), V::multiply_add(m[3], V::broadcast(&kQuarter), sum));
+  out[3] = V::add(m[5], V::multiply_add(m[4], V::broadcast(&kMinusEight),
+                                        V::multiply_add(m[3], V::broadcast(&kEighth), difference)));
+}
+
+// The 6x6 pixels `window` to 36 points, `stride` floats apart.
+template <class V>
+void transform_input(const float* const window[kWinogradPoints], int64_t channels, float* points,
+                     int64_t stride) {
+  using Register = typename V::Register;
+  for (int64_t c = 0; c < channels; c += V::kLanes) {
+    Register rows[kWindowSize][kWindowSize];
+#pragma GCC unroll 6
+    for (int y = 0; y < kWindowSize; ++y) {
+      Register line[kWindowSize];
+#pragma GCC unroll 6
+      for (int x = 0; x < kWindowSize; ++x) line[x] = V::load(window[y * kWindowSize + x] + c);
+      transform_input_line<V>(line, rows[y]);
+    }
+#pragma GCC unroll 6
+    for (int x = 0; x < kWindowSize; ++x) {
+      Register line[kWindowSize], out[kWindowSize];
+#pragma GCC unroll 6
+      for (int y = 0; y < kWindowSize; ++y) line[y] = rows[y][x];
+      transform_input_line<V>(line, out);
+#pragma GCC unroll 6
+      for (int y = 0; y < kWindowSize; ++y) V::store(points + (y * kWindowSize + x) * stride + c, out[y]);
+    }
+  }
+}
+
+// Where the 16 pixels of a tile go, and what is added to them. Pixels not written go to a dump.
+struct TileOutputs {
+  float* all[16];   // outputs [0, leading)
+  float* full[16];  // the others
+  const float* addend[16];
+};
+
+// Outputs [0, channels) of one tile from its 36 points, `stride` floats apart.
+template <class V>
+void transform_output(const TileConvolution& c, const TileOutputs& to, int64_t channels, const float* points,
+                      int64_t stride) {
+  using Register = typename V::Register;
+  for (int64_t channel = 0; channel < channels; channel += V::kLanes) {
+    Register columns[kWindowSize][kTileSize];
+#pragma GCC unroll 6
+    for (int x = 0; x < kWindowSize; ++x) {
+      Register line[kWindowSize];
+#pragma GCC unroll 6
+      for (int y = 0; y < kWindowSize; ++y)
+        line[y] = V::load(points + (y * kWindowSize + x) * stride + channel);
+      transform_output_line<V>(line, columns[x]);
+    }
+    const Register bias = c.bias != nullptr ? V::load(c.bias + channel) : V::zero();
+    float* const* const out = channel < c.leading ? to.all : to.full;
+#pragma GCC unroll 4
+    for (int y = 0; y < kTileSize; ++y) {
+      Register line[kWindowSize], pixels[kTileSize];
+#pragma GCC unroll 6
+      for (int x = 0; x < kWindowSize; ++x) line[x] = columns[x][y];
+      transform_output_line<V>(line, pixels);
+#pragma GCC unroll 4
+      for (int x = 0; x < kTileSize; ++x) {
+        Register value = V::add(pixels[x], bias);
+        if (c.addend.data != nullptr) value = V::add(value, V::load(to.addend[y * kTileSize + x] + channel));
+        if (c.relu) value = V::relu(value);
+        V::store(out[y * kTileSize + x] + channel, value);
+      }
+    }
+  }
+}
+
+// Top left pixel of a tile.
+struct TilePlace {
+  int64_t y, x;
+  TilePlace(const TileConvolution& c, Tiles tiles, int64_t i) {
+    const int64_t along = tiles_along(c.width);
+    const int64_t index = tiles.list != nullptr ? static_cast<int64_t>(tiles.list[i].index) : tiles.first + i;
+    y = index / along * kTileSize;
+    x = index % along * kTileSize;
+  }
+};
+
+inline void point_at_window(const TileConvolution& c, TilePlace at, const float* window[kWinogradPoints]) {
+  for (int64_t ky = 0; ky < kWindowSize; ++ky) {
+    const int64_t y = at.y + ky - 1;
+    const bool inside = y >= 0 && y < c.height;
+    const float* row = inside ? c.in.row(y) : nullptr;
+    for (int64_t kx = 0; kx < kWindowSize; ++kx) {
+      const int64_t x = at.x + kx - 1;
+      window[ky * kWindowSize + kx] = inside && x >= 0 && x < c.width ? row + x * c.inputs : c.zeros;
+    }
+  }
+}
+
+inline void point_at_outputs(const TileConvolution& c, TilePlace at, const Tile* tile, float* dump,
+                             TileOutputs* to) {
+  for (int64_t i = 0; i < 16; ++i) {
+    const int64_t y = at.y + i / kTileSize, x = at.x + i % kTileSize;
+    const bool inside = y < c.height && x < c.width, full = tile == nullptr || (tile->full >> i & 1);
+    to->all[i] = inside ? c.out.row(y) + x * c.outputs : dump;
+    to->full[i] = inside && full ? to->all[i] : dump;
+    to->addend[i] = inside && c.addend.data != nullptr ? c.addend.row(y) + x * c.outputs : dump;
+  }
+}
+
+// After all outputs are stored: the last leading vector may have spilled into the others.
+inline void zero_outputs(const TileConvolution& c, const Tile& tile, const TileOutputs& to) {
+  for (int64_t i = 0; i < 16; ++i)
+    if (tile.zero >> i & 1)
+      for (int64_t k = c.leading; k < c.outputs; ++k) to.all[i][k] = 0.0f;
+}
+
+// Sums over input channels, point by point: [tiles x inputs] x [inputs x outputs].
+template <class V>
+void multiply_points(const TileConvolution& c, int64_t outputs, int tiles, const float* from, float* to) {
+  Block block;
+  block.segments = 1;
+  block.depth[0] = c.inputs;
+  block.weights_stride = c.outputs;
+  block.segment_stride = 0;
+  block.bias = nullptr;
+  block.resume = block.relu = false;
+  for (int64_t point = 0; point < kWinogradPoints; ++point) {
+    for (int tile = 0; tile < tiles; ++tile) {
+      block.in[0][tile] = from + point * point_stride(c.inputs) + tile * c.inputs;
+      block.out[tile] = to + point * point_stride(c.outputs) + tile * c.outputs;
+    }
+    fill_up(tiles, &block);
+    block.weights = c.weights + point * c.inputs * c.outputs;
+    multiply_block<V>(block, outputs);
+  }
+}
+
+// Tiles [first, first + count), at most a block of them.
+template <class V>
+void convolve_tile_block(const TileConvolution& c, Tiles tiles, int64_t first, int64_t count, int64_t outputs,
+                         float* scratch) {
+  float* const transformed = scratch;
+  float* const products = transformed + kWinogradPoints * point_stride(c.inputs);
+  float* const dump = products + kWinogradPoints * point_stride(c.outputs);
+  for (int64_t i = 0; i < count; ++i) {
+    const float* window[kWinogradPoints];
+    point_at_window(c, TilePlace(c, tiles, first + i), window);
+    transform_input<Wide>(window, c.inputs, transformed + i * c.inputs, point_stride(c.inputs));
+  }
+  multiply_points<V>(c, outputs, static_cast<int>(count), transformed, products);
+  for (int64_t i = 0; i < count; ++i) {
+    const Tile* tile = tiles.list != nullptr ? tiles.list + first + i : nullptr;
+    TileOutputs to;
+    point_at_outputs(c, TilePlace(c, tiles, first + i), tile, dump, &to);
+    transform_output<V>(c, to, outputs, products + i * c.outputs, point_stride(c.outputs));
+    if (tile != nullptr) zero_outputs(c, *tile, to);
+  }
+}
+
+void convolve_tiles(const TileConvolution& c, Tiles tiles, float* scratch) {
+  for (int64_t first = 0; first < tiles.count; first += kTilesPerBlock) {
+    const int64_t left = tiles.count - first, count = left < kTilesPerBlock ? left : kTilesPerBlock;
+    if (c.leading_only)
+      convolve_tile_block<Narrow>(c, tiles, first, count, c.leading, scratch);
+    else
+      convolve_tile_block<Wide>(c, tiles, first, count, c.outputs, scratch);
+  }
+}
