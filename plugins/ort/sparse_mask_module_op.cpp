@@ -1,9 +1,6 @@
 #include "sparse_mask_module_op.h"
 
-#include <cstdlib>
-
 #include "attention.h"
-#include "dispatch.h"
 #include "errors.h"
 
 namespace smsr::ort {
@@ -12,32 +9,6 @@ namespace {
 namespace op = contract::sparse_mask_module;
 static_assert(kReduction == contract::kChannelAttentionReduction,
               "kernels/attention.h and the contract differ");
-
-std::string text(const Dimensions& dimensions) {
-  std::string out = "(";
-  for (size_t i = 0; i < dimensions.size(); ++i) out += (i > 0 ? ", " : "") + std::to_string(dimensions[i]);
-  return out + ")";
-}
-
-void expect_attribute(const std::string& where, const Ort::ConstKernelInfo& info, const char* name,
-                      const std::string& expected) {
-  const std::string got = info.GetAttribute<std::string>(name);
-  if (got != expected)
-    fail(where, std::string("attribute ") + name, expected + ", all this library has", got);
-}
-
-std::string name_of(const Ort::ConstKernelInfo& info) {
-  const std::string node = info.GetNodeName();
-  return std::string(contract::kDomain) + "::" + op::kName + (node.empty() ? "" : " '" + node + "'");
-}
-
-const Kernels* variant(const std::string& where) {
-  const Kernels* kernels = selected_variant();
-  if (kernels == nullptr)
-    fail(where, std::string("environment variable ") + kVariantVariable,
-         std::string("one of ") + supported_variant_names(), std::getenv(kVariantVariable));
-  return kernels;
-}
 
 // dense_channels as far as the node alone tells; its length and upper bound need the shapes.
 Dimensions dense_channels(const std::string& where, const Ort::ConstKernelInfo& info) {
@@ -48,16 +19,6 @@ Dimensions dense_channels(const std::string& where, const Ort::ConstKernelInfo& 
   return counts;
 }
 
-Dimensions dimensions(const Ort::KernelContext& context, size_t input) {
-  return context.GetInput(input).GetTensorTypeAndShapeInfo().GetShape();
-}
-
-struct InputShape {
-  op::Input input;
-  const char* name;
-  Dimensions expected;
-};
-
 // All inputs against the contract's shapes; N, H, W, C come from the features, L from dense_channels.
 Shape checked_shape(const std::string& where, const Ort::KernelContext& context, const Dimensions& dense) {
   const Dimensions features = dimensions(context, op::kFeatures);
@@ -66,19 +27,16 @@ Shape checked_shape(const std::string& where, const Ort::KernelContext& context,
   const int64_t n = shape.batch, h = shape.height, w = shape.width, c = shape.channels, layers = shape.layers;
   if (c < 1 || c % kReduction != 0) fail(where, "features' channels", "a multiple of 16", std::to_string(c));
   const int64_t reduced = c / kReduction;
-  const InputShape inputs[] = {{op::kMargin, "margin", {n, 1, h, w}},
-                               {op::kTheta, "theta", {}},
-                               {op::kConvWeights, "conv_weights", {layers, 9, c, c}},
-                               {op::kCollectWeight, "collect_weight", {layers * c, c}},
-                               {op::kCollectBias, "collect_bias", {c}},
-                               {op::kSqueezeWeight, "squeeze_weight", {c, reduced}},
-                               {op::kSqueezeBias, "squeeze_bias", {reduced}},
-                               {op::kExciteWeight, "excite_weight", {reduced, c}},
-                               {op::kExciteBias, "excite_bias", {c}}};
-  for (const InputShape& input : inputs) {
-    const Dimensions got = dimensions(context, input.input);
-    if (got != input.expected) fail(where, input.name, text(input.expected), text(got));
-  }
+  expect_shapes(where, context,
+                {{op::kMargin, "margin", {n, 1, h, w}},
+                 {op::kTheta, "theta", {}},
+                 {op::kConvWeights, "conv_weights", {layers, 9, c, c}},
+                 {op::kCollectWeight, "collect_weight", {layers * c, c}},
+                 {op::kCollectBias, "collect_bias", {c}},
+                 {op::kSqueezeWeight, "squeeze_weight", {c, reduced}},
+                 {op::kSqueezeBias, "squeeze_bias", {reduced}},
+                 {op::kExciteWeight, "excite_weight", {reduced, c}},
+                 {op::kExciteBias, "excite_bias", {c}}});
   for (const int64_t count : dense)
     if (count > c)
       fail(where, "attribute dense_channels", "counts within 0.." + std::to_string(c), text(dense));
@@ -86,7 +44,6 @@ Shape checked_shape(const std::string& where, const Ort::KernelContext& context,
 }
 
 Params parameters(const Ort::KernelContext& context, const Shape& shape, const Dimensions& dense) {
-  const auto data = [&](size_t input) { return context.GetInput(input).GetTensorData<float>(); };
   const int64_t row = shape.width * shape.channels;
   Params p{};
   p.shape = shape;
@@ -95,59 +52,17 @@ Params parameters(const Ort::KernelContext& context, const Shape& shape, const D
   p.features_image_stride = p.output_image_stride = shape.height * row;
   p.margin_row_stride = shape.width;
   p.margin_image_stride = shape.height * shape.width;
-  p.theta = *data(op::kTheta);
-  p.features = data(op::kFeatures);
-  p.margin = data(op::kMargin);
-  p.conv_weights = data(op::kConvWeights);
-  p.collect_weight = data(op::kCollectWeight);
-  p.collect_bias = data(op::kCollectBias);
-  p.squeeze_weight = data(op::kSqueezeWeight);
-  p.squeeze_bias = data(op::kSqueezeBias);
-  p.excite_weight = data(op::kExciteWeight);
-  p.excite_bias = data(op::kExciteBias);
+  p.theta = *data(context, op::kTheta);
+  p.features = data(context, op::kFeatures);
+  p.margin = data(context, op::kMargin);
+  p.conv_weights = data(context, op::kConvWeights);
+  p.collect_weight = data(context, op::kCollectWeight);
+  p.collect_bias = data(context, op::kCollectBias);
+  p.squeeze_weight = data(context, op::kSqueezeWeight);
+  p.squeeze_bias = data(context, op::kSqueezeBias);
+  p.excite_weight = data(context, op::kExciteWeight);
+  p.excite_bias = data(context, op::kExciteBias);
   return p;
-}
-
-// As many batches as tasks: ONNX Runtime then hands them out one by one; their costs differ with the mask.
-// A refused call runs the tasks here: nothing is lost but time.
-void run_parallel(void* context, size_t tasks, void (*fn)(void*, size_t), void* argument) {
-  const auto* kernel_context = static_cast<const OrtKernelContext*>(context);
-  const OrtApi& api = Ort::GetApi();
-  OrtStatus* status = api.KernelContext_ParallelFor(kernel_context, fn, tasks, tasks, argument);
-  if (status == nullptr) return;
-  api.ReleaseStatus(status);
-  for (size_t i = 0; i < tasks; ++i) fn(argument, i);
-}
-
-// Scratch memory from the session's allocator.
-class Scratch {
- public:
-  Scratch(const OrtKernelContext* context, const OrtMemoryInfo* memory, size_t bytes) {
-    Ort::ThrowOnError(Ort::GetApi().KernelContext_GetAllocator(context, memory, &allocator_));
-    data_ = allocator_->Alloc(allocator_, bytes);
-  }
-  ~Scratch() {
-    if (data_ != nullptr) allocator_->Free(allocator_, data_);
-    Ort::GetApi().ReleaseAllocator(allocator_);
-  }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  void* data() const { return data_; }
-
- private:
-  OrtAllocator* allocator_ = nullptr;
-  void* data_ = nullptr;
-};
-
-// The output has the shape and the type of the features; unknown stays unknown.
-OrtStatusPtr infer_shape(const OrtCustomOp*, OrtShapeInferContext* context) {
-  const OrtApi& api = Ort::GetApi();
-  OrtTensorTypeAndShapeInfo* features = nullptr;  // owned by the context
-  if (OrtStatus* status = api.ShapeInferContext_GetInputTypeShape(context, op::kFeatures, &features)) {
-    api.ReleaseStatus(status);
-    return nullptr;
-  }
-  return api.ShapeInferContext_SetOutputTypeShape(context, 0, features);
 }
 
 }  // namespace
@@ -155,7 +70,7 @@ OrtStatusPtr infer_shape(const OrtCustomOp*, OrtShapeInferContext* context) {
 SparseMaskModuleKernel::SparseMaskModuleKernel(const OrtKernelInfo* kernel_info)
     : kernels_(nullptr), memory_(Ort::MemoryInfo::CreateCpu(OrtArenaAllocator, OrtMemTypeDefault)) {
   const Ort::ConstKernelInfo info(kernel_info);
-  where_ = name_of(info);
+  where_ = name_of(info, op::kName);
   expect_attribute(where_, info, op::kLayoutAttribute, "NHWC");
   expect_attribute(where_, info, op::kComputeAttribute, "float32");
   dense_channels_ = dense_channels(where_, info);
@@ -181,9 +96,9 @@ OrtStatusPtr SparseMaskModuleKernel::ComputeV2(OrtKernelContext* context) const 
 }
 
 SparseMaskModuleOp::SparseMaskModuleOp() {
-  version = kApiVersion;  // CustomOpBase fills in that of the headers
-  start_ver_ = contract::kOperatorVersion;
-  InferOutputShapeFn = infer_shape;
+  InferOutputShapeFn = [](const OrtCustomOp*, OrtShapeInferContext* context) {
+    return same_as_input(context, op::kFeatures);
+  };
 }
 
 OrtStatusPtr SparseMaskModuleOp::CreateKernelV2(const OrtApi&, const OrtKernelInfo* info,

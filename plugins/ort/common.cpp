@@ -1,0 +1,86 @@
+#include "common.h"
+
+#include <cstdlib>
+
+#include "dispatch.h"
+#include "errors.h"
+
+namespace smsr::ort {
+
+std::string text(const Dimensions& dimensions) {
+  std::string out = "(";
+  for (size_t i = 0; i < dimensions.size(); ++i) out += (i > 0 ? ", " : "") + std::to_string(dimensions[i]);
+  return out + ")";
+}
+
+std::string name_of(const Ort::ConstKernelInfo& info, const char* op) {
+  const std::string node = info.GetNodeName();
+  return std::string(contract::kDomain) + "::" + op + (node.empty() ? "" : " '" + node + "'");
+}
+
+void expect_attribute(const std::string& where, const Ort::ConstKernelInfo& info, const char* name,
+                      const std::string& expected) {
+  const std::string got = info.GetAttribute<std::string>(name);
+  if (got != expected)
+    fail(where, std::string("attribute ") + name, expected + ", all this library has", got);
+}
+
+const Kernels* variant(const std::string& where) {
+  const Kernels* kernels = selected_variant();
+  if (kernels == nullptr)
+    fail(where, std::string("environment variable ") + kVariantVariable,
+         std::string("one of ") + supported_variant_names(), std::getenv(kVariantVariable));
+  return kernels;
+}
+
+Dimensions dimensions(const Ort::KernelContext& context, size_t input) {
+  return context.GetInput(input).GetTensorTypeAndShapeInfo().GetShape();
+}
+
+void expect_shapes(const std::string& where, const Ort::KernelContext& context,
+                   const std::vector<InputShape>& inputs) {
+  for (const InputShape& input : inputs) {
+    const Dimensions got = dimensions(context, static_cast<size_t>(input.input));
+    if (got != input.expected) fail(where, input.name, text(input.expected), text(got));
+  }
+}
+
+Constant constant(const Ort::ConstKernelInfo& info, size_t input) {
+  int is_constant = 0;
+  const Ort::ConstValue value = info.GetTensorConstantInput(input, &is_constant);
+  if (is_constant == 0) return {};
+  return {value.GetTensorTypeAndShapeInfo().GetShape(), value.GetTensorData<float>()};
+}
+
+// As many batches as tasks: ONNX Runtime then hands them out one by one; their costs differ with the mask.
+// A refused call runs the tasks here: nothing is lost but time.
+void run_parallel(void* context, size_t tasks, void (*fn)(void*, size_t), void* argument) {
+  const auto* kernel_context = static_cast<const OrtKernelContext*>(context);
+  const OrtApi& api = Ort::GetApi();
+  OrtStatus* status = api.KernelContext_ParallelFor(kernel_context, fn, tasks, tasks, argument);
+  if (status == nullptr) return;
+  api.ReleaseStatus(status);
+  for (size_t i = 0; i < tasks; ++i) fn(argument, i);
+}
+
+Scratch::Scratch(const OrtKernelContext* context, const OrtMemoryInfo* memory, size_t bytes) {
+  Ort::ThrowOnError(Ort::GetApi().KernelContext_GetAllocator(context, memory, &allocator_));
+  data_ = allocator_->Alloc(allocator_, bytes);
+}
+
+Scratch::~Scratch() {
+  if (data_ != nullptr) allocator_->Free(allocator_, data_);
+  Ort::GetApi().ReleaseAllocator(allocator_);
+}
+
+OrtStatusPtr same_as_input(OrtShapeInferContext* context, size_t input) {
+  const OrtApi& api = Ort::GetApi();
+  OrtTensorTypeAndShapeInfo* shape = nullptr;  // owned by the context
+  if (OrtStatus* status = api.ShapeInferContext_GetInputTypeShape(context, input, &shape)) {
+    api.ReleaseStatus(status);
+    return nullptr;
+  }
+  return api.ShapeInferContext_SetOutputTypeShape(context, 0, shape);
+}
+
+}  // namespace smsr::ort
