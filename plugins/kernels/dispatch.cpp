@@ -36,6 +36,12 @@ const Kernels* selected_variant() {
   return list[0];
 }
 
+WinogradChoice winograd_choice() {
+  const char* given = std::getenv(kWinogradVariable);
+  if (given == nullptr || given[0] == '\0' || std::strcmp(given, "1") == 0) return WinogradChoice::kOn;
+  return std::strcmp(given, "0") == 0 ? WinogradChoice::kOff : WinogradChoice::kBad;
+}
+
 namespace {
 struct Names {
   char text[16 * kMaxVariants] = "";

@@ -19,6 +19,11 @@ const Kernels* find_variant(const char* name);
 // The variant to use now; null where SMSR_CPU names none that is supported (never a silent fallback).
 const Kernels* selected_variant();
 
+// Winograd's convolutions (winograd.h) are used unless SMSR_WINOGRAD is 0. kBad: neither 0 nor 1.
+constexpr const char* kWinogradVariable = "SMSR_WINOGRAD";
+enum class WinogradChoice { kOff, kOn, kBad };
+WinogradChoice winograd_choice();
+
 // Names of supported_variants(), comma separated. Static storage.
 const char* supported_variant_names();
 

@@ -17,8 +17,9 @@ struct RowsOf {
 using Rows = RowsOf<float>;
 using ConstRows = RowsOf<const float>;
 
-// A pixel in a list: its index y * W + x. The top bit marks an inactive pixel with an active one among its
-// eight neighbours: only those must have their sparse channels zeroed, because only active pixels read them.
+// A pixel in a list: its index y * W + x. The top bit marks an inactive pixel with an active one, or a tile
+// done by Winograd, among its eight neighbours: only those must have their sparse channels zeroed, because
+// nobody else reads them.
 using Pixel = uint32_t;
 constexpr Pixel kBesideActive = 0x80000000u;
 struct Pixels {

@@ -1,17 +1,36 @@
-// The spatial mask as sorted lists of pixels: made once a module, walked by every layer.
+// The spatial mask as sorted lists of pixels and of 4x4 tiles: made once a module, walked by every layer.
 #pragma once
 
 #include "kernels.h"
 #include "sparse_mask_module.h"
+#include "winograd.h"
 
 namespace smsr {
 
-// Active and inactive pixels of one image in raster order, and where each row's begin.
+// From how many active pixels on a tile is cheaper by Winograd than pixel by pixel. Fewer where the leading
+// outputs of its inactive pixels are wanted too (README).
+constexpr int kHeavy = 5, kHeavyWithInactive = 3;
+
+// A list whose entries of image or tile row r are items[start[r]] .. items[start[r + 1]].
+template <class T>
+struct ListByRow {
+  T* items;
+  int64_t* start;
+  const T* from(int64_t row) const { return items + start[row]; }
+  int64_t count(int64_t row, int64_t end) const { return start[end] - start[row]; }
+};
+
 struct MaskIndex {
   int64_t height, width;
-  unsigned char* mask;  // [H, W] 1: active
-  Pixel* pixels;        // [H * W] all active ones, then all others
+  unsigned char* mask;  // [H, W] bits kActive and kInHeavyTile
+  Pixel* pixels;        // [H * W] all active ones, then all others, each in raster order
   int64_t* row_start;   // [H + 1] active pixels above row y
+
+  // By rows of tiles.
+  uint16_t *tile_active, *tile_marked;  // [tiles] active pixels; inactive ones marked kBesideActive
+  ListByRow<Tile> heavy, heavy_with_inactive;
+  ListByRow<Tile> light_with_inactive;  // all tiles that heavy_with_inactive leaves out
+  ListByRow<Pixel> outside_heavy, outside_heavy_with_inactive;  // active pixels
 
   Pixels active(int64_t y0, int64_t y1) const {
     return {pixels + row_start[y0], row_start[y1] - row_start[y0]};

@@ -7,6 +7,7 @@
 #include "attention.h"
 #include "kernels.h"
 #include "parallel.h"
+#include "winograd.h"
 #include "workspace.h"
 
 namespace smsr {
@@ -55,28 +56,78 @@ Convolution convolution(const Image& image, int64_t layer) {
   return c;
 }
 
+TileConvolution tile_convolution(const Image& image, int64_t layer) {
+  const Convolution direct = convolution(image, layer);
+  TileConvolution c{};
+  c.height = direct.height;
+  c.width = direct.width;
+  c.inputs = c.outputs = direct.channels;
+  c.weights = image.params.prepared_weights + layer * winograd_weights_size(c.inputs, c.outputs);
+  c.zeros = direct.zeros;
+  c.relu = true;
+  c.leading = layer == 0 ? direct.dense_out : 0;
+  c.in = direct.in;
+  c.out = direct.out;
+  return c;
+}
+
+Work pixel_work(Work::Kind kind, Pixels pixels) {
+  const int64_t per_task = kind == Work::kActive ? kActivePerTask : kInactivePerTask;
+  return {kind, pixels, {}, divide_up(pixels.count, per_task)};
+}
+
+Work tile_work(Work::Kind kind, const ListByRow<Tile>& list, int64_t row, int64_t end) {
+  const Tiles tiles{list.from(row), 0, list.count(row, end)};
+  return {kind, {}, tiles, divide_up(tiles.count, kTilesPerBlock)};
+}
+
+Work outside_work(const ListByRow<Pixel>& list, int64_t row, int64_t end) {
+  return pixel_work(Work::kActive, {list.from(row), list.count(row, end)});
+}
+
+// In the first layer all inputs are dense: the dense outputs of an inactive pixel are those of an active one,
+// and tiles give them too. In the others they have filters of their own: less work pixel by pixel.
+void divide_layer(const Image& image, int64_t layer, Stage* s) {
+  const MaskIndex& index = image.workspace.index;
+  const int64_t row = s->y0 / kTileSize, end = tiles_along(s->y1), dense = image.params.dense_channels[layer];
+  const bool tiles = image.params.prepared_weights != nullptr;
+  if (tiles && layer == 0 && dense > 0) {
+    s->work[0] = tile_work(Work::kTiles, index.heavy_with_inactive, row, end);
+    s->work[1] = tile_work(Work::kLeadingTiles, index.light_with_inactive, row, end);
+    s->work[2] = outside_work(index.outside_heavy_with_inactive, row, end);
+    return;
+  }
+  if (tiles) s->work[0] = tile_work(Work::kTiles, index.heavy, row, end);
+  s->work[1] = tiles ? outside_work(index.outside_heavy, row, end)
+                     : pixel_work(Work::kActive, index.active(s->y0, s->y1));
+  // Nobody reads the last layer's inactive pixels where it has no dense channels.
+  const bool unread = layer + 1 == image.params.shape.layers && dense == 0;
+  if (!unread) s->work[2] = pixel_work(Work::kInactive, index.inactive(s->y0, s->y1));
+}
+
 Stage make_stage(const Image& image, int64_t step, int64_t stage) {
   const Shape& shape = image.params.shape;
   const int64_t y0 = stage_row(shape, step, stage);
   Stage s{};
   s.y0 = std::clamp<int64_t>(y0, 0, shape.height);
   s.y1 = std::clamp<int64_t>(y0 + step_rows(shape), 0, shape.height);
-  if (stage == shape.layers) return s;  // the collect: one task a row
-  s.active = image.workspace.index.active(s.y0, s.y1);
-  s.inactive = image.workspace.index.inactive(s.y0, s.y1);
-  s.active_tasks = divide_up(s.active.count, kActivePerTask);
-  // Nobody reads the last layer's inactive pixels where it has no dense channels.
-  const bool unread = stage + 1 == shape.layers && image.params.dense_channels[stage] == 0;
-  s.inactive_tasks = unread ? 0 : divide_up(s.inactive.count, kInactivePerTask);
+  const bool collect = stage == shape.layers;  // one task a row
+  if (!collect && s.y0 < s.y1) divide_layer(image, stage, &s);
   return s;
 }
 
-void run_layer_task(const Image& image, int64_t layer, const Stage& stage, int64_t task) {
-  const Convolution c = convolution(image, layer);
-  if (task < stage.active_tasks)
-    image.kernels.convolve_active(c, part(stage.active, task, kActivePerTask));
-  else
-    image.kernels.convolve_inactive(c, part(stage.inactive, task - stage.active_tasks, kInactivePerTask));
+void run_work(const Image& image, int64_t layer, const Work& work, int64_t task) {
+  const Kernels& kernels = image.kernels;
+  if (work.kind == Work::kActive)
+    return kernels.convolve_active(convolution(image, layer), part(work.pixels, task, kActivePerTask));
+  if (work.kind == Work::kInactive)
+    return kernels.convolve_inactive(convolution(image, layer), part(work.pixels, task, kInactivePerTask));
+  TileConvolution c = tile_convolution(image, layer);
+  c.leading_only = work.kind == Work::kLeadingTiles;
+  const int64_t done = task * kTilesPerBlock;
+  const Scratch scratch(image.workspace.scratch);
+  kernels.convolve_tiles(c, {work.tiles.list + done, 0, std::min(kTilesPerBlock, work.tiles.count - done)},
+                         scratch.data());
 }
 
 // Whole rows: the pooling sums must not depend on how pixels are grouped.
@@ -104,16 +155,16 @@ void run_step(const Image& image, int64_t step) {
   int64_t tasks = rows.y1 - rows.y0;
   for (int64_t layer = 0; layer < layers; ++layer) {
     stages[layer] = make_stage(image, step, layer);
-    tasks += stages[layer].active_tasks + stages[layer].inactive_tasks;
+    for (const Work& work : stages[layer].work) tasks += work.tasks;
   }
   parallel_for(image.parallel, tasks, [&](int64_t task) {
     if (task < rows.y1 - rows.y0) return collect_row(image, rows.y0 + task);  // the longest ones first
     task -= rows.y1 - rows.y0;
-    for (int64_t layer = 0; layer < layers; ++layer) {
-      const int64_t here = stages[layer].active_tasks + stages[layer].inactive_tasks;
-      if (task < here) return run_layer_task(image, layer, stages[layer], task);
-      task -= here;
-    }
+    for (int64_t layer = 0; layer < layers; ++layer)
+      for (const Work& work : stages[layer].work) {
+        if (task < work.tasks) return run_work(image, layer, work, task);
+        task -= work.tasks;
+      }
   });
 }
 
@@ -161,6 +212,7 @@ void prepare(const Shape& shape, const Workspace& workspace) {
     workspace.ring_views[layer] = {ring, stride, ring_rows(shape, layer)};
     ring += ring_rows(shape, layer) * stride;
   }
+  workspace.scratch.reset();
 }
 
 }  // namespace
@@ -181,6 +233,16 @@ const char* describe(Status status) {
       return "the workspace is smaller than workspace_bytes()";
   }
   return "unknown status";
+}
+
+int64_t prepared_weights_size(int64_t layers, int64_t channels) {
+  return layers * winograd_weights_size(channels, channels);
+}
+
+void prepare_weights(const float* conv_weights, int64_t layers, int64_t channels, float* prepared) {
+  for (int64_t layer = 0; layer < layers; ++layer)
+    winograd_prepare(conv_weights + layer * 9 * channels * channels, channels, channels,
+                     prepared + layer * winograd_weights_size(channels, channels));
 }
 
 size_t workspace_bytes(const Shape& shape) {

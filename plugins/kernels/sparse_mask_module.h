@@ -30,10 +30,12 @@ struct Params {
   int64_t features_image_stride, features_row_stride;
   int64_t margin_image_stride, margin_row_stride;
   int64_t output_image_stride, output_row_stride;
-  float theta;                  // a pixel is active where margin - theta > 0 (NaN: inactive)
-  const float* features;        // [N, H, W, C]
-  const float* margin;          // [N, H, W]
-  const float* conv_weights;    // [L, 9, C in, C out], tap = 3 * ky + kx
+  float theta;                // a pixel is active where margin - theta > 0 (NaN: inactive)
+  const float* features;      // [N, H, W, C]
+  const float* margin;        // [N, H, W]
+  const float* conv_weights;  // [L, 9, C in, C out], tap = 3 * ky + kx
+  // The same, transformed: prepare_weights's; null: all convolutions are done directly.
+  const float* prepared_weights;
   const float* collect_weight;  // [L * C, C]
   const float* collect_bias;    // [C]
   const float* squeeze_weight;  // [C, C / 16]
@@ -42,6 +44,12 @@ struct Params {
   const float* excite_bias;     // [C]
   float* output;                // [N, H, W, C], must not overlap features
 };
+
+// Floats of prepared_weights, and filling them from conv_weights [L, 9, C, C]: once per model. With them,
+// most active pixels are computed by Winograd's F(4x4, 3x3) in tiles of 4x4 pixels. Results then differ by
+// rounding, and a NaN or an infinity in the features reaches the whole of a tile instead of its neighbours.
+int64_t prepared_weights_size(int64_t layers, int64_t channels);
+void prepare_weights(const float* conv_weights, int64_t layers, int64_t channels, float* prepared);
 
 // Calls fn(argument, i) once for every i below tasks, in any order, on any threads, and returns when all are
 // done.

@@ -35,12 +35,13 @@ inline int64_t point_stride(int64_t channels) { return kTilesPerBlock * channels
 // aligned memory is fastest.
 int64_t winograd_scratch_size(int64_t inputs, int64_t outputs);
 
-// A tile and what to write of it. Bit 4 * y + x of a mask: the pixel y rows and x columns into the tile.
-// Bits of pixels outside the image must be clear.
+// A tile and what to write of it. Bit 4 * y + x of a mask: the pixel y rows and x columns into the tile. Bits
+// of pixels outside the image are ignored.
 struct Tile {
-  uint32_t index;  // ty * tiles_along(width) + tx
-  uint16_t full;   // write all outputs of these pixels
-  uint16_t zero;   // write zero to outputs [leading, outputs) of these
+  uint32_t index;    // ty * tiles_along(width) + tx
+  uint16_t full;     // write all outputs of these pixels
+  uint16_t leading;  // write outputs [0, leading) of these, too
+  uint16_t zero;     // write zero to outputs [leading, outputs) of these, which `leading` must hold
 };
 // `list` null: all tiles [first, first + count) in raster order, all outputs of all pixels.
 struct Tiles {
@@ -56,10 +57,8 @@ struct TileConvolution {
   const float* zeros;    // [inputs], read in place of pixels outside the image
   const float* bias;     // [outputs] or null
   bool relu;
-  // With a list of tiles: outputs [0, leading) are written on every pixel, and computed alone if
-  // leading_only.
-  int64_t leading;
-  bool leading_only;
+  int64_t leading;    // see Tile
+  bool leading_only;  // no tile of the list has `full` pixels: the other outputs are not computed
   ConstRows in;
   ConstRows addend;  // data null: none. May be the memory of `out`.
   Rows out;

@@ -65,8 +65,8 @@ void transform_input(const float* const window[kWinogradPoints], int64_t channel
 
 // Where the 16 pixels of a tile go, and what is added to them. Pixels not written go to a dump.
 struct TileOutputs {
-  float* all[16];   // outputs [0, leading)
-  float* full[16];  // the others
+  float* leading[16];  // outputs [0, leading)
+  float* full[16];     // the others
   const float* addend[16];
 };
 
@@ -86,7 +86,7 @@ void transform_output(const TileConvolution& c, const TileOutputs& to, int64_t c
       transform_output_line<V>(line, columns[x]);
     }
     const Register bias = c.bias != nullptr ? V::load(c.bias + channel) : V::zero();
-    float* const* const out = channel < c.leading ? to.all : to.full;
+    float* const* const out = channel < c.leading ? to.leading : to.full;
 #pragma GCC unroll 4
     for (int y = 0; y < kTileSize; ++y) {
       Register line[kWindowSize], pixels[kTileSize];
@@ -127,13 +127,14 @@ inline void point_at_window(const TileConvolution& c, TilePlace at, const float*
   }
 }
 
-inline void point_at_outputs(const TileConvolution& c, TilePlace at, const Tile* tile, float* dump,
+inline void point_at_outputs(const TileConvolution& c, TilePlace at, const Tile& tile, float* dump,
                              TileOutputs* to) {
   for (int64_t i = 0; i < 16; ++i) {
     const int64_t y = at.y + i / kTileSize, x = at.x + i % kTileSize;
-    const bool inside = y < c.height && x < c.width, full = tile == nullptr || (tile->full >> i & 1);
-    to->all[i] = inside ? c.out.row(y) + x * c.outputs : dump;
-    to->full[i] = inside && full ? to->all[i] : dump;
+    const bool inside = y < c.height && x < c.width;
+    float* const out = inside ? c.out.row(y) + x * c.outputs : dump;
+    to->full[i] = tile.full >> i & 1 ? out : dump;
+    to->leading[i] = (tile.full | tile.leading) >> i & 1 ? out : dump;
     to->addend[i] = inside && c.addend.data != nullptr ? c.addend.row(y) + x * c.outputs : dump;
   }
 }
@@ -142,7 +143,7 @@ inline void point_at_outputs(const TileConvolution& c, TilePlace at, const Tile*
 inline void zero_outputs(const TileConvolution& c, const Tile& tile, const TileOutputs& to) {
   for (int64_t i = 0; i < 16; ++i)
     if (tile.zero >> i & 1)
-      for (int64_t k = c.leading; k < c.outputs; ++k) to.all[i][k] = 0.0f;
+      for (int64_t k = c.leading; k < c.outputs; ++k) to.leading[i][k] = 0.0f;
 }
 
 // Sums over input channels, point by point: [tiles x inputs] x [inputs x outputs].
@@ -180,11 +181,11 @@ void convolve_tile_block(const TileConvolution& c, Tiles tiles, int64_t first, i
   }
   multiply_points<V>(c, outputs, static_cast<int>(count), transformed, products);
   for (int64_t i = 0; i < count; ++i) {
-    const Tile* tile = tiles.list != nullptr ? tiles.list + first + i : nullptr;
+    const Tile whole{0, 0xffff, 0xffff, 0}, &tile = tiles.list != nullptr ? tiles.list[first + i] : whole;
     TileOutputs to;
     point_at_outputs(c, TilePlace(c, tiles, first + i), tile, dump, &to);
     transform_output<V>(c, to, outputs, products + i * c.outputs, point_stride(c.outputs));
-    if (tile != nullptr) zero_outputs(c, *tile, to);
+    zero_outputs(c, tile, to);
   }
 }
 

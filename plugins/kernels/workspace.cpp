@@ -19,10 +19,27 @@ struct Cursor {
   }
 };
 
+template <class T>
+ListByRow<T> take_list(int64_t rows, int64_t most, Cursor* cursor) {
+  return {cursor->take<T>(most), cursor->take<int64_t>(rows + 1)};
+}
+
+void lay_out_tiles(const Shape& shape, MaskIndex* index, Cursor* cursor) {
+  const int64_t rows = tiles_along(shape.height), tiles = rows * tiles_along(shape.width);
+  index->tile_active = cursor->take<uint16_t>(tiles);
+  index->tile_marked = cursor->take<uint16_t>(tiles);
+  index->heavy = take_list<Tile>(rows, tiles, cursor);
+  index->heavy_with_inactive = take_list<Tile>(rows, tiles, cursor);
+  index->light_with_inactive = take_list<Tile>(rows, tiles, cursor);
+  index->outside_heavy = take_list<Pixel>(rows, tiles * (kHeavy - 1), cursor);
+  index->outside_heavy_with_inactive = take_list<Pixel>(rows, tiles * (kHeavyWithInactive - 1), cursor);
+}
+
 }  // namespace
 
 int64_t step_rows(const Shape& shape) {
-  return std::min(shape.height, (kStepPixels + shape.width - 1) / shape.width);
+  const int64_t tile_rows = tiles_along((kStepPixels + shape.width - 1) / shape.width);
+  return kTileSize * std::min(tiles_along(shape.height), tile_rows);
 }
 
 int64_t ring_rows(const Shape& shape, int64_t layer) {
@@ -39,6 +56,7 @@ size_t lay_out(const Shape& shape, void* base, Workspace* workspace) {
   workspace->index.mask = cursor.take<unsigned char>(pixels);
   workspace->index.pixels = cursor.take<Pixel>(pixels);
   workspace->index.row_start = cursor.take<int64_t>(shape.height + 1);
+  lay_out_tiles(shape, &workspace->index, &cursor);
   workspace->zeros = cursor.take<float>(shape.channels);
   workspace->scale = cursor.take<float>(shape.channels);
   workspace->squeezed = cursor.take<float>(shape.channels / 16);
@@ -49,6 +67,9 @@ size_t lay_out(const Shape& shape, void* base, Workspace* workspace) {
   int64_t rows = 0;
   for (int64_t layer = 0; layer < shape.layers; ++layer) rows += ring_rows(shape, layer);
   workspace->rings = cursor.take<float>(rows * shape.width * shape.channels);
+  workspace->scratch.taken = cursor.take<std::atomic<bool>>(scratch_slots());
+  workspace->scratch.size = (winograd_scratch_size(shape.channels, shape.channels) + 15) / 16 * 16;
+  workspace->scratch.memory = cursor.take<float>(scratch_slots() * workspace->scratch.size);
   return cursor.at - start;
 }
 

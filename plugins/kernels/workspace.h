@@ -3,29 +3,38 @@
 
 #include "kernels.h"
 #include "mask_index.h"
+#include "scratch.h"
 #include "sparse_mask_module.h"
+#include "winograd.h"
 
 namespace smsr {
 
-// The module runs down the image in steps of step_rows() rows. In a step every stage (layer 0 .. L - 1, then
-// the collect) does its next rows, each trailing the stage before by step_rows() + 1 rows, so that what it
-// reads was written in earlier steps: one barrier a step, no row computed twice, and a layer's output lives
-// in a ring of a few rows that stay in cache.
+// The module runs down the image in steps of step_rows() rows, whole tiles. In a step every stage (layer 0 ..
+// L - 1, then the collect) does its next rows, trailing the stage before so far that what it reads was
+// written in earlier steps: one barrier a step, no row computed twice, and a layer's output lives in a ring
+// of a few rows that stay in cache.
 int64_t step_rows(const Shape& shape);
 
-// First row of a stage in a step; may lie above or below the image.
+// First row of a stage in a step; may lie above or below the image. Layers read one row below their own, and
+// keep to whole tiles; the collect reads its own rows only.
 inline int64_t stage_row(const Shape& shape, int64_t step, int64_t stage) {
-  return step * step_rows(shape) - stage * (step_rows(shape) + 1);
+  const int64_t halo = kTileSize * (stage < shape.layers ? stage : stage - 1);
+  return (step - stage) * step_rows(shape) - halo;
 }
 
 // Rows of a layer's ring: from the first row the collect reads to the last one the layer writes.
 int64_t ring_rows(const Shape& shape, int64_t layer);
 
-// What one stage has to do in one step, cut into tasks.
+// Pixels or tiles of one stage in one step, done in the same way, cut into tasks.
+struct Work {
+  enum Kind { kActive, kInactive, kTiles, kLeadingTiles } kind;
+  Pixels pixels;
+  Tiles tiles;
+  int64_t tasks;
+};
 struct Stage {
   int64_t y0, y1;  // rows
-  Pixels active, inactive;
-  int64_t active_tasks, inactive_tasks;
+  Work work[3];
 };
 
 struct Workspace {
@@ -38,6 +47,7 @@ struct Workspace {
   Rows* ring_views;  // [L]
   Stage* stages;     // [L]
   int64_t* full;     // [L] all C
+  ScratchSlots scratch;
 };
 
 // Lays the parts out from `base` on (which may be null to learn the size); returns the end of the last.

@@ -3,6 +3,8 @@
 // residual).
 // --cpu-time: the process's CPU time in place of wall time, for one thread on a machine that others use too.
 // Peak: multiply-adds in registers only, same threads, measured in between; medians of interleaved rounds.
+// GMAC/s count the multiply-adds of the remaining network as direct convolutions would do them. Winograd does
+// fewer, so the share of peak may exceed 1; SMSR_WINOGRAD=0 switches it off.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -64,7 +66,7 @@ struct Result {
 
 Result measure(const Problem& problem, const Kernels& kernels, int threads, Pool* pool) {
   Floats output(problem.outputs());
-  const Params params = problem.params(output.data());
+  const Params params = problem.params(output.data(), winograd_choice() == WinogradChoice::kOn);
   std::vector<char> workspace(workspace_bytes(params.shape));
   std::vector<double> times, peaks;
   const double budget = 1.5;
@@ -130,6 +132,10 @@ int main(int count, char** words) {
   const smsr::Kernels* variants[smsr::kMaxVariants];
   const size_t supported = smsr::supported_variants(variants);
   Pool pool(o.threads);
+  if (!o.json)
+    std::printf(smsr::winograd_choice() == smsr::WinogradChoice::kOn
+                    ? "Winograd on: fewer multiply-adds than counted, the share of peak may exceed 1\n"
+                    : "Winograd off\n");
   for (const std::vector<int64_t>& dense : kSplits) {
     Spec spec{{1, o.height, o.width, 64, 4}, dense, "clustered"};
     spec.share = o.share;

@@ -13,6 +13,7 @@ namespace smsr::testing {
 namespace {
 
 int passed = 0, failed = 0;
+double worst_error[2] = {0.0, 0.0};  // direct, Winograd
 
 void expect(bool fact, const std::string& what) {
   ++(fact ? passed : failed);
@@ -25,7 +26,7 @@ constexpr unsigned char kCanary = 0xA5;
 // Output and workspace of one run, pre-filled with NaN, canaries behind both.
 class Run {
  public:
-  Run(const Problem& problem, const Kernels& kernels, Pool* pool)
+  Run(const Problem& problem, const Kernels& kernels, Pool* pool, bool winograd = true)
       : bytes_(workspace_bytes(problem.params(nullptr).shape)) {
     outputs_ = problem.outputs();
     output_.assign(outputs_ + kCanaries, kNaN);
@@ -33,8 +34,8 @@ class Run {
     const Floats fill(bytes_ / sizeof(float), kNaN);
     std::memcpy(workspace_.data(), fill.data(), fill.size() * sizeof(float));
     std::memset(output_.data() + outputs_, kCanary, kCanaries * sizeof(float));
-    status = sparse_mask_module(problem.params(output_.data()), kernels, pool->parallel(), workspace_.data(),
-                                bytes_);
+    status = sparse_mask_module(problem.params(output_.data(), winograd), kernels, pool->parallel(),
+                                workspace_.data(), bytes_);
   }
   bool canaries_alive() const {
     const auto* behind = reinterpret_cast<const unsigned char*>(output_.data() + outputs_);
@@ -80,22 +81,28 @@ double relative_error(const Problem& problem, const Expected& expected, const fl
   return largest > 0.0 ? worst / largest : worst;
 }
 
+void check_variant(const std::string& where, const Problem& problem, const Expected& expected,
+                   const Kernels& kernels, bool winograd) {
+  static Pool one(1), two(2), five(5);
+  const Run run(problem, kernels, &one, winograd);
+  expect(run.status == Status::kOk, where + ": status " + describe(run.status));
+  const double error = relative_error(problem, expected, run.output());
+  worst_error[winograd] = std::max(worst_error[winograd], error);
+  expect(error <= contract::kFloat32Tolerance, where + ": relative error " + std::to_string(error));
+  expect(run.canaries_alive(), where + ": wrote behind a buffer");
+  expect(run.same_bits(Run(problem, kernels, &two, winograd)), where + ": 2 threads differ from 1");
+  expect(run.same_bits(Run(problem, kernels, &five, winograd)), where + ": 5 threads differ from 1");
+}
+
 void check_case(const std::string& name, const Spec& spec) {
   const Problem problem(spec);
   const Expected expected = reference_of(problem);
   const Kernels* variants[kMaxVariants];
   const size_t count = supported_variants(variants);
-  Pool one(1), two(2), five(5);
-  for (size_t i = 0; i < count; ++i) {
-    const std::string where = name + " " + variants[i]->name;
-    const Run run(problem, *variants[i], &one);
-    expect(run.status == Status::kOk, where + ": status " + describe(run.status));
-    const double error = relative_error(problem, expected, run.output());
-    expect(error <= contract::kFloat32Tolerance, where + ": relative error " + std::to_string(error));
-    expect(run.canaries_alive(), where + ": wrote behind a buffer");
-    expect(run.same_bits(Run(problem, *variants[i], &two)), where + ": 2 threads differ from 1");
-    expect(run.same_bits(Run(problem, *variants[i], &five)), where + ": 5 threads differ from 1");
-  }
+  for (size_t i = 0; i < count; ++i)
+    for (const bool winograd : {false, true})
+      check_variant(name + " " + variants[i]->name + (winograd ? " Winograd" : " direct"), problem, expected,
+                    *variants[i], winograd);
 }
 
 void check_contract_cases() {
@@ -188,6 +195,18 @@ void check_dispatch() {
   if (!before.empty()) setenv(kVariantVariable, before.c_str(), 1);
 }
 
+void check_winograd_choice() {
+  const std::pair<const char*, WinogradChoice> choices[] = {{"", WinogradChoice::kOn},
+                                                            {"1", WinogradChoice::kOn},
+                                                            {"0", WinogradChoice::kOff},
+                                                            {"no", WinogradChoice::kBad}};
+  for (const auto& [text, choice] : choices) {
+    setenv(kWinogradVariable, text, 1);
+    expect(winograd_choice() == choice, std::string("SMSR_WINOGRAD=") + text);
+  }
+  unsetenv(kWinogradVariable);
+}
+
 }  // namespace
 }  // namespace smsr::testing
 
@@ -195,10 +214,12 @@ int main() {
   using namespace smsr::testing;
   std::printf("variants: %s\n", smsr::supported_variant_names());
   check_dispatch();
+  check_winograd_choice();
   check_refusals();
   check_strides();
   check_contract_cases();
   check_own_cases();
+  std::printf("largest relative error: direct %.1e, Winograd %.1e\n", worst_error[0], worst_error[1]);
   std::printf("%d passed, %d failed\n", passed, failed);
   return failed == 0 ? 0 : 1;
 }

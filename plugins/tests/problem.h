@@ -92,9 +92,11 @@ class Problem {
     excite_bias_ = uniform(c, -1.0f, 1.0f);
     kill_channels();
     make_margin();
+    prepared_.resize(index(prepared_weights_size(layers, c)));
+    prepare_weights(conv_.data(), layers, c, prepared_.data());
   }
 
-  Params params(float* output) const {
+  Params params(float* output, bool winograd = true) const {
     const Shape& s = spec_.shape;
     Params p{};
     p.shape = s;
@@ -107,6 +109,7 @@ class Problem {
     p.features = features_.data();
     p.margin = margin_.data();
     p.conv_weights = conv_.data();
+    p.prepared_weights = winograd ? prepared_.data() : nullptr;
     p.collect_weight = collect_.data();
     p.collect_bias = collect_bias_.data();
     p.squeeze_weight = squeeze_.data();
@@ -206,7 +209,8 @@ class Problem {
 
   Spec spec_;
   std::mt19937 random_;
-  Floats features_, margin_, conv_, collect_, collect_bias_, squeeze_, squeeze_bias_, excite_, excite_bias_;
+  Floats features_, margin_, conv_, prepared_, collect_, collect_bias_, squeeze_, squeeze_bias_, excite_,
+      excite_bias_;
 };
 
 }  // namespace smsr::testing
