@@ -50,6 +50,7 @@ struct Collect {
 
 struct TileConvolution;  // winograd.h
 struct Tiles;
+struct DenseKernels;  // dense_kernels.h
 
 struct Kernels {
   const char* name;
@@ -65,6 +66,7 @@ struct Kernels {
                         int64_t channels);
   // Multiply-adds of independent accumulators, for measuring the machine's peak; returns how many were done.
   double (*peak)(int64_t rounds);
+  const DenseKernels* dense;
 };
 
 }  // namespace smsr

@@ -169,3 +169,5 @@ double peak(int64_t rounds) {
   for (float one : out) keep = keep + one;
   return static_cast<double>(rounds * kChains * Wide::kLanes);
 }
+
+#include "dense_loops.h"

@@ -1,6 +1,7 @@
 // AVX2 and FMA: 16 registers of 8 floats.
 #include <immintrin.h>
 
+#include "dense_kernels.h"
 #include "kernels.h"
 #include "winograd.h"
 
@@ -31,6 +32,7 @@ struct Wide : Narrow {
 
 extern const Kernels kernels_avx2;
 const Kernels kernels_avx2 = {"avx2",         convolve_active, convolve_inactive, collect,
-                              convolve_tiles, sum_row,         scale_add_row,     peak};
+                              convolve_tiles, sum_row,         scale_add_row,     peak,
+                              &dense_kernels};
 
 }  // namespace smsr

@@ -1,6 +1,7 @@
 // AVX-512 F, BW, DQ, VL: 32 registers of 16 floats (or 8, for the few dense outputs of inactive pixels).
 #include <immintrin.h>
 
+#include "dense_kernels.h"
 #include "kernels.h"
 #include "winograd.h"
 
@@ -44,6 +45,7 @@ struct Narrow {
 
 extern const Kernels kernels_avx512;
 const Kernels kernels_avx512 = {"avx512",       convolve_active, convolve_inactive, collect,
-                                convolve_tiles, sum_row,         scale_add_row,     peak};
+                                convolve_tiles, sum_row,         scale_add_row,     peak,
+                                &dense_kernels};
 
 }  // namespace smsr

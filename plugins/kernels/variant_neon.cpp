@@ -1,6 +1,7 @@
 // NEON of 64-bit ARM: 32 registers of 4 floats.
 #include <arm_neon.h>
 
+#include "dense_kernels.h"
 #include "kernels.h"
 #include "winograd.h"
 
@@ -28,6 +29,7 @@ using Narrow = Wide;
 
 extern const Kernels kernels_neon;
 const Kernels kernels_neon = {"neon",         convolve_active, convolve_inactive, collect,
-                              convolve_tiles, sum_row,         scale_add_row,     peak};
+                              convolve_tiles, sum_row,         scale_add_row,     peak,
+                              &dense_kernels};
 
 }  // namespace smsr

@@ -1,4 +1,5 @@
 // Plain C++: runs on any CPU; for testing and as the last resort, not for speed.
+#include "dense_kernels.h"
 #include "kernels.h"
 #include "winograd.h"
 
@@ -26,6 +27,7 @@ using Narrow = Wide;
 
 extern const Kernels kernels_scalar;
 const Kernels kernels_scalar = {"scalar",       convolve_active, convolve_inactive, collect,
-                                convolve_tiles, sum_row,         scale_add_row,     peak};
+                                convolve_tiles, sum_row,         scale_add_row,     peak,
+                                &dense_kernels};
 
 }  // namespace smsr

@@ -1,6 +1,7 @@
 #include "common.h"
 
 #include <cstdlib>
+#include <new>
 
 #include "dispatch.h"
 #include "errors.h"
@@ -52,6 +53,23 @@ Constant constant(const Ort::ConstKernelInfo& info, size_t input) {
   return {value.GetTensorTypeAndShapeInfo().GetShape(), value.GetTensorData<float>()};
 }
 
+bool winograd_allowed(const std::string& where) {
+  const char* given = std::getenv("SMSR_WINOGRAD");
+  const std::string word = given != nullptr ? given : "";
+  if (!word.empty() && word != "0" && word != "1")
+    fail(where, "environment variable SMSR_WINOGRAD", "0 or 1", word);
+  return word != "0";
+}
+
+constexpr std::align_val_t kCacheLine{64};
+
+float* AlignedFloats::allocate(int64_t count) {
+  if (count == 0) return nullptr;
+  return static_cast<float*>(::operator new(static_cast<size_t>(count) * sizeof(float), kCacheLine));
+}
+
+void AlignedFloats::release(float* data) { ::operator delete(data, kCacheLine); }
+
 // As many batches as tasks: ONNX Runtime then hands them out one by one; their costs differ with the mask.
 // A refused call runs the tasks here: nothing is lost but time.
 void run_parallel(void* context, size_t tasks, void (*fn)(void*, size_t), void* argument) {
@@ -81,6 +99,19 @@ OrtStatusPtr same_as_input(OrtShapeInferContext* context, size_t input) {
     return nullptr;
   }
   return api.ShapeInferContext_SetOutputTypeShape(context, 0, shape);
+}
+
+OrtStatusPtr infer_shape(OrtShapeInferContext* raw, SymbolicShapeRule rule) {
+  try {
+    Ort::ShapeInferContext context(&Ort::GetApi(), raw);
+    const SymbolicShape shape = rule(context);
+    for (const auto& size : shape)
+      if (size.IsInt() && size.AsInt() < 0) return nullptr;
+    if (!shape.empty()) context.SetOutputShape(0, shape);
+  } catch (const std::exception&) {
+    // An input without a shape; the session asks again when it runs.
+  }
+  return nullptr;
 }
 
 }  // namespace smsr::ort

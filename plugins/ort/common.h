@@ -51,6 +51,21 @@ struct Constant {
 };
 Constant constant(const Ort::ConstKernelInfo& info, size_t input);
 
+// Whether convolutions may run by Winograd: yes unless SMSR_WINOGRAD is 0; an error where it is not 0 or 1.
+bool winograd_allowed(const std::string& where);
+
+// Floats that start where a cache line does.
+class AlignedFloats {
+ public:
+  explicit AlignedFloats(int64_t count = 0) : data_(allocate(count), release) {}
+  float* data() const { return data_.get(); }  // null where the count is 0
+
+ private:
+  static float* allocate(int64_t count);
+  static void release(float* data);
+  std::unique_ptr<float, void (*)(float*)> data_;
+};
+
 // smsr::Parallel::run; the context is the OrtKernelContext.
 void run_parallel(void* context, size_t tasks, void (*fn)(void*, size_t), void* argument);
 
@@ -70,6 +85,11 @@ class Scratch {
 
 // Shape inference: the output has the shape and the type of an input; unknown stays unknown.
 OrtStatusPtr same_as_input(OrtShapeInferContext* context, size_t input);
+
+// Shape inference by hand: `shape` makes the output's shape from the inputs'; what is unknown stays unknown.
+using SymbolicShape = Ort::ShapeInferContext::Shape;
+using SymbolicShapeRule = SymbolicShape (*)(const Ort::ShapeInferContext& inputs);
+OrtStatusPtr infer_shape(OrtShapeInferContext* context, SymbolicShapeRule rule);
 
 // An operator of float tensors with one output; Op adds its name, number of inputs and CreateKernelV2.
 template <class Op, class Kernel>

@@ -1,6 +1,10 @@
 // What libsmsr_ort exports: docs/interfaces.md.
+#include <cstdlib>
+
+#include "convolution_op.h"
 #include "dispatch.h"
 #include "errors.h"
+#include "mask_branch_op.h"
 #include "sparse_mask_module_op.h"
 
 #if defined(_WIN32)
@@ -8,6 +12,16 @@
 #else
 #define SMSR_EXPORT extern "C" __attribute__((visibility("default")))
 #endif
+
+namespace {
+
+// The API of release 1.N is version N.
+uint32_t runtime_version(const OrtApiBase* base) {
+  const std::string text = base->GetVersionString();
+  return static_cast<uint32_t>(std::strtoul(text.c_str() + text.find('.') + 1, nullptr, 10));
+}
+
+}  // namespace
 
 SMSR_EXPORT OrtStatus* ORT_API_CALL RegisterCustomOps(OrtSessionOptions* options, const OrtApiBase* base) {
   const OrtApi* api = base->GetApi(smsr::ort::kApiVersion);
@@ -19,11 +33,19 @@ SMSR_EXPORT OrtStatus* ORT_API_CALL RegisterCustomOps(OrtSessionOptions* options
   }
   Ort::InitApi(api);
   return smsr::ort::as_status([&] {
-    // ONNX Runtime keeps pointers to both for as long as any session lives.
-    static const smsr::ort::SparseMaskModuleOp op;
+    // ONNX Runtime keeps pointers to all of them for as long as any session lives.
+    using smsr::ort::ConvolutionKind;
+    static const uint32_t runtime = runtime_version(base);
+    static const smsr::ort::SparseMaskModuleOp sparse_mask_module;
+    static const smsr::ort::ConvolutionOp convolution(ConvolutionKind::kPlain, runtime);
+    static const smsr::ort::ConvolutionOp convolution_relu(ConvolutionKind::kRelu, runtime);
+    static const smsr::ort::ConvolutionOp convolution_add(ConvolutionKind::kAdd, runtime);
+    static const smsr::ort::MaskBranchOp mask_branch;
     static const Ort::CustomOpDomain domain = [] {
       Ort::CustomOpDomain made(smsr::contract::kDomain);
-      made.Add(&op);
+      for (const OrtCustomOp* op : std::initializer_list<const OrtCustomOp*>{
+               &sparse_mask_module, &convolution, &convolution_relu, &convolution_add, &mask_branch})
+        made.Add(op);
       return made;
     }();
     Ort::UnownedSessionOptions(options).Add(domain);

@@ -1,0 +1,193 @@
+// Convolutions of every pixel, see dense_kernels.h. Included after loops.h, whose micro-kernel they share.
+
+inline Block describe_block(const PixelConvolution& c) {
+  Block block;
+  block.segments = c.taps;
+  for (int s = 0; s < c.taps; ++s) block.depth[s] = c.inputs;
+  block.weights = c.weights;
+  block.weights_stride = c.outputs;
+  block.segment_stride = c.inputs * c.outputs;
+  block.bias = c.bias;
+  block.resume = false;
+  block.relu = c.relu;
+  return block;
+}
+
+// What point_at_taps needs to know of the input.
+inline Convolution input_of(const PixelConvolution& c) {
+  Convolution input{};
+  input.height = c.height;
+  input.width = c.width;
+  input.channels = c.inputs;
+  input.zeros = c.zeros;
+  input.in = {c.in, c.width * c.inputs, c.height};
+  return input;
+}
+
+// out[p][o] = addend[p][o] + bias[o]
+inline void add_bias(const float* addend, const float* bias, int64_t pixels, int64_t outputs, float* out) {
+  for (int64_t p = 0; p < pixels; ++p, addend += outputs, out += outputs)
+    for (int64_t o = 0; o < outputs; o += Wide::kLanes)
+      Wide::store(out + o, Wide::add(Wide::load(addend + o), Wide::load(bias + o)));
+}
+
+void convolve_pixels(const PixelConvolution& c, int64_t first, int64_t count, const float* addend,
+                     float* out) {
+  Block block = describe_block(c);
+  const Convolution input = input_of(c);
+  int64_t y = first / c.width, x = first - y * c.width;
+  Neighbours near;
+  near.move(input, y);
+  block.resume = addend != nullptr;
+  for (int64_t i = 0; i < count; i += kBlockPixels) {
+    const int used = static_cast<int>(count - i < kBlockPixels ? count - i : kBlockPixels);
+    float* const to = out + i * c.outputs;
+    for (int slot = 0; slot < used; ++slot, ++x) {
+      if (x == c.width) {
+        x = 0;
+        near.move(input, ++y);
+      }
+      if (c.taps == 9)
+        point_at_taps(input, near, x, slot, &block);
+      else
+        block.in[0][slot] = c.in + (first + i + slot) * c.inputs;
+      block.out[slot] = to + slot * c.outputs;
+    }
+    fill_up(used, &block);
+    if (addend != nullptr) add_bias(addend + i * c.outputs, c.bias, used, c.outputs, to);
+    multiply_block<Wide>(block, c.outputs);
+  }
+}
+
+// Outputs are worked on in groups that are one or more registers of any instruction set.
+constexpr int kPooledGroup = 16;
+constexpr int kPooledPixels = kBlockPixels / 4;
+
+// out = average of four pixels, kPooledGroup values each.
+inline void average(const float* four, float* out) {
+  static constexpr float kQuarter = 0.25f;
+  typename Wide::Register factor = Wide::broadcast(&kQuarter), zero = Wide::zero();
+  for (int k = 0; k < kPooledGroup; k += Wide::kLanes) {
+    const typename Wide::Register upper =
+        Wide::add(Wide::load(four + k), Wide::load(four + kPooledGroup + k));
+    const typename Wide::Register lower =
+        Wide::add(Wide::load(four + 2 * kPooledGroup + k), Wide::load(four + 3 * kPooledGroup + k));
+    Wide::store(out + k, Wide::multiply_add(Wide::add(upper, lower), factor, zero));
+  }
+}
+
+// The two rows below each other that row y of the pooled image is made of.
+struct RowPair {
+  Neighbours near[2];
+  void move(const Convolution& input, int64_t y) {
+    near[0].move(input, 2 * y);
+    near[1].move(input, 2 * y + 1 < input.height ? 2 * y + 1 : 2 * y);
+  }
+};
+
+// Four slots for every pooled pixel; at odd borders some pixels are computed twice.
+void convolve_pooled(const PixelConvolution& c, int64_t first, int64_t count, float* out) {
+  Block block = describe_block(c);
+  const Convolution input = input_of(c);
+  const int64_t width = pooled_size(c.width);
+  float full[kBlockPixels * kPooledGroup];
+  for (int slot = 0; slot < kBlockPixels; ++slot) block.out[slot] = full + slot * kPooledGroup;
+  int64_t y = first / width, x = first - y * width;
+  RowPair rows;
+  rows.move(input, y);
+  for (int64_t i = 0; i < count; i += kPooledPixels) {
+    const int used = static_cast<int>(count - i < kPooledPixels ? count - i : kPooledPixels);
+    for (int p = 0; p < used; ++p, ++x) {
+      if (x == width) {
+        x = 0;
+        rows.move(input, ++y);
+      }
+      const int64_t left = 2 * x, right = left + 1 < c.width ? left + 1 : left;
+      for (int k = 0; k < 4; ++k)
+        point_at_taps(input, rows.near[k / 2], k % 2 == 0 ? left : right, 4 * p + k, &block);
+    }
+    fill_up(4 * used, &block);
+    for (int64_t group = 0; group < c.outputs; group += kPooledGroup) {
+      block.weights = c.weights + group;
+      block.bias = c.bias + group;
+      multiply_block<Wide>(block, kPooledGroup);
+      for (int p = 0; p < used; ++p) average(full + 4 * p * kPooledGroup, out + (i + p) * c.outputs + group);
+    }
+  }
+}
+
+// Two rows of a tile, ReLU applied, pooled to two pixels.
+template <class V>
+inline void pool_rows(const typename V::Register upper[kTileSize],
+                      const typename V::Register lower[kTileSize], typename V::Register out[2]) {
+  static constexpr float kQuarter = 0.25f;
+  for (int x = 0; x < 2; ++x)
+    out[x] = V::multiply_add(
+        V::add(V::add(upper[2 * x], upper[2 * x + 1]), V::add(lower[2 * x], lower[2 * x + 1])),
+        V::broadcast(&kQuarter), V::zero());
+}
+
+// All outputs of one tile from its 36 points, as its four pooled pixels. The image ends after `rows` rows and
+// `columns` columns of the tile, where the last ones are repeated.
+template <class V>
+void transform_output_pooled(const TileConvolution& c, const float* points, int64_t rows, int64_t columns,
+                             float* const out[4]) {
+  using Register = typename V::Register;
+  const int64_t stride = point_stride(c.outputs);
+  for (int64_t channel = 0; channel < c.outputs; channel += V::kLanes) {
+    Register down[kTileSize][kWindowSize], pixels[kTileSize][kTileSize];
+#pragma GCC unroll 6
+    for (int x = 0; x < kWindowSize; ++x) {
+      Register line[kWindowSize], column[kTileSize];
+#pragma GCC unroll 6
+      for (int y = 0; y < kWindowSize; ++y)
+        line[y] = V::load(points + (y * kWindowSize + x) * stride + channel);
+      transform_output_line<V>(line, column);
+#pragma GCC unroll 4
+      for (int y = 0; y < kTileSize; ++y) down[y][x] = column[y];
+    }
+    const Register bias = V::load(c.bias + channel);
+#pragma GCC unroll 4
+    for (int y = 0; y < kTileSize; ++y) {
+      transform_output_line<V>(down[y], pixels[y]);
+#pragma GCC unroll 4
+      for (int x = 0; x < kTileSize; ++x) pixels[y][x] = V::relu(V::add(pixels[y][x], bias));
+      if (columns == 1) pixels[y][1] = pixels[y][0];
+      if (columns == 3) pixels[y][3] = pixels[y][2];
+    }
+    Register pooled[2];
+    for (int k = 0; k < 2; ++k) {
+      pool_rows<V>(pixels[2 * k], pixels[2 * k + 1 < rows ? 2 * k + 1 : 2 * k], pooled);
+      V::store(out[2 * k] + channel, pooled[0]);
+      V::store(out[2 * k + 1] + channel, pooled[1]);
+    }
+  }
+}
+
+void convolve_pooled_tiles(const TileConvolution& c, int64_t first, int64_t count, float* pooled,
+                           float* scratch) {
+  const Tiles tiles{nullptr, first, count};
+  float* const products = scratch + kWinogradPoints * point_stride(c.inputs);
+  float* const dump = products + kWinogradPoints * point_stride(c.outputs);
+  const int64_t height = pooled_size(c.height), width = pooled_size(c.width);
+  for (int64_t done = 0; done < count; done += kTilesPerBlock) {
+    const int64_t left = count - done, here = left < kTilesPerBlock ? left : kTilesPerBlock;
+    for (int64_t i = 0; i < here; ++i) {
+      const float* window[kWinogradPoints];
+      point_at_window(c, TilePlace(c, tiles, done + i), window);
+      transform_input<Wide>(window, c.inputs, scratch + i * c.inputs, point_stride(c.inputs));
+    }
+    multiply_points<Wide>(c, c.outputs, static_cast<int>(here), scratch, products);
+    for (int64_t i = 0; i < here; ++i) {
+      const TilePlace at(c, tiles, done + i);
+      float* out[4];
+      for (int64_t k = 0; k < 4; ++k) {
+        const int64_t y = at.y / 2 + k / 2, x = at.x / 2 + k % 2;
+        out[k] = y < height && x < width ? pooled + (y * width + x) * c.outputs : dump;
+      }
+      transform_output_pooled<Wide>(c, products + i * c.outputs, c.height - at.y, c.width - at.x, out);
+    }
+  }
+}
+
+const DenseKernels dense_kernels = {convolve_pixels, convolve_pooled, convolve_pooled_tiles};

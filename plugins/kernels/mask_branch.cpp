@@ -1,0 +1,204 @@
+// The order of work: full convolution and pool, half convolution and what every half-size pixel adds to the
+// phases around it, and their sums. The full-size map of Q channels never exists.
+#include "mask_branch.h"
+
+#include <algorithm>
+
+#include "dense_kernels.h"
+#include "layout.h"
+#include "parallel.h"
+#include "winograd.h"
+
+namespace smsr {
+namespace {
+
+constexpr int64_t kPhases = 4, kTerms = 4 * kPhases;  // terms: a pixel's addends to 4 phases of 4 pixels
+constexpr int64_t kPixelsPerTask = 48;                // of half the size
+constexpr int64_t kRowsPerTask = 8;                   // of half the size
+
+struct Workspace {
+  float* zeros;         // [max(C, Q)]
+  float* terms_weight;  // [Q, 4 taps, 4 phases]
+  float* pooled;        // [H / 2, W / 2, Q], rounded up
+  float* terms;         // [H / 2, W / 2, 4 taps, 4 phases]
+  ScratchSlots scratch;
+};
+
+int64_t half_pixels(const BranchShape& s) { return pooled_size(s.height) * pooled_size(s.width); }
+
+size_t lay_out(const BranchShape& s, bool prepared, void* base, Workspace* workspace) {
+  Cursor cursor(base);
+  workspace->zeros = cursor.take<float>(std::max(s.channels, s.squeezed));
+  workspace->terms_weight = cursor.take<float>(s.squeezed * kTerms);
+  workspace->pooled = cursor.take<float>(half_pixels(s) * s.squeezed);
+  workspace->terms = cursor.take<float>(half_pixels(s) * kTerms);
+  const int64_t strip = kPixelsPerTask * s.squeezed;
+  workspace->scratch = take_scratch(
+      prepared ? std::max(strip, winograd_scratch_size(s.channels, s.squeezed)) : strip, &cursor);
+  return cursor.bytes();
+}
+
+bool good_size(const BranchShape& s) {
+  return s.batch > 0 && s.height > 0 && s.width > 0 && s.height <= INT64_C(0x7fffffff) / s.width;
+}
+
+bool good_channels(const BranchShape& s) {
+  return s.channels > 0 && s.channels % 16 == 0 && s.squeezed > 0 && s.squeezed % 16 == 0;
+}
+
+Status check(const BranchParams& p) {
+  if (!good_size(p.shape)) return Status::kBadSize;
+  if (!good_channels(p.shape)) return Status::kBadChannels;
+  const void* pointers[] = {p.features,  p.full_weight,   p.full_bias,   p.half_weight,
+                            p.half_bias, p.phases_weight, p.phases_bias, p.margin};
+  for (const void* pointer : pointers)
+    if (pointer == nullptr) return Status::kBadPointer;
+  return Status::kOk;
+}
+
+// One image of the batch.
+struct Image {
+  const BranchParams& params;
+  const Kernels& kernels;
+  const Parallel& parallel;
+  const Workspace& workspace;
+  const float* features;
+  float* margin;
+};
+
+PixelConvolution full_convolution(const Image& image) {
+  const BranchParams& p = image.params;
+  const BranchShape& s = p.shape;
+  return {s.height,      s.width,     s.channels,
+          s.squeezed,    9,           true,
+          p.full_weight, p.full_bias, image.workspace.zeros,
+          image.features};
+}
+
+void pool_direct(const Image& image) {
+  const PixelConvolution c = full_convolution(image);
+  const int64_t pixels = half_pixels(image.params.shape);
+  parallel_for(image.parallel, divide_up(pixels, kPixelsPerTask), [&](int64_t task) {
+    const int64_t first = task * kPixelsPerTask;
+    image.kernels.dense->convolve_pooled(c, first, std::min(kPixelsPerTask, pixels - first),
+                                         image.workspace.pooled + first * c.outputs);
+  });
+}
+
+void pool_winograd(const Image& image) {
+  const BranchParams& p = image.params;
+  const BranchShape& s = p.shape;
+  TileConvolution c{};
+  c.height = s.height;
+  c.width = s.width;
+  c.inputs = s.channels;
+  c.outputs = c.leading = s.squeezed;
+  c.weights = p.full_prepared;
+  c.zeros = image.workspace.zeros;
+  c.bias = p.full_bias;
+  c.in = {image.features, s.width * s.channels, s.height};
+  const int64_t tiles = tiles_along(s.height) * tiles_along(s.width);
+  parallel_for(image.parallel, divide_up(tiles, kTilesPerBlock), [&](int64_t task) {
+    const int64_t first = task * kTilesPerBlock;
+    const Scratch scratch(image.workspace.scratch);
+    image.kernels.dense->convolve_pooled_tiles(c, first, std::min(kTilesPerBlock, tiles - first),
+                                               image.workspace.pooled, scratch.data());
+  });
+}
+
+// A 2x2 convolution to 4 phases is, seen from its inputs, a 1x1 convolution to 16 terms.
+void order_terms(const float* phases_weight, int64_t squeezed, float* terms_weight) {
+  for (int64_t tap = 0; tap < 4; ++tap)
+    for (int64_t q = 0; q < squeezed; ++q)
+      std::copy_n(phases_weight + (tap * squeezed + q) * kPhases, kPhases,
+                  terms_weight + q * kTerms + tap * kPhases);
+}
+
+void find_terms(const Image& image) {
+  const BranchParams& p = image.params;
+  const Workspace& workspace = image.workspace;
+  const int64_t height = pooled_size(p.shape.height), width = pooled_size(p.shape.width);
+  const int64_t q = p.shape.squeezed, pixels = height * width;
+  const PixelConvolution half{height,          width,           q, q, 9, true, p.half_weight, p.half_bias,
+                              workspace.zeros, workspace.pooled};
+  const DenseKernels& dense = *image.kernels.dense;
+  parallel_for(image.parallel, divide_up(pixels, kPixelsPerTask), [&](int64_t task) {
+    const int64_t first = task * kPixelsPerTask, count = std::min(kPixelsPerTask, pixels - first);
+    const Scratch strip(workspace.scratch);
+    dense.convolve(half, first, count, nullptr, strip.data());
+    const PixelConvolution to_terms{
+        1, count, q, kTerms, 1, false, workspace.terms_weight, workspace.zeros, nullptr, strip.data()};
+    dense.convolve(to_terms, 0, count, nullptr, workspace.terms + first * kTerms);
+  });
+}
+
+// The margin of two rows: every pixel sums the terms of four half-size pixels, zeros beyond the last ones.
+void sum_terms(const BranchParams& p, const Workspace& workspace, int64_t half_y, float* margin) {
+  const int64_t height = p.shape.height, width = p.shape.width;
+  const int64_t half_height = pooled_size(height), half_width = pooled_size(width);
+  const float* here = workspace.terms + half_y * half_width * kTerms;
+  const bool is_last = half_y + 1 == half_height;
+  const float* below = is_last ? workspace.zeros : here + half_width * kTerms;
+  const int64_t below_step = is_last ? 0 : kTerms;
+  for (int64_t x = 0; x < half_width; ++x, here += kTerms, below += below_step) {
+    const bool last = x + 1 == half_width;
+    const float* right = last ? workspace.zeros : here + kTerms;
+    const float* across = last ? workspace.zeros : below + below_step;
+    float phase[kPhases];
+    for (int64_t k = 0; k < kPhases; ++k)
+      phase[k] =
+          p.phases_bias[k] + here[k] + right[kPhases + k] + below[2 * kPhases + k] + across[3 * kPhases + k];
+    for (int64_t py = 0; py < std::min<int64_t>(2, height - 2 * half_y); ++py)
+      for (int64_t px = 0; px < std::min<int64_t>(2, width - 2 * x); ++px)
+        margin[(2 * half_y + py) * width + 2 * x + px] = phase[2 * py + px];
+  }
+}
+
+void write_margin(const Image& image) {
+  const int64_t rows = pooled_size(image.params.shape.height);
+  parallel_for(image.parallel, divide_up(rows, kRowsPerTask), [&](int64_t task) {
+    const int64_t end = std::min(rows, (task + 1) * kRowsPerTask);
+    for (int64_t y = task * kRowsPerTask; y < end; ++y)
+      sum_terms(image.params, image.workspace, y, image.margin);
+  });
+}
+
+}  // namespace
+
+size_t branch_workspace_bytes(const BranchShape& shape, bool prepared) {
+  if (!good_size(shape) || !good_channels(shape)) return 0;
+  Workspace unused;
+  return lay_out(shape, prepared, nullptr, &unused);
+}
+
+Status mask_branch(const BranchParams& params, const Kernels& kernels, const Parallel& parallel, void* memory,
+                   size_t bytes) {
+  const Status status = check(params);
+  if (status != Status::kOk) return status;
+  const BranchShape& s = params.shape;
+  const bool prepared = params.full_prepared != nullptr;
+  if (memory == nullptr || bytes < branch_workspace_bytes(s, prepared)) return Status::kSmallWorkspace;
+  Workspace workspace;
+  lay_out(s, prepared, memory, &workspace);
+  workspace.scratch.reset();
+  std::fill_n(workspace.zeros, std::max(s.channels, s.squeezed), 0.0f);
+  order_terms(params.phases_weight, s.squeezed, workspace.terms_weight);
+  const int64_t pixels = s.height * s.width;
+  for (int64_t n = 0; n < s.batch; ++n) {
+    const Image image{params,
+                      kernels,
+                      parallel,
+                      workspace,
+                      params.features + n * pixels * s.channels,
+                      params.margin + n * pixels};
+    if (prepared)
+      pool_winograd(image);
+    else
+      pool_direct(image);
+    find_terms(image);
+    write_margin(image);
+  }
+  return Status::kOk;
+}
+
+}  // namespace smsr
