@@ -14,6 +14,13 @@ BUILD := build/native
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
+# The NEON kernels run under qemu where the cross compiler is; in CI they must.
+ifneq ($(CI)$(shell command -v aarch64-linux-gnu-g++),)
+NEON_TEST := plugins/tests/run_neon.sh
+else
+NEON_TEST := @echo 'skipped: NEON kernels (apt install g++-aarch64-linux-gnu qemu-user)'
+endif
+
 .PHONY: setup native demo bench test check format clean
 
 setup: $(VENV)/.installed native
@@ -43,6 +50,7 @@ bench: setup
 
 test: setup check
 	ctest --test-dir $(BUILD) --output-on-failure
+	$(NEON_TEST)
 	$(BIN)/python -m pytest -n 2
 
 check: $(VENV)/.installed

@@ -26,12 +26,12 @@ def gumbel_noise(like: Tensor, generator: torch.Generator | None = None) -> Tens
     return -exponential.clamp_min(torch.finfo(like.dtype).tiny).log()
 
 
-def gumbel_softmax(logits: Tensor, tau: float, dim: int, noise: Tensor) -> Tensor:
+def gumbel_softmax(logits: Tensor, tau: float | Tensor, dim: int, noise: Tensor) -> Tensor:
     """softmax((logits + noise) / tau) over `dim`; soft, no straight-through (SMSR, equation 2)."""
     return torch.softmax((logits + noise) / tau, dim=dim)
 
 
-def soft_channel_gates(logits: Tensor, tau: float, noise: Tensor) -> ChannelGates:
+def soft_channel_gates(logits: Tensor, tau: float | Tensor, noise: Tensor) -> ChannelGates:
     """Relaxed gates from `ch_mask` logits (1, C, L, 2) and noise of the same shape."""
     gates = gumbel_softmax(logits, tau, dim=3, noise=noise)[0].permute(1, 0, 2)
     return ChannelGates(dense=gates[..., 0], sparse=gates[..., 1])
@@ -46,7 +46,7 @@ def hard_channel_gates(logits: Tensor) -> ChannelGates:
     return ChannelGates(dense=gates[..., 0], sparse=gates[..., 1])
 
 
-def soft_spatial_mask(logits: Tensor, tau: float, noise: Tensor) -> Tensor:
+def soft_spatial_mask(logits: Tensor, tau: float | Tensor, noise: Tensor) -> Tensor:
     """Relaxed spatial mask (N, 1, H, W) in 0..1 from logits and noise (N, 2, H, W); index 1 is active."""
     return gumbel_softmax(logits, tau, dim=1, noise=noise)[:, 1:]
 

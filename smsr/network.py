@@ -51,10 +51,32 @@ class TrainingResult(NamedTuple):
 
 @dataclass
 class Relaxation:
-    """How training relaxes the masks: tau of the Gumbel softmax, generator of its noise (None: torch's own)."""
+    """How training relaxes the masks.
 
-    tau: float = 1.0
+    tau: of the Gumbel softmax, a number or a scalar tensor; generator: of its noise (None: torch's own), unless
+    the noise was drawn before: spatial_noise (K, N, 2, H, W), channel_noise (K, 1, C, L, 2);
+    hard: no relaxation, the masks of inference, which get no gradient.
+    """
+
+    tau: float | Tensor = 1.0
     generator: torch.Generator | None = field(default=None)
+    spatial_noise: Tensor | None = None
+    channel_noise: Tensor | None = None
+    hard: bool = False
+
+    def spatial_mask(self, logits: Tensor, module: int) -> Tensor:
+        """(N, 1, H, W) in 0..1 from the logits (N, 2, H, W) of this module."""
+        if self.hard:
+            return (masks.spatial_margin(logits) > 0).to(logits.dtype)
+        noise = masks.gumbel_noise(logits, self.generator) if self.spatial_noise is None else self.spatial_noise[module]
+        return masks.soft_spatial_mask(logits, self.tau, noise)
+
+    def channel_gates(self, logits: Tensor, module: int) -> ChannelGates:
+        """Gates (L, C) in 0..1 from `ch_mask` logits (1, C, L, 2) of this module."""
+        if self.hard:
+            return masks.hard_channel_gates(logits)
+        noise = masks.gumbel_noise(logits, self.generator) if self.channel_noise is None else self.channel_noise[module]
+        return masks.soft_channel_gates(logits, self.tau, noise)
 
 
 def conv(inputs: int, outputs: int, kernel: int = 3, bias: bool = True) -> nn.Conv2d:
@@ -119,6 +141,8 @@ class SparseMaskConvolutions(nn.Module):
         With d, s this layer's gates, d', s' those of the layer before (layer 0: 1, 0), z its input:
         ReLU(d (W(z d') + M W(z s')) + s M (W(z d') + W(z s'))).
         """
+        # in mixed precision the masks come in float32 and would drag every product with them
+        mask, gates = mask.to(x.dtype), ChannelGates(gates.dense.to(x.dtype), gates.sparse.to(x.dtype))
         outputs: list[Tensor] = []
         for index, layer in enumerate(self.convolutions):
             dense, sparse = gates.dense[index].view(1, -1, 1, 1), gates.sparse[index].view(1, -1, 1, 1)
@@ -167,12 +191,10 @@ class SparseMaskModule(nn.Module):
         margin = masks.spatial_margin(self.spa_mask(x))
         return self.ca(self.body.hard(x, margin - theta > 0)) + x, margin
 
-    def relax(self, x: Tensor, relaxation: Relaxation) -> tuple[Tensor, Tensor]:
-        """Next features (N, C, H, W) and this module's sparsity (scalar) with relaxed masks."""
-        logits = self.spa_mask(x)
-        mask = masks.soft_spatial_mask(logits, relaxation.tau, masks.gumbel_noise(logits, relaxation.generator))
-        noise = masks.gumbel_noise(self.body.ch_mask, relaxation.generator)
-        gates = masks.soft_channel_gates(self.body.ch_mask, relaxation.tau, noise)
+    def relax(self, x: Tensor, relaxation: Relaxation, index: int) -> tuple[Tensor, Tensor]:
+        """Next features (N, C, H, W) and sparsity (scalar) of this module, the index-th, with relaxed masks."""
+        mask = relaxation.spatial_mask(self.spa_mask(x), index)
+        gates = relaxation.channel_gates(self.body.ch_mask, index)
         return self.ca(self.body.soft(x, mask, gates)) + x, sparsity(mask, gates)
 
 
@@ -215,13 +237,14 @@ class Network(nn.Module):
             margins.append(margin)
         return InferenceResult(self._finish(centred, start, outputs), margins)
 
-    def relax(self, image: Tensor) -> TrainingResult:
-        """Relaxed masks, as `self.relaxation` says. image: (N, 3, H, W) RGB in 0..255."""
+    def relax(self, image: Tensor, relaxation: Relaxation | None = None) -> TrainingResult:
+        """Relaxed masks, as `relaxation` says (None: `self.relaxation`). image: (N, 3, H, W) RGB in 0..255."""
+        relaxation = relaxation or self.relaxation
         centred = image - self.mean
         features = start = self.head(centred)
         outputs, sparsities = [], []
-        for module in self.sparse_mask_modules:
-            features, sparsity_ = module.relax(features, self.relaxation)
+        for index, module in enumerate(self.sparse_mask_modules):
+            features, sparsity_ = module.relax(features, relaxation, index)
             outputs.append(features)
             sparsities.append(sparsity_)
         return TrainingResult(self._finish(centred, start, outputs), torch.stack(sparsities).mean())

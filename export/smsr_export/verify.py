@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -91,6 +92,9 @@ class Parity:
 
 
 def _summary(rows: Sequence[ParityRow]) -> ParityRow:
+    # a picture that both reproduce exactly would make both means infinite and hide the others
+    finite = [row for row in rows if not row.psnr == row.psnr_torch == math.inf] or rows
+
     def mean(values: Sequence[float | None]) -> float | None:
         known = [value for value in values if value is not None]
         return float(np.mean(known)) if known else None
@@ -102,11 +106,11 @@ def _summary(rows: Sequence[ParityRow]) -> ParityRow:
         height=0,
         mask_pixels=sum(row.mask_pixels for row in rows),
         flips=sum(row.flips for row in rows),
-        max_abs=max(row.max_abs for row in rows),
+        max_abs=float(np.max([row.max_abs for row in rows])),  # of numpy: Python's max() loses a NaN
         rmse=float(np.sqrt(np.mean([row.rmse**2 for row in rows]))),
         active_share=float(np.mean([row.active_share for row in rows])),
-        psnr_torch=mean([row.psnr_torch for row in rows]),
-        psnr=mean([row.psnr for row in rows]),
+        psnr_torch=mean([row.psnr_torch for row in finite]),
+        psnr=mean([row.psnr for row in finite]),
     )
 
 
@@ -138,7 +142,10 @@ def read_pictures(paths: Sequence[str], scale: int) -> list[Picture]:
 def picture_files(path: Path) -> list[Path]:
     """The file itself, or the pictures of a folder in order of their names. Raises DataError for none."""
     if path.is_dir():
-        found = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+        try:
+            found = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+        except OSError as error:
+            raise DataError(path, "a readable folder", error.strerror or str(error), "check its permissions") from error
         if not found:
             raise DataError(path, "a folder with pictures", "none", f"put {', '.join(SUFFIXES[:3])} ... files there")
         return found
@@ -153,6 +160,10 @@ def _read(file: Path, scale: int) -> Picture:
     if published.is_file():
         low = read_rgb(published)
         high = image[: scale * low.shape[0], : scale * low.shape[1]]
+        if high.shape[:2] != (scale * low.shape[0], scale * low.shape[1]):
+            width, height = high.shape[1] // scale, high.shape[0] // scale
+            got = f"{low.shape[1]}x{low.shape[0]}"
+            raise DataError(published, f"{width}x{height}, 1/{scale} of {file}", got, "make it again or remove it")
         return Picture(file.stem, low, high)
     if min(image.shape[:2]) < scale:
         raise DataError(
@@ -167,10 +178,20 @@ def read_rgb(file: Path) -> NDArray[np.uint8]:
         data = np.fromfile(file, np.uint8)
     except OSError as error:
         raise DataError(file, "a readable picture", error.strerror or str(error), "check the path") from error
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    image = _decode(data) if data.size else None
     if image is None:
         raise DataError(file, "a picture OpenCV can read", "something else or a broken file", "take another")
     return np.asarray(np.ascontiguousarray(image[..., ::-1]), np.uint8)
+
+
+def _decode(data: NDArray[np.uint8]) -> Any:
+    """cv2.imdecode without OpenCV's own lines on stderr: our error says it."""
+    log = cv2.utils.logging
+    before = log.setLogLevel(log.LOG_LEVEL_SILENT)
+    try:
+        return cv2.imdecode(data, cv2.IMREAD_COLOR)
+    finally:
+        log.setLogLevel(before)
 
 
 def verify(network: Network, bundle: Path, pictures: Sequence[Picture], precision: str) -> Parity:
@@ -275,6 +296,6 @@ def _path_failures(rows: list[ParityRow], path: str, allowed: contract.Tolerance
     if allowed.rmse is not None and not total.rmse <= allowed.rmse:
         yield f"{path}: RMSE {total.rmse:.3f}, allowed {allowed.rmse}"
     if total.psnr is not None and total.psnr_torch is not None:
-        drop = abs(total.psnr - total.psnr_torch)
+        drop = 0.0 if total.psnr == total.psnr_torch else abs(total.psnr - total.psnr_torch)  # both may be infinite
         if not drop <= allowed.psnr_db:
             yield f"{path}: PSNR differs by {drop:.4f} dB, allowed {allowed.psnr_db}"

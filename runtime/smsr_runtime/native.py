@@ -79,7 +79,7 @@ def _check(path: Path, interface_hash: str) -> NativeLibrary:
     if not variant:
         forced = os.environ.get(VARIANT_VARIABLE, "")
         todo = f"set {VARIANT_VARIABLE} to one of these or unset it"
-        raise NativeLibraryError(f"{VARIANT_VARIABLE}={forced}", "a variant this CPU has", f"of {variants}", todo)
+        raise NativeLibraryError(VARIANT_VARIABLE, f"a variant this CPU has ({variants})", repr(forced), todo)
     return NativeLibrary(path.resolve(), variant, variants)
 
 

@@ -1,4 +1,4 @@
-"""A small torch evaluator of a FoldedNetwork, in any floating-point type: what the ONNX graph computes, step by step."""
+"""A small torch evaluator of a FoldedNetwork, in any floating-point type: the ONNX graph, step by step."""
 
 from __future__ import annotations
 

@@ -58,12 +58,12 @@ def test_variant_is_forced(bundle: Path, library: Path, monkeypatch: pytest.Monk
 
 def test_unknown_variant_is_an_error(run, library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SMSR_CPU", "mmx")
-    assert_one_line_error(run("--selftest"), 1, "SMSR_CPU=mmx", "fast,scalar")
+    assert_one_line_error(run("--selftest"), 1, "SMSR_CPU", "mmx", "fast,scalar")
 
 
 def test_variant_without_library_is_an_error(run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SMSR_CPU", "scalar")
-    assert_one_line_error(run("--selftest"), 1, "SMSR_CPU=scalar", "a native library")
+    assert_one_line_error(run("--selftest"), 1, "SMSR_CPU", "scalar", "a native library")
 
 
 def test_other_contract_names_both_hashes(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,1 @@
+"""Training: the paper's recipe (SMSR, section 4.1), as the command `smsr-train`."""

@@ -1,0 +1,100 @@
+"""Training checkpoints: everything that a bit-exact resume needs, written atomically, read without running code.
+
+The EMA weights stand under `state_dict`, where `smsr.checkpoint.load_network`, and so the exporter, finds them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import os
+import pickle
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from smsr.errors import CheckpointError, DataError
+from smsr.network import Network
+from smsr.training.config import Recipe
+
+FORMAT = "smsr-training"
+VERSION = 1
+LAST, BEST, RECIPE = "last.pt", "best.pt", "recipe.json"
+
+
+def write(path: Path, content: dict[str, Any]) -> None:
+    """Saves `content`; a failure leaves the file that was there. Raises DataError."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    write_bytes(path, buffer.getbuffer())
+
+
+def write_bytes(path: Path, data: bytes | memoryview) -> None:
+    """Writes to a file beside `path`, then renames it. Raises DataError."""
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        kept = "the last good one is still there" if path.exists() else "nothing was left behind"
+        got = f"{error.strerror or error} ({kept})"
+        raise DataError(path, "room and permission to save", got, "make room, then use --resume") from error
+
+
+def weights(network: Network) -> dict[str, Tensor]:
+    """The state dict on the CPU, float32, in plain memory order: what other programs expect."""
+    return {name: value.detach().float().cpu().contiguous() for name, value in network.state_dict().items()}
+
+
+def for_inference(network: Network, recipe: Recipe, **facts: object) -> dict[str, Any]:
+    """A checkpoint to use, not to resume: weights and where they come from."""
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "state_dict": weights(network),
+        "recipe": dataclasses.asdict(recipe),
+        **facts,
+    }
+
+
+def random_states() -> dict[str, Any]:
+    """States of every random generator a run might use, as plain data."""
+    name, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "numpy": (str(name), torch.from_numpy(np.array(keys, np.int64)), int(position), int(has_gauss), float(gauss)),
+        "python": random.getstate(),
+    }
+
+
+def restore_random_states(states: dict[str, Any]) -> None:
+    torch.set_rng_state(states["torch"])
+    if torch.cuda.is_available() and len(states["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(states["cuda"])
+    name, keys, *rest = states["numpy"]
+    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
+    random.setstate(states["python"])
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A training checkpoint. Raises CheckpointError for anything else."""
+    todo = "name the folder of a run of smsr-train, or start a new one without --resume"
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        reason = getattr(error, "strerror", None) or f"another or a damaged file ({type(error).__name__})"
+        raise CheckpointError(path, "a training checkpoint", reason, todo) from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT or "optimizer" not in content:
+        raise CheckpointError(path, "a training checkpoint with its optimizer", "weights alone, or another file", todo)
+    if content.get("version") != VERSION:
+        raise CheckpointError(path, f"version {VERSION}", str(content.get("version")), "use the release that wrote it")
+    return content

@@ -1,0 +1,94 @@
+"""`smsr-train pack`: many pictures as one uncompressed ZIP file, as they are or recompressed without loss."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import zipfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from smsr import images
+from smsr.errors import DataError, UsageError
+from smsr.images import Source
+
+_OVERHEAD = 256
+"""Bytes a ZIP file spends on an entry, amply."""
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="smsr-train pack", description=__doc__)
+    parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="folders of pictures, or ZIP files")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.zip")
+    parser.add_argument(
+        "--limit-mib", type=float, default=0.0, metavar="M",
+        help="leave pictures out, drawn evenly from all folders, until the file has at most M MiB; default: no limit",
+    )  # fmt: skip
+    parser.add_argument("--lossless-webp", action="store_true", help="store PNG and the like as lossless WebP: smaller")
+    parser.add_argument("--force", action="store_true", help="replace an existing file")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    """Writes the file, atomically; prints what it holds."""
+    output: Path = options.output
+    if output.exists() and not options.force:
+        raise UsageError(output, "a new file", "one that exists", "use --force to replace it")
+    sources = [source for folder in options.folders for source in images.find(folder, 2)]
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        entries = list(pool.map(lambda source: _entry(source, options.lossless_webp), sources))
+    chosen = choose([len(data) + _OVERHEAD for _, data in entries], round(options.limit_mib * 2**20))
+    _write(output, [(sources[index], *entries[index]) for index in chosen])
+    mib = output.stat().st_size / 2**20
+    print(f"wrote {output}: {len(chosen)} of {len(sources)} pictures, {mib:.1f} MiB; next: smsr-train {output} -o RUN")
+    return 0
+
+
+def choose(sizes: Sequence[int], limit: int) -> list[int]:
+    """Indices, in order, of what fits into `limit` bytes (0: everything), drawn in an order that is always the same."""
+    if not limit:
+        return list(range(len(sizes)))
+    chosen, total = [], _OVERHEAD
+    for index in np.random.default_rng(0).permutation(len(sizes)).tolist():
+        if total + sizes[index] <= limit:
+            chosen.append(index)
+            total += sizes[index]
+    if not chosen:
+        raise UsageError("--limit-mib", "room for at least one picture", f"{limit} bytes", "raise it")
+    return sorted(chosen)
+
+
+def _entry(source: Source, webp: bool) -> tuple[str, bytes]:
+    """Suffix and bytes; JPEG and WebP stay as they are."""
+    data, suffix = source.data(), Path(source.member).suffix.lower()
+    if not webp or suffix in (".jpg", ".jpeg", ".webp"):
+        return suffix, data
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(images.decode(data, source)).save(file, "WEBP", lossless=True, quality=75, method=4)
+    return (".webp", file.getvalue()) if file.tell() < len(data) else (suffix, data)
+
+
+def _write(output: Path, entries: list[tuple[Source, str, bytes]]) -> None:
+    names: set[str] = set()
+    partial = output.with_name(f"{output.name}.partial")
+    try:
+        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as file:
+            for source, suffix, data in entries:
+                name = f"{source.container.stem}/{source.name}{suffix}"
+                while name in names:  # folders of the same name
+                    name = f"_{name}"
+                names.add(name)
+                file.writestr(zipfile.ZipInfo(name), data)
+        partial.replace(output)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise DataError(
+            output, "to write the file", error.strerror or str(error), "free or name another disk"
+        ) from error

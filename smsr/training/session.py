@@ -1,0 +1,175 @@
+"""One call of smsr-train: data, state and batches put together, the loop run, the outcome told."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from smsr import images
+from smsr.errors import CheckpointError, DataError, UsageError
+from smsr.training import checkpoints, config, state, validation, weights
+from smsr.training.batches import Batches, DeviceBatches, HostBatches
+from smsr.training.config import Recipe, Settings
+from smsr.training.distributed import World, world
+from smsr.training.journal import Journal
+from smsr.training.loop import Parts, Trainer
+from smsr.training.plan import Planner
+from smsr.training.state import State
+from smsr.training.stopping import Stopper
+from smsr.training.store import Loading, Store, load, subset
+
+_NAMED = 20
+"""Left-out images named on the terminal; all stand in RUN/skipped.txt."""
+
+
+def train(recipe: Recipe, settings: Settings) -> int:
+    """Trains; returns the process's exit code."""
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    if settings.init_from is not None:
+        recipe = dataclasses.replace(recipe, init_from=state.describe(settings.init_from))
+    with Stopper(settings.time_limit) as stopper, world(settings.device) as (here, device):
+        here.samples(recipe.batch)
+        saved = here.from_leader(_begin(recipe, settings) if here.leads else None)
+        training, valid = _data(recipe, settings, here)
+        _check_same_data(saved, training, settings)
+        _tune(device)
+        found = state.new(recipe, device, settings.channels_last, None if saved else settings.init_from)
+        if saved:
+            found.restore(saved)
+        patch = _patch_size(recipe, training, here)
+        planner = Planner(training.sizes, patch, recipe.batch, recipe.seed)
+        journal = Journal(settings.run, found.step, recipe.steps, here.leads)
+        batches = _batches(training, planner, here.samples(recipe.batch), device, settings)
+        parts = Parts(
+            recipe, settings, here, device, found, batches, valid, journal, training.fingerprint, stopper
+        )  # fmt: skip
+        try:
+            code = Trainer(parts).run()
+        finally:
+            journal.close()
+        return _finish(found, recipe, settings, here, code)
+
+
+def _begin(recipe: Recipe, settings: Settings) -> dict[str, Any] | None:
+    """Makes the run's folder, or reads its checkpoint. Raises UsageError, CheckpointError, DataError."""
+    run, last = settings.run, settings.run / checkpoints.LAST
+    if last.exists():
+        if not settings.resume:
+            raise UsageError(run, "a new folder, or --resume", "a run that was begun", "add --resume or name another")
+        saved = checkpoints.read(last)
+        wrong = config.differences(saved["recipe"], recipe)
+        if wrong:
+            raise CheckpointError(
+                last, "the recipe it was begun with", "; ".join(wrong), "repeat that recipe or name another folder"
+            )
+        return saved
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(run, "a folder to write to", error.strerror or str(error), "name another") from error
+    checkpoints.write_bytes(run / checkpoints.RECIPE, f"{config.as_json(recipe)}\n".encode())
+    return None
+
+
+def _data(recipe: Recipe, settings: Settings, here: World) -> tuple[Store, Store]:
+    """Training and validation images. Raises DataError."""
+    sources = [source for path in settings.data for source in images.find(path, recipe.scale, recipe.low_images)]
+    cache = _cache(sources, settings)
+    if here.leads:
+        made = sum(source.low is None for source in sources)
+        where = "memory" if cache == "memory" else "none: read again for each patch"
+        print(
+            f"reading {len(sources)} images ({made} low-resolution sides made by bicubic); cache: {where}", flush=True
+        )
+    loading = Loading(recipe.scale, recipe.min_patch, cache, settings.threads)
+    store = load(sources, loading)
+    if here.leads:
+        _name_skipped(loading.skipped, settings.run)
+    if settings.valid is not None:
+        low_images = images.find(settings.valid, recipe.scale, recipe.low_images)
+        return store, load(low_images, Loading(recipe.scale, 8, cache, settings.threads))
+    held = validation.held_out(len(store.sources), recipe.hold_out)
+    kept = sorted(set(range(len(store.sources))) - set(held))
+    if not kept:
+        got = f"{len(store.sources)} with {len(held)} held out for validation"
+        raise DataError("training data", "at least one image", got, "add images, lower --hold-out, or give --valid")
+    if here.leads:
+        print(f"{len(kept)} images to train on, {len(held)} held out for validation")
+    return subset(store, kept), subset(store, held)
+
+
+def _cache(sources: Sequence[images.Source], settings: Settings) -> str:
+    """`auto`: memory where the decoded images take at most half of what is free."""
+    if settings.data_on_device:
+        return "memory"
+    if settings.cache != "auto":
+        return settings.cache
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0
+    encoded = sum(_size(source) for source in sources)
+    return "memory" if encoded * 12 < free or encoded < 100 * 2**20 else "none"
+
+
+def _size(source: images.Source) -> int:
+    return (source.container / source.member).stat().st_size if source.container.is_dir() else len(source.data())
+
+
+def _name_skipped(skipped: list[str], run: Path) -> None:
+    for line in skipped[:_NAMED]:
+        print(f"smsr-train: skipped {line}", file=sys.stderr)
+    if len(skipped) > _NAMED:
+        print(f"smsr-train: skipped {len(skipped) - _NAMED} more, all in {run / 'skipped.txt'}", file=sys.stderr)
+    if skipped:
+        checkpoints.write_bytes(run / "skipped.txt", "".join(f"{line}\n" for line in skipped).encode())
+
+
+def _check_same_data(saved: dict[str, Any] | None, store: Store, settings: Settings) -> None:
+    if saved and saved["data"] != store.fingerprint:
+        got = f"others now ({store.fingerprint}, there {saved['data']})"
+        todo = "give the same DATA in the same order, or begin another run with --init-from"
+        raise DataError(settings.run / checkpoints.LAST, "the training images it was begun with", got, todo)
+
+
+def _patch_size(recipe: Recipe, store: Store, here: World) -> int:
+    patch = min(recipe.patch, int(store.sizes.min()))
+    if patch < recipe.patch and here.leads:
+        sides = f"{recipe.patch} to {patch} (x{recipe.scale}: {patch * recipe.scale} in high resolution)"
+        print(f"patch: shrunk from {sides}, the smallest image's side")
+    return patch
+
+
+def _tune(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = True
+        torch.set_float32_matmul_precision("high")
+
+
+def _batches(store: Store, planner: Planner, samples: range, device: torch.device, settings: Settings) -> Batches:
+    if settings.data_on_device:
+        return DeviceBatches(store, planner, samples, device)
+    return HostBatches(store, planner, samples, device, settings.workers)
+
+
+def _finish(found: State, recipe: Recipe, settings: Settings, here: World, code: int) -> int:
+    """Tells the outcome; the exit code."""
+    if not here.leads:
+        return 0
+    last = settings.run / checkpoints.LAST
+    if settings.export_weights is not None:
+        weights.write(settings.export_weights, found.average)
+        print(f"wrote {settings.export_weights}")
+    if code and found.step < recipe.steps:
+        reason = "time limit" if code == 0xFF else f"signal {code}"
+        print(f"stopped at step {found.step} of {recipe.steps} ({reason}); {last} is saved: go on with --resume")
+        return 0 if code == 0xFF else 128 + code
+    best = settings.run / checkpoints.BEST
+    print(
+        f"done: {found.step} steps, best {found.best_psnr:.3f} dB; next: smsr-train weights {best} -o FILE.safetensors"
+    )
+    return 0

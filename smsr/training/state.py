@@ -1,0 +1,103 @@
+"""What changes while training: network, its average, optimizer, scaler, step; built, saved and restored."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from smsr import checkpoint
+from smsr.errors import CheckpointError
+from smsr.network import Network
+from smsr.training import checkpoints
+from smsr.training.config import Recipe
+
+
+@dataclass
+class State:
+    """average: moving average of the network's weights, which is what is validated, saved and shipped."""
+
+    network: Network
+    average: Network
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    step: int = 0
+    best_psnr: float = 0.0
+
+    @torch.no_grad()
+    def update_average(self, decay: float) -> None:
+        """After step `self.step`; early steps count more, so that the random start is forgotten."""
+        decay = min(decay, (1 + self.step) / (10 + self.step))
+        averages: list[Tensor] = list(self.average.parameters())
+        weights: list[Tensor] = list(self.network.parameters())
+        torch._foreach_lerp_(averages, weights, 1.0 - decay)
+
+    def saved(self, recipe: Recipe, fingerprint: str) -> dict[str, Any]:
+        """The training checkpoint; plain data and tensors alone."""
+        return {
+            **checkpoints.for_inference(self.average, recipe),
+            "step": self.step,
+            "best_psnr": self.best_psnr,
+            "data": fingerprint,
+            "network": checkpoints.weights(self.network),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "random": checkpoints.random_states(),
+        }
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        self.network.load_state_dict(saved["network"])
+        self.average.load_state_dict(saved["state_dict"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        if saved["scaler"]:
+            self.scaler.load_state_dict(saved["scaler"])
+        self.step, self.best_psnr = int(saved["step"]), float(saved["best_psnr"])
+        checkpoints.restore_random_states(saved["random"])
+
+
+def new(recipe: Recipe, device: torch.device, channels_last: bool, warm_start: Path | None) -> State:
+    """A network from the seed, or from `warm_start`: all of its weights but, from another scale, the tail."""
+    torch.manual_seed(recipe.seed)
+    network = Network(recipe.network)
+    if warm_start is not None:
+        _start_from(network, warm_start)
+    network.to(device)
+    if channels_last:
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average = copy.deepcopy(network).eval().requires_grad_(False)
+    optimizer = torch.optim.Adam(
+        network.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.999), fused=True if device.type == "cuda" else None
+    )
+    scaler = torch.amp.GradScaler(device.type, enabled=precision(recipe, device) is torch.float16)
+    return State(network.train(), average, optimizer, scaler)
+
+
+def precision(recipe: Recipe, device: torch.device) -> torch.dtype:
+    """The type convolutions compute in; `auto`: bfloat16 on GPUs that have it, else float32."""
+    if recipe.precision == "auto":
+        return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[recipe.precision]
+
+
+def describe(path: Path) -> str:
+    """Name and SHA-256 of a warm start, as the recipe records it. Raises CheckpointError."""
+    checkpoint.read_state(path)
+    return f"{path.name} {checkpoint.sha256(path)}"
+
+
+def _start_from(network: Network, path: Path) -> None:
+    source = checkpoint.load_network(path)
+    mine, theirs = network.config, source.config
+    if dataclasses.replace(theirs, scale=mine.scale) != mine:
+        got = f"{theirs.features}, {theirs.modules} and {theirs.layers}"
+        expected = f"{mine.features} features, {mine.modules} modules and {mine.layers} layers"
+        raise CheckpointError(path, expected, got, "give the sizes of that network, or start from another")
+    weights: dict[str, Tensor] = source.state_dict()
+    if theirs.scale != mine.scale:
+        weights = {name: value for name, value in weights.items() if not name.startswith("tail.")}
+    network.load_state_dict(weights, strict=False)

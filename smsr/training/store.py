@@ -1,0 +1,144 @@
+"""The training pictures: all in memory as one flat buffer, or, where they do not fit, read again for each patch."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from smsr import images, resize
+from smsr.errors import DataError
+from smsr.images import Image, MismatchError, Source
+from smsr.training.plan import Ints
+
+Note = Callable[[str], None]
+_MARGIN = 8
+"""Low-resolution pixels around a patch that make its low side equal to the whole picture's (the kernel needs 4)."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """sources and sizes (I, 2) of the low sides; pixels: low and high, (P, 3) uint8, or None: read when needed."""
+
+    scale: int
+    sources: list[Source]
+    sizes: Ints
+    pixels: tuple[Tensor, Tensor] | None
+
+    @property
+    def starts(self) -> Ints:
+        """(I,) first pixel of each image in the flat low buffer; times scale**2 in the high one."""
+        areas = self.sizes.prod(axis=1)
+        return np.asarray(np.cumsum(areas) - areas, np.int64)
+
+    @property
+    def fingerprint(self) -> str:
+        """Names and sizes, hashed: the same on every machine that has the same pictures."""
+        lines = [f"{source.name} {h}x{w}" for source, (h, w) in zip(self.sources, self.sizes.tolist(), strict=True)]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+    def patch(self, image: int, y: int, x: int, size: int) -> tuple[Image, Image]:
+        """Low (size, size, 3) and high (s size, s size, 3) of one image."""
+        if self.pixels is None:
+            return _read_patch(self.sources[image], self.scale, (y, x), size)
+        low, high = self.image(image)
+        s = self.scale
+        return low[y : y + size, x : x + size], high[s * y : s * (y + size), s * x : s * (x + size)]
+
+    def image(self, index: int) -> tuple[Image, Image]:
+        """Low and high side of a whole image."""
+        if self.pixels is None:
+            return images.read_pair(self.sources[index], self.scale)
+        (height, width), start, s = self.sizes[index].tolist(), int(self.starts[index]), self.scale
+        area = height * width
+        low = self.pixels[0][start : start + area].view(height, width, 3)
+        high = self.pixels[1][start * s * s : (start + area) * s * s].view(height * s, width * s, 3)
+        return low.numpy(), high.numpy()
+
+
+@dataclass
+class Loading:
+    """What to read: scale, smallest side in low-resolution pixels, "memory" or "none"; `skipped` is filled."""
+
+    scale: int
+    min_side: int
+    cache: str = "memory"
+    threads: int = 0
+    skipped: list[str] = field(default_factory=list)
+
+
+def load(sources: Sequence[Source], loading: Loading) -> Store:
+    """Reads every picture once. Unreadable and too small ones are left out, and named in `loading.skipped`.
+
+    Raises DataError where none is left, and where a low side does not belong to its high side.
+    """
+    keep = loading.cache == "memory"
+    threads = loading.threads or min(8, os.cpu_count() or 1)
+    kept: list[Source] = []
+    sizes: list[tuple[int, int]] = []
+    lows: list[NDArray[np.uint8]] = []
+    highs: list[NDArray[np.uint8]] = []
+    with ThreadPoolExecutor(threads) as pool:
+        for source, found in zip(sources, pool.map(lambda source: _read(source, loading), sources), strict=True):
+            if isinstance(found, str):
+                loading.skipped.append(found)
+                continue
+            kept.append(source)
+            sizes.append(found[0].shape[:2])
+            if keep:
+                lows.append(found[0].reshape(-1, 3))
+                highs.append(found[1].reshape(-1, 3))
+    if not kept:
+        first = loading.skipped[0] if loading.skipped else "no pictures"
+        raise DataError("training data", "at least one usable picture", f"none ({first})", "name another folder")
+    pixels = (torch.from_numpy(np.concatenate(lows)), torch.from_numpy(np.concatenate(highs))) if keep else None
+    return Store(loading.scale, kept, np.array(sizes, np.int64), pixels)
+
+
+def subset(store: Store, indices: Sequence[int]) -> Store:
+    """The store of some of the images; pixels are copied."""
+    pixels = None
+    if store.pixels is not None:
+        pairs = [store.image(index) for index in indices]
+        low, high = (np.concatenate([pair[side].reshape(-1, 3) for pair in pairs]) for side in (0, 1))
+        pixels = (torch.from_numpy(low), torch.from_numpy(high))
+    return Store(store.scale, [store.sources[index] for index in indices], store.sizes[list(indices)], pixels)
+
+
+def _read(source: Source, loading: Loading) -> tuple[Image, Image] | str:
+    """Low and high, or why this picture is left out."""
+    try:
+        low, high = images.read_pair(source, loading.scale)
+    except MismatchError:
+        raise
+    except DataError as error:
+        return str(error)
+    if min(low.shape[:2]) < loading.min_side:
+        side = loading.min_side * loading.scale
+        return f"{source}: expected at least {side}x{side}, got {high.shape[1]}x{high.shape[0]}; left out"
+    return low, high
+
+
+def _read_patch(source: Source, scale: int, corner: tuple[int, int], size: int) -> tuple[Image, Image]:
+    """One patch from the file. Without a low file only what the patch's low side depends on is made smaller."""
+    if source.low is not None:
+        low, high = images.read_pair(source, scale)
+        box = tuple(slice(start, start + size) for start in corner)
+        big = tuple(slice(scale * start, scale * (start + size)) for start in corner)
+        return low[box], high[big]
+    high = resize.crop_to_multiple(source.high(), scale)
+    (y0, y1), (x0, x1) = (
+        (max(0, start - _MARGIN), min(side // scale, start + size + _MARGIN))
+        for start, side in zip(corner, high.shape[:2], strict=True)
+    )
+    around = high[scale * y0 : scale * y1, scale * x0 : scale * x1]
+    y, x = corner[0] - y0, corner[1] - x0
+    low = resize.downscale(around, scale)[y : y + size, x : x + size]
+    return low, around[scale * y : scale * (y + size), scale * x : scale * (x + size)]

@@ -1,0 +1,41 @@
+"""`smsr-train weights`: the averaged weights of a checkpoint as safetensors, ready for smsr-export and to publish."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from safetensors.torch import save
+
+from smsr import checkpoint
+from smsr.errors import UsageError
+from smsr.network import Network
+from smsr.training import checkpoints
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="smsr-train weights", description=__doc__)
+    parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="RUN/best.pt or RUN/last.pt")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.safetensors")
+    parser.add_argument("--force", action="store_true", help="replace an existing file")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    if options.output.exists() and not options.force:
+        raise UsageError(options.output, "a new file", "one that exists", "use --force to replace it")
+    write(options.output, checkpoint.load_network(options.checkpoint))
+    print(f"wrote {options.output}; next: smsr-eval {options.output} --data DATASET, smsr-export {options.output}")
+    return 0
+
+
+def write(path: Path, network: Network) -> None:
+    """The network's weights, float32, with its sizes as metadata. Raises UsageError, DataError."""
+    if path.suffix != ".safetensors":
+        raise UsageError(path, "a name ending in .safetensors", path.suffix or "no suffix", "name it so")
+    config = network.config
+    sizes = {"scale": config.scale, "features": config.features, "modules": config.modules, "layers": config.layers}
+    metadata = {"format": "pt", "smsr": json.dumps(sizes)}
+    checkpoints.write_bytes(path, save(checkpoints.weights(network), metadata=metadata))
