@@ -54,11 +54,11 @@ Constant constant(const Ort::ConstKernelInfo& info, size_t input) {
 }
 
 bool winograd_allowed(const std::string& where) {
-  const char* given = std::getenv("SMSR_WINOGRAD");
-  const std::string word = given != nullptr ? given : "";
-  if (!word.empty() && word != "0" && word != "1")
-    fail(where, "environment variable SMSR_WINOGRAD", "0 or 1", word);
-  return word != "0";
+  const WinogradChoice choice = winograd_choice();
+  if (choice == WinogradChoice::kBad)
+    fail(where, std::string("environment variable ") + kWinogradVariable, "0 or 1",
+         std::getenv(kWinogradVariable));
+  return choice == WinogradChoice::kOn;
 }
 
 constexpr std::align_val_t kCacheLine{64};

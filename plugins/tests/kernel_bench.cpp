@@ -8,28 +8,13 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <ctime>
 
 #include "dispatch.h"
+#include "measure.h"
 #include "problem.h"
 
 namespace smsr::testing {
 namespace {
-
-bool cpu_time = false;
-
-double now() {
-  timespec time;
-  clock_gettime(cpu_time ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &time);
-  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
-}
-
-double seconds_since(double start) { return now() - start; }
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
 
 struct Options {
   int64_t height = 256, width = 256;
@@ -42,23 +27,6 @@ struct Options {
 // The splits of the published x2 checkpoint.
 const std::vector<int64_t> kSplits[] = {
     {24, 9, 3, 0}, {16, 4, 1, 0}, {16, 7, 1, 0}, {3, 0, 0, 0}, {14, 5, 0, 0}};
-
-// Multiply-adds a second of all threads together, about 10 ms.
-double measure_peak(const Kernels& kernels, int threads, Pool* pool) {
-  constexpr int64_t kRounds = 1000000;
-  struct Work {
-    const Kernels& kernels;
-    std::atomic<int64_t> macs;
-  } work{kernels, {0}};
-  const auto task = [](void* argument, size_t) {
-    auto* w = static_cast<Work*>(argument);
-    w->macs += static_cast<int64_t>(w->kernels.peak(kRounds));
-  };
-  const double start = now();
-  const Parallel parallel = pool->parallel();
-  parallel.run(parallel.context, static_cast<size_t>(threads), task, &work);
-  return static_cast<double>(work.macs) / seconds_since(start);
-}
 
 struct Result {
   double seconds, best_seconds, gmacs, peak;

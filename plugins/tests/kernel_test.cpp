@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "check.h"
 #include "dispatch.h"
 #include "problem.h"
 #include "reference.h"
@@ -12,16 +13,7 @@
 namespace smsr::testing {
 namespace {
 
-int passed = 0, failed = 0;
 double worst_error[2] = {0.0, 0.0};  // direct, Winograd
-
-void expect(bool fact, const std::string& what) {
-  ++(fact ? passed : failed);
-  if (!fact) std::printf("FAILED %s\n", what.c_str());
-}
-
-constexpr size_t kCanaries = 64;
-constexpr unsigned char kCanary = 0xA5;
 
 // Output and workspace of one run, pre-filled with NaN, canaries behind both.
 class Run {
@@ -219,6 +211,8 @@ int main() {
   check_strides();
   check_contract_cases();
   check_own_cases();
+  check_dense_convolutions();
+  check_mask_branches();
   std::printf("largest relative error: direct %.1e, Winograd %.1e\n", worst_error[0], worst_error[1]);
   std::printf("%d passed, %d failed\n", passed, failed);
   return failed == 0 ? 0 : 1;

@@ -1,0 +1,180 @@
+// Dense convolutions and the mask branch, every variant, direct and by Winograd, against the references.
+#include <cstring>
+
+#include "check.h"
+#include "dense_problem.h"
+#include "dense_reference.h"
+#include "dispatch.h"
+#include "smsr_contract.h"
+
+namespace smsr::testing {
+namespace {
+
+using reference::Doubles;
+
+Doubles reference_image(const DenseParams& p, int64_t n) { return reference::dense_convolution(p, n); }
+Doubles reference_image(const BranchParams& p, int64_t n) { return reference::mask_branch(p, n); }
+
+template <class Problem>
+Doubles reference_of(const Problem& problem) {
+  Doubles all;
+  for (int64_t n = 0; n < problem.batch(); ++n) {
+    const Doubles image = reference_image(problem.params(nullptr, false), n);
+    all.insert(all.end(), image.begin(), image.end());
+  }
+  return all;
+}
+
+// Output and workspace of one run, pre-filled with NaN, canaries behind both. `start`: what the output holds
+// before, for runs in place.
+template <class Problem>
+class Run {
+ public:
+  Run(const Problem& problem, const Kernels& kernels, Pool* pool, bool winograd,
+      const Floats* start = nullptr)
+      : outputs_(problem.outputs()) {
+    output_.assign(outputs_ + kCanaries, kNaN);
+    std::memset(output_.data() + outputs_, kCanary, kCanaries * sizeof(float));
+    if (start != nullptr) std::copy(start->begin(), start->end(), output_.begin());
+    typename Problem::Params params = problem.params(output_.data(), winograd);
+    use_in_place(start != nullptr, &params);
+    bytes_ = Problem::bytes(params);
+    workspace_.assign(bytes_ + kCanaries, kCanary);
+    const Floats fill(bytes_ / sizeof(float), kNaN);
+    std::memcpy(workspace_.data(), fill.data(), fill.size() * sizeof(float));
+    status = Problem::run(params, kernels, pool->parallel(), workspace_.data(), bytes_);
+  }
+  bool canaries_alive() const {
+    const auto* behind = reinterpret_cast<const unsigned char*>(output_.data() + outputs_);
+    const auto alive = [](unsigned char byte) { return byte == kCanary; };
+    return std::all_of(behind, behind + kCanaries * sizeof(float), alive) &&
+           std::all_of(workspace_.begin() + static_cast<std::ptrdiff_t>(bytes_), workspace_.end(), alive);
+  }
+  bool same_bits(const Run& other) const {
+    return std::memcmp(output_.data(), other.output_.data(), outputs_ * sizeof(float)) == 0;
+  }
+  // Largest |difference| over largest |reference|; NaN anywhere gives infinity.
+  double relative_error(const Doubles& expected) const {
+    double worst = 0.0, largest = 0.0;
+    for (size_t i = 0; i < outputs_; ++i) {
+      const double difference = std::abs(expected[i] - static_cast<double>(output_[i]));
+      worst =
+          std::isfinite(difference) ? std::max(worst, difference) : std::numeric_limits<double>::infinity();
+      largest = std::max(largest, std::abs(expected[i]));
+    }
+    return worst / largest;
+  }
+  Status status;
+
+ private:
+  static void use_in_place(bool, BranchParams*) {}
+  static void use_in_place(bool yes, DenseParams* params) {
+    if (yes) params->addend = params->output;
+  }
+
+  size_t outputs_, bytes_;
+  Floats output_;
+  std::vector<unsigned char> workspace_;
+};
+
+template <class Problem>
+void check_variant(const std::string& where, const Problem& problem, const Doubles& expected,
+                   const Kernels& kernels, bool winograd) {
+  static Pool one(1), two(2), five(5);
+  const Run<Problem> run(problem, kernels, &one, winograd);
+  expect(run.status == Status::kOk, where + ": status " + describe(run.status));
+  const double error = run.relative_error(expected);
+  expect(error <= contract::kFloat32Tolerance, where + ": relative error " + std::to_string(error));
+  expect(run.canaries_alive(), where + ": wrote behind a buffer");
+  for (Pool* pool : {&two, &five})
+    expect(run.same_bits(Run<Problem>(problem, kernels, pool, winograd)), where + ": threads change bits");
+  if constexpr (std::is_same_v<Problem, ConvolutionProblem>)
+    if (!problem.addend().empty())
+      for (Pool* pool : {&one, &five})
+        expect(run.same_bits(Run<Problem>(problem, kernels, pool, winograd, &problem.addend())),
+               where + ": in place differs");
+}
+
+template <class Problem>
+void check_case(const std::string& name, const Problem& problem) {
+  const Doubles expected = reference_of(problem);
+  const Kernels* variants[kMaxVariants];
+  const size_t count = supported_variants(variants);
+  for (size_t i = 0; i < count; ++i)
+    for (const bool winograd : {false, true})
+      if (!winograd || problem.has_winograd())
+        check_variant(name + " " + variants[i]->name + (winograd ? " Winograd" : " direct"), problem,
+                      expected, *variants[i], winograd);
+}
+
+void check_convolution(const std::string& name, const DenseShape& shape) {
+  check_case(name, ConvolutionProblem(shape, false, false));
+  check_case(name + " relu", ConvolutionProblem(shape, true, false));
+  check_case(name + " add", ConvolutionProblem(shape, false, true));
+  check_case(name + " add relu", ConvolutionProblem(shape, true, true));
+}
+
+void check_branch_size(int64_t n, int64_t h, int64_t w, int64_t c) {
+  std::string name = "branch";
+  for (const int64_t size : {n, h, w, c}) name += ' ' + std::to_string(size);
+  check_case(name, BranchProblem(n, h, w, c));
+}
+
+void check_convolution_refusals() {
+  const ConvolutionProblem problem({1, 3, 4, 5, 16, 9}, false, false);
+  Floats output(problem.outputs());
+  std::vector<char> workspace(ConvolutionProblem::bytes(problem.params(output.data(), false)));
+  Pool pool(1);
+  const auto status = [&](const DenseParams& p, size_t bytes) {
+    return dense_convolution(p, *selected_variant(), pool.parallel(), workspace.data(), bytes);
+  };
+  DenseParams p = problem.params(output.data(), false);
+  expect(status(p, workspace.size() - 1) == Status::kSmallWorkspace, "convolution refuses a small workspace");
+  p.shape.outputs = 17;
+  expect(status(p, workspace.size()) == Status::kBadChannels, "convolution refuses 17 outputs");
+  p = problem.params(output.data(), false);
+  p.shape.taps = 4;
+  expect(status(p, workspace.size()) == Status::kBadSize, "convolution refuses 4 taps");
+  p = problem.params(output.data(), false);
+  p.shape.height = int64_t{1} << 40;
+  expect(status(p, workspace.size()) == Status::kBadSize, "convolution refuses 2^40 rows");
+  p = problem.params(nullptr, false);
+  expect(status(p, workspace.size()) == Status::kBadPointer, "convolution refuses a null output");
+}
+
+void check_branch_refusals() {
+  const BranchProblem problem(1, 3, 4, 16);
+  Floats margin(problem.outputs());
+  std::vector<char> workspace(BranchProblem::bytes(problem.params(margin.data(), false)));
+  Pool pool(1);
+  const auto status = [&](const BranchParams& p, size_t bytes) {
+    return mask_branch(p, *selected_variant(), pool.parallel(), workspace.data(), bytes);
+  };
+  BranchParams p = problem.params(margin.data(), false);
+  expect(status(p, workspace.size() - 1) == Status::kSmallWorkspace, "branch refuses a small workspace");
+  p.shape.squeezed = 4;
+  expect(status(p, workspace.size()) == Status::kBadChannels, "branch refuses 4 squeezed channels");
+  p = problem.params(margin.data(), false);
+  p.shape.width = 0;
+  expect(status(p, workspace.size()) == Status::kBadSize, "branch refuses an empty image");
+  p = problem.params(nullptr, false);
+  expect(status(p, workspace.size()) == Status::kBadPointer, "branch refuses a null margin");
+}
+
+}  // namespace
+
+void check_dense_convolutions() {
+  check_convolution_refusals();
+  for (const contract::ConvolutionCase& c : contract::kConvolutionCases)
+    check_convolution(c.name, {c.n, c.h, c.w, c.inputs, c.outputs, c.taps});
+  check_convolution("wide", {1, 3, 700, 16, 16, 9});  // a task ends within a row, and spans rows
+  check_convolution("wide 1x1", {1, 3, 130, 21, 32, 1});
+}
+
+void check_mask_branches() {
+  check_branch_refusals();
+  for (const auto& size : contract::kBranchSizes) check_branch_size(size[0], size[1], size[2], size[3]);
+  check_branch_size(1, 45, 301, 16);  // several tasks
+}
+
+}  // namespace smsr::testing
