@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from smsr import contract, reference
 from smsr_export.onnx_model import IR_VERSION
-from smsr_export.op_function import OPSET, operator_function
+from smsr_export.op_function import OPSET, module_function
 from smsr_export.sample import sample_picture
 from smsr_export.verify import Picture
 from tests.helpers import relative_difference
@@ -53,7 +53,7 @@ def operator_model(
     )
     return helper.make_model(
         graph,
-        functions=[operator_function(len(dense), layout)] if function else [],
+        functions=[module_function(len(dense), layout)] if function else [],
         opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(contract.DOMAIN, contract.OPERATOR_VERSION)],
         ir_version=IR_VERSION,
     )
