@@ -133,7 +133,6 @@ template <class V>
 void transform_output_pooled(const TileConvolution& c, const float* points, int64_t rows, int64_t columns,
                              float* const out[4]) {
   using Register = typename V::Register;
-  const int64_t stride = point_stride(c.outputs);
   for (int64_t channel = 0; channel < c.outputs; channel += V::kLanes) {
     Register down[kTileSize][kWindowSize], pixels[kTileSize][kTileSize];
 #pragma GCC unroll 6
@@ -141,7 +140,7 @@ void transform_output_pooled(const TileConvolution& c, const float* points, int6
       Register line[kWindowSize], column[kTileSize];
 #pragma GCC unroll 6
       for (int y = 0; y < kWindowSize; ++y)
-        line[y] = V::load(points + (y * kWindowSize + x) * stride + channel);
+        line[y] = V::load(points + (y * kWindowSize + x) * c.outputs + channel);
       transform_output_line<V>(line, column);
 #pragma GCC unroll 4
       for (int y = 0; y < kTileSize; ++y) down[y][x] = column[y];
@@ -165,27 +164,22 @@ void transform_output_pooled(const TileConvolution& c, const float* points, int6
 }
 
 void convolve_pooled_tiles(const TileConvolution& c, int64_t first, int64_t count, float* pooled,
-                           float* scratch) {
+                           float* memory) {
   const Tiles tiles{nullptr, first, count};
-  float* const products = scratch + kWinogradPoints * point_stride(c.inputs);
-  float* const dump = products + kWinogradPoints * point_stride(c.outputs);
+  const TileScratch scratch(c, memory);
   const int64_t height = pooled_size(c.height), width = pooled_size(c.width);
   for (int64_t done = 0; done < count; done += kTilesPerBlock) {
     const int64_t left = count - done, here = left < kTilesPerBlock ? left : kTilesPerBlock;
-    for (int64_t i = 0; i < here; ++i) {
-      const float* window[kWinogradPoints];
-      point_at_window(c, TilePlace(c, tiles, done + i), window);
-      transform_input<Wide>(window, c.inputs, scratch + i * c.inputs, point_stride(c.inputs));
-    }
-    multiply_points<Wide>(c, c.outputs, static_cast<int>(here), scratch, products);
+    multiply_tiles<Wide>(c, tiles, done, here, c.outputs, scratch);
     for (int64_t i = 0; i < here; ++i) {
       const TilePlace at(c, tiles, done + i);
       float* out[4];
       for (int64_t k = 0; k < 4; ++k) {
         const int64_t y = at.y / 2 + k / 2, x = at.x / 2 + k % 2;
-        out[k] = y < height && x < width ? pooled + (y * width + x) * c.outputs : dump;
+        out[k] = y < height && x < width ? pooled + (y * width + x) * c.outputs : scratch.dump;
       }
-      transform_output_pooled<Wide>(c, products + i * c.outputs, c.height - at.y, c.width - at.x, out);
+      transform_output_pooled<Wide>(c, scratch.products + i * tile_stride(c.outputs), c.height - at.y,
+                                    c.width - at.x, out);
     }
   }
 }

@@ -32,7 +32,7 @@ void winograd_prepare(const float* weights, int64_t inputs, int64_t outputs, flo
 }
 
 int64_t winograd_scratch_size(int64_t inputs, int64_t outputs) {
-  return kWinogradPoints * (point_stride(inputs) + point_stride(outputs)) + outputs;
+  return kTilesPerBlock * (tile_stride(inputs) + tile_stride(outputs)) + outputs;
 }
 
 }  // namespace smsr

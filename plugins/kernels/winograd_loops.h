@@ -37,10 +37,11 @@ inline void transform_output_line(const typename V::Register m[kWindowSize],
                                         V::multiply_add(m[3], V::broadcast(&kEighth), difference)));
 }
 
-// The 6x6 pixels `window` to 36 points, `stride` floats apart.
+// The 6x6 pixels `window` to 36 points of `channels` floats. Asks for those of `next` that a tile to the left
+// would not share: tiles of a mask break up the runs that the hardware could foresee.
 template <class V>
-void transform_input(const float* const window[kWinogradPoints], int64_t channels, float* points,
-                     int64_t stride) {
+void transform_input(const float* const window[kWinogradPoints], const float* const next[kWinogradPoints],
+                     int64_t channels, float* points) {
   using Register = typename V::Register;
   for (int64_t c = 0; c < channels; c += V::kLanes) {
     Register rows[kWindowSize][kWindowSize];
@@ -50,6 +51,8 @@ void transform_input(const float* const window[kWinogradPoints], int64_t channel
 #pragma GCC unroll 6
       for (int x = 0; x < kWindowSize; ++x) line[x] = V::load(window[y * kWindowSize + x] + c);
       transform_input_line<V>(line, rows[y]);
+#pragma GCC unroll 6
+      for (int x = 2; x < kWindowSize; ++x) __builtin_prefetch(next[y * kWindowSize + x] + c);
     }
 #pragma GCC unroll 6
     for (int x = 0; x < kWindowSize; ++x) {
@@ -58,7 +61,7 @@ void transform_input(const float* const window[kWinogradPoints], int64_t channel
       for (int y = 0; y < kWindowSize; ++y) line[y] = rows[y][x];
       transform_input_line<V>(line, out);
 #pragma GCC unroll 6
-      for (int y = 0; y < kWindowSize; ++y) V::store(points + (y * kWindowSize + x) * stride + c, out[y]);
+      for (int y = 0; y < kWindowSize; ++y) V::store(points + (y * kWindowSize + x) * channels + c, out[y]);
     }
   }
 }
@@ -70,10 +73,10 @@ struct TileOutputs {
   const float* addend[16];
 };
 
-// Outputs [0, channels) of one tile from its 36 points, `stride` floats apart.
+// Outputs [0, channels) of one tile from its 36 points.
 template <class V>
-void transform_output(const TileConvolution& c, const TileOutputs& to, int64_t channels, const float* points,
-                      int64_t stride) {
+void transform_output(const TileConvolution& c, const TileOutputs& to, int64_t channels,
+                      const float* points) {
   using Register = typename V::Register;
   for (int64_t channel = 0; channel < channels; channel += V::kLanes) {
     Register columns[kWindowSize][kTileSize];
@@ -82,7 +85,7 @@ void transform_output(const TileConvolution& c, const TileOutputs& to, int64_t c
       Register line[kWindowSize];
 #pragma GCC unroll 6
       for (int y = 0; y < kWindowSize; ++y)
-        line[y] = V::load(points + (y * kWindowSize + x) * stride + channel);
+        line[y] = V::load(points + (y * kWindowSize + x) * c.outputs + channel);
       transform_output_line<V>(line, columns[x]);
     }
     const Register bias = c.bias != nullptr ? V::load(c.bias + channel) : V::zero();
@@ -158,8 +161,8 @@ void multiply_points(const TileConvolution& c, int64_t outputs, int tiles, const
   block.resume = block.relu = false;
   for (int64_t point = 0; point < kWinogradPoints; ++point) {
     for (int tile = 0; tile < tiles; ++tile) {
-      block.in[0][tile] = from + point * point_stride(c.inputs) + tile * c.inputs;
-      block.out[tile] = to + point * point_stride(c.outputs) + tile * c.outputs;
+      block.in[0][tile] = from + tile * tile_stride(c.inputs) + point * c.inputs;
+      block.out[tile] = to + tile * tile_stride(c.outputs) + point * c.outputs;
     }
     fill_up(tiles, &block);
     block.weights = c.weights + point * c.inputs * c.outputs;
@@ -167,29 +170,45 @@ void multiply_points(const TileConvolution& c, int64_t outputs, int tiles, const
   }
 }
 
-// Tiles [first, first + count), at most a block of them.
+// The scratch memory of one block.
+struct TileScratch {
+  float *inputs, *products, *dump;
+  TileScratch(const TileConvolution& c, float* scratch)
+      : inputs(scratch),
+        products(inputs + kTilesPerBlock * tile_stride(c.inputs)),
+        dump(products + kTilesPerBlock * tile_stride(c.outputs)) {}
+};
+
+// Products of tiles [first, first + count), at most a block of them.
+template <class V>
+void multiply_tiles(const TileConvolution& c, Tiles tiles, int64_t first, int64_t count, int64_t outputs,
+                    const TileScratch& scratch) {
+  const float* windows[2][kWinogradPoints];
+  point_at_window(c, TilePlace(c, tiles, first), windows[0]);
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t next = i + 1 < count ? i + 1 : i;
+    point_at_window(c, TilePlace(c, tiles, first + next), windows[(i + 1) % 2]);
+    transform_input<Wide>(windows[i % 2], windows[(i + 1) % 2], c.inputs,
+                          scratch.inputs + i * tile_stride(c.inputs));
+  }
+  multiply_points<V>(c, outputs, static_cast<int>(count), scratch.inputs, scratch.products);
+}
+
 template <class V>
 void convolve_tile_block(const TileConvolution& c, Tiles tiles, int64_t first, int64_t count, int64_t outputs,
-                         float* scratch) {
-  float* const transformed = scratch;
-  float* const products = transformed + kWinogradPoints * point_stride(c.inputs);
-  float* const dump = products + kWinogradPoints * point_stride(c.outputs);
-  for (int64_t i = 0; i < count; ++i) {
-    const float* window[kWinogradPoints];
-    point_at_window(c, TilePlace(c, tiles, first + i), window);
-    transform_input<Wide>(window, c.inputs, transformed + i * c.inputs, point_stride(c.inputs));
-  }
-  multiply_points<V>(c, outputs, static_cast<int>(count), transformed, products);
+                         const TileScratch& scratch) {
+  multiply_tiles<V>(c, tiles, first, count, outputs, scratch);
   for (int64_t i = 0; i < count; ++i) {
     const Tile whole{0, 0xffff, 0xffff, 0}, &tile = tiles.list != nullptr ? tiles.list[first + i] : whole;
     TileOutputs to;
-    point_at_outputs(c, TilePlace(c, tiles, first + i), tile, dump, &to);
-    transform_output<V>(c, to, outputs, products + i * c.outputs, point_stride(c.outputs));
+    point_at_outputs(c, TilePlace(c, tiles, first + i), tile, scratch.dump, &to);
+    transform_output<V>(c, to, outputs, scratch.products + i * tile_stride(c.outputs));
     zero_outputs(c, tile, to);
   }
 }
 
-void convolve_tiles(const TileConvolution& c, Tiles tiles, float* scratch) {
+void convolve_tiles(const TileConvolution& c, Tiles tiles, float* memory) {
+  const TileScratch scratch(c, memory);
   for (int64_t first = 0; first < tiles.count; first += kTilesPerBlock) {
     const int64_t left = tiles.count - first, count = left < kTilesPerBlock ? left : kTilesPerBlock;
     if (c.leading_only)
