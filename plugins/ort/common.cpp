@@ -101,15 +101,36 @@ OrtStatusPtr same_as_input(OrtShapeInferContext* context, size_t input) {
   return api.ShapeInferContext_SetOutputTypeShape(context, 0, shape);
 }
 
+namespace {
+
+// What Ort::ShapeInferContext::SetOutputShape does, but that one marks symbolic sizes by -2, which newer
+// runtimes refuse.
+void set_output_shape(OrtShapeInferContext* context, const SymbolicShape& shape) {
+  const OrtApi& api = Ort::GetApi();
+  std::vector<int64_t> sizes;
+  std::vector<const char*> names;
+  for (const auto& size : shape) {
+    sizes.push_back(size.IsInt() ? size.AsInt() : -1);
+    names.push_back(size.IsInt() ? "" : size.AsSym());
+    if (size.IsInt() && size.AsInt() < 0) return;
+  }
+  OrtTensorTypeAndShapeInfo* made = nullptr;
+  Ort::ThrowOnError(api.CreateTensorTypeAndShapeInfo(&made));
+  const Ort::TensorTypeAndShapeInfo info(made);
+  Ort::ThrowOnError(api.SetTensorElementType(info, ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT));
+  Ort::ThrowOnError(api.SetDimensions(info, sizes.data(), sizes.size()));
+  Ort::ThrowOnError(api.SetSymbolicDimensions(info, names.data(), names.size()));
+  Ort::ThrowOnError(api.ShapeInferContext_SetOutputTypeShape(context, 0, info));
+}
+
+}  // namespace
+
 OrtStatusPtr infer_shape(OrtShapeInferContext* raw, SymbolicShapeRule rule) {
   try {
-    Ort::ShapeInferContext context(&Ort::GetApi(), raw);
-    const SymbolicShape shape = rule(context);
-    for (const auto& size : shape)
-      if (size.IsInt() && size.AsInt() < 0) return nullptr;
-    if (!shape.empty()) context.SetOutputShape(0, shape);
+    const SymbolicShape shape = rule(Ort::ShapeInferContext(&Ort::GetApi(), raw));
+    if (!shape.empty()) set_output_shape(raw, shape);
   } catch (const std::exception&) {
-    // An input without a shape; the session asks again when it runs.
+    // An input without a known shape: the output's shape is learnt when the session runs.
   }
   return nullptr;
 }
