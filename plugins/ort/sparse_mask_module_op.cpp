@@ -65,6 +65,16 @@ Params parameters(const Ort::KernelContext& context, const Shape& shape, const D
   return p;
 }
 
+// Winograd's weights, made once: nothing where the weights may change or have a shape that compute() refuses.
+AlignedFloats prepared_weights(const std::string& where, const Constant& weights) {
+  const Dimensions& s = weights.shape;
+  if (weights.data == nullptr || !winograd_allowed(where)) return AlignedFloats();
+  if (s.size() != 4 || s[1] != 9 || s[2] != s[3]) return AlignedFloats();
+  AlignedFloats prepared(prepared_weights_size(s[0], s[2]));
+  if (prepared.data() != nullptr) prepare_weights(weights.data, s[0], s[2], prepared.data());
+  return prepared;
+}
+
 }  // namespace
 
 SparseMaskModuleKernel::SparseMaskModuleKernel(const OrtKernelInfo* kernel_info)
@@ -75,6 +85,7 @@ SparseMaskModuleKernel::SparseMaskModuleKernel(const OrtKernelInfo* kernel_info)
   expect_attribute(where_, info, op::kComputeAttribute, "float32");
   dense_channels_ = dense_channels(where_, info);
   kernels_ = variant(where_);
+  prepared_weights_ = prepared_weights(where_, constant(info, op::kConvWeights));
 }
 
 void SparseMaskModuleKernel::compute(OrtKernelContext* raw) const {
@@ -82,6 +93,7 @@ void SparseMaskModuleKernel::compute(OrtKernelContext* raw) const {
   const Shape shape = checked_shape(where_, context, dense_channels_);
   const Dimensions output{shape.batch, shape.height, shape.width, shape.channels};
   Params params = parameters(context, shape, dense_channels_);
+  params.prepared_weights = prepared_weights_.data();
   params.output = context.GetOutput(0, output).GetTensorMutableData<float>();
   if (shape.batch == 0 || shape.height == 0 || shape.width == 0) return;  // nothing to write
   const size_t bytes = workspace_bytes(shape);

@@ -16,6 +16,7 @@ class SparseMaskModuleKernel {
   std::string where_;  // the operator and its node, for error texts
   const Kernels* kernels_;
   Dimensions dense_channels_;
+  AlignedFloats prepared_weights_;
   Ort::MemoryInfo memory_;
 };
 
