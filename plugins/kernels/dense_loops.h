@@ -10,6 +10,7 @@ inline Block describe_block(const PixelConvolution& c) {
   block.bias = c.bias;
   block.resume = false;
   block.relu = c.relu;
+  block.stream = c.taps == 1;
   return block;
 }
 

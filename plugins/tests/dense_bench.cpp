@@ -63,6 +63,7 @@ void measure_all(const Kernels& kernels, int64_t h, int64_t w, int threads) {
   convolution("3x3 64->64", 64, 64, 9, false);
   convolution("3x3 64->64 add", 64, 64, 9, true);
   convolution("3x3 64->16", 64, 16, 9, false);
+  convolution("1x1 64->64", 64, 64, 1, false);
   convolution("1x1 64->64 add", 64, 64, 1, true);
   measure("mask branch 64", BranchProblem(1, h, w, 64), kernels, threads, &pool);
 }

@@ -7,6 +7,7 @@
 #include <condition_variable>
 #include <limits>
 #include <mutex>
+#include <new>
 #include <random>
 #include <string>
 #include <thread>
@@ -17,7 +18,20 @@
 
 namespace smsr::testing {
 
-using Floats = std::vector<float>;
+// As ONNX Runtime allocates tensors: from the beginning of a cache line.
+template <class T>
+struct CacheLineAllocator {
+  using value_type = T;
+  static constexpr std::align_val_t kLine{64};
+  CacheLineAllocator() = default;
+  template <class Other>
+  CacheLineAllocator(const CacheLineAllocator<Other>&) {}
+  T* allocate(size_t count) { return static_cast<T*>(::operator new(count * sizeof(T), kLine)); }
+  void deallocate(T* data, size_t) { ::operator delete(data, kLine); }
+  bool operator==(const CacheLineAllocator&) const { return true; }
+  bool operator!=(const CacheLineAllocator&) const { return false; }
+};
+using Floats = std::vector<float, CacheLineAllocator<float>>;
 constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 
 // Calls are served by `threads - 1` workers and the caller, tasks handed out one by one.
