@@ -101,6 +101,11 @@ class Settings:
         for name in ("workers", "threads", "time_limit", "validate_every", "save_every"):
             _check(name, getattr(self, name) >= 0, "0 or more", getattr(self, name))
         _check("log_every", self.log_every >= 1, "1 or more", self.log_every)
+        if self.export_weights is not None:
+            suffix = self.export_weights.suffix
+            _check(
+                "export_weights", suffix == ".safetensors", "a name ending in .safetensors", str(self.export_weights)
+            )
 
 
 def _check(name: str, good: bool, expected: str, got: object) -> None:
