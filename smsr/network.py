@@ -117,7 +117,8 @@ class MaskBranch(nn.Sequential):
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[-2:]
         hidden = self[1](self[0](x))
-        hidden = F.pad(hidden, (0, width % 2, 0, height % 2), mode="replicate")
+        if height % 2 or width % 2:  # a pad of nothing costs time, and breaks torch.compile in channels-last order
+            hidden = F.pad(hidden, (0, width % 2, 0, height % 2), mode="replicate")
         logits: Tensor = self[5](self[4](self[3](self[2](hidden))))
         return logits[..., :height, :width]
 

@@ -1,1 +1,6 @@
 """smsr_bench: measures what a bundle is worth against its rivals, in one run."""
+
+import os
+
+# ONNX Runtime's wheels for Linux report usage over the network since 1.29; a benchmark must not.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

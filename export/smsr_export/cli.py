@@ -32,6 +32,15 @@ def _report(error: Exception) -> int:
     if isinstance(error, SmsrError | smsr_runtime.SmsrError):
         print(f"smsr-export: {error}", file=sys.stderr)
         return error.exit_code
+    if isinstance(error, ModuleNotFoundError):
+        error = UsageError(
+            "this environment",
+            f"the package {error.name}",
+            "none installed",
+            "pip install 'smsr[export]', or make setup",
+        )
+        print(f"smsr-export: {error}", file=sys.stderr)
+        return error.exit_code
     text = " ".join(str(error).split()) or type(error).__name__
     print(
         f"smsr-export: unexpected {type(error).__name__}: {text}; run again with --debug and report it", file=sys.stderr

@@ -47,7 +47,9 @@ class HostBatches(Dataset[Batch]):
                 zip(patches.image.tolist(), patches.y.tolist(), patches.x.tolist(), strict=True)
             )
         ]
-        low, high = (torch.from_numpy(np.stack([pair[side] for pair in pairs])) for side in (0, 1))
+        # in C order whatever the flips, so that memory order, and with it rounding, is always the same
+        sides = [np.ascontiguousarray(np.stack([pair[side] for pair in pairs])) for side in (0, 1)]
+        low, high = map(torch.from_numpy, sides)
         return Batch(low.permute(0, 3, 1, 2), high.permute(0, 3, 1, 2))
 
     def run(self, first: int, stop: int) -> Iterator[Batch]:

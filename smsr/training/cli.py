@@ -85,7 +85,8 @@ def _recipe_options(group: argparse._ArgumentGroup) -> None:
     texts = {
         "scale": "2, 3 or 4", "patch": "side of low-resolution patches; shrinks to what the data allow",
         "min_patch": "images that cannot give patches of this side are left out",
-        "sparsity_weight": "lambda: weight of the share of work left", "ema": "decay of the averaged weights",
+        "sparsity_weight": "lambda: weight of the share of work left",
+        "sparsity_ramp": "share of the steps to reach it", "ema": "decay of the averaged weights",
         "hard_share": "share of the steps, at the end, with hard masks", "batch": "images, of all processes together",
         "hold_out": "images held out for validation without --valid; -1: one in fifty, at most 100",
     }  # fmt: skip

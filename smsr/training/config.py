@@ -23,9 +23,10 @@ class Recipe:
     """All that decides which weights come out; the defaults are the paper's (SMSR, section 4.1).
 
     patch: side of the low-resolution patch; it shrinks to what the data allow, not below min_patch;
-    sparsity_weight: lambda, reached over the first 5 % of the steps; hard_share: this share of the steps, at the
-    end, trains with the hard masks of inference (0: the paper); hold_out: images held out for validation where
-    there is no folder of them, -1: one in fifty, at most 100; init_from: name and SHA-256 of a warm start.
+    sparsity_weight: lambda, reached linearly over the first sparsity_ramp of the steps; hard_share: this share of
+    the steps, at the end, trains with the hard masks of inference (0: the paper); hold_out: images held out for
+    validation where there is no folder of them, -1: one in fifty, at most 100; init_from: name and SHA-256 of a
+    warm start.
     """
 
     scale: int = 2
@@ -39,6 +40,7 @@ class Recipe:
     learning_rate: float = 2e-4
     rate_schedule: str = "halving"
     sparsity_weight: float = 0.1
+    sparsity_ramp: float = 0.05
     tau_schedule: str = "paper"
     hard_share: float = 0.0
     ema: float = 0.999
@@ -54,6 +56,7 @@ class Recipe:
         _check("scale", self.scale in contract.SCALES, f"one of {contract.SCALES}", self.scale)
         _check("learning_rate", self.learning_rate > 0, "more than 0", self.learning_rate)
         _check("sparsity_weight", self.sparsity_weight >= 0, "0 or more", self.sparsity_weight)
+        _check("sparsity_ramp", 0 < self.sparsity_ramp <= 1, "more than 0, at most 1", self.sparsity_ramp)
         _check("hard_share", 0 <= self.hard_share <= 1, "0..1", self.hard_share)
         _check("ema", 0 <= self.ema < 1, "at least 0 and below 1", self.ema)
         _check("hold_out", self.hold_out >= -1 and self.hold_out != 0, "-1, or 1 or more", self.hold_out)
@@ -101,6 +104,11 @@ class Settings:
         for name in ("workers", "threads", "time_limit", "validate_every", "save_every"):
             _check(name, getattr(self, name) >= 0, "0 or more", getattr(self, name))
         _check("log_every", self.log_every >= 1, "1 or more", self.log_every)
+        if self.export_weights is not None:
+            suffix = self.export_weights.suffix
+            _check(
+                "export_weights", suffix == ".safetensors", "a name ending in .safetensors", str(self.export_weights)
+            )
 
 
 def _check(name: str, good: bool, expected: str, got: object) -> None:

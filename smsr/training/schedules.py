@@ -33,5 +33,6 @@ def tau(recipe: Recipe, step: int) -> float:
 
 
 def sparsity_weight(recipe: Recipe, step: int) -> float:
-    """Lambda, from 0 linearly to its value over the first 50 epochs."""
-    return recipe.sparsity_weight * min((epoch(step, recipe.steps) - 1) / 50.0, 1.0)
+    """Lambda, from 0 linearly to its value over the first 50 epochs (`sparsity_ramp`)."""
+    ramp = recipe.sparsity_ramp * EPOCHS
+    return recipe.sparsity_weight * min((epoch(step, recipe.steps) - 1) / ramp, 1.0)

@@ -137,7 +137,8 @@ def _check_same_data(saved: dict[str, Any] | None, store: Store, settings: Setti
 
 
 def _patch_size(recipe: Recipe, store: Store, here: World) -> int:
-    patch = min(recipe.patch, int(store.sizes.min()))
+    smallest = int(store.sizes.min())
+    patch = recipe.patch if recipe.patch <= smallest else smallest - smallest % 2  # odd sides need a pad in each module
     if patch < recipe.patch and here.leads:
         sides = f"{recipe.patch} to {patch} (x{recipe.scale}: {patch * recipe.scale} in high resolution)"
         print(f"patch: shrunk from {sides}, the smallest image's side")

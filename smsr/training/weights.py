@@ -37,5 +37,5 @@ def write(path: Path, network: Network) -> None:
         raise UsageError(path, "a name ending in .safetensors", path.suffix or "no suffix", "name it so")
     config = network.config
     sizes = {"scale": config.scale, "features": config.features, "modules": config.modules, "layers": config.layers}
-    metadata = {"format": "pt", "smsr": json.dumps(sizes)}
-    checkpoints.write_bytes(path, save(checkpoints.weights(network), metadata=metadata))
+    # one entry: safetensors writes several in an order that changes from process to process
+    checkpoints.write_bytes(path, save(checkpoints.weights(network), metadata={"smsr": json.dumps(sizes)}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Sequence
 
@@ -59,6 +60,8 @@ class OrtBackend:
 
 
 def _session(model: Path, library: NativeLibrary | None, threads: int) -> Any:
+    # Its wheels for Linux report usage over the network since 1.29; a tool that upscales pictures must not.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime
     except ImportError as error:

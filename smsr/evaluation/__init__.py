@@ -1,0 +1,1 @@
+"""Evaluation as the super-resolution literature does it, as the command `smsr-eval`."""

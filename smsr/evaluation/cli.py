@@ -1,0 +1,114 @@
+"""smsr-eval: PSNR, SSIM, active share and MACs on benchmark sets, beside the paper's table.
+
+Exit codes: 0 done, 1 the work failed, 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from smsr import __version__, contract
+from smsr.errors import CheckpointError, SmsrError
+
+if TYPE_CHECKING:
+    from smsr.evaluate import Model, Result
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit code. Errors are one line on stderr; --debug shows the traceback."""
+    options = _parser().parse_args(arguments)
+    try:
+        run(options)
+    except KeyboardInterrupt:
+        print("smsr-eval: interrupted", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if options.debug:
+            raise
+        if isinstance(error, SmsrError):
+            print(f"smsr-eval: {error}", file=sys.stderr)
+            return error.exit_code
+        text = " ".join(str(error).split())[:300] or type(error).__name__
+        print(f"smsr-eval: unexpected {type(error).__name__}: {text}; run again with --debug", file=sys.stderr)
+        return 1
+    return 0
+
+
+def run(options: argparse.Namespace) -> None:
+    """Measures every model on every data set, prints the tables, writes what was asked for."""
+    import torch
+
+    from smsr import evaluate
+    from smsr.evaluation import report
+
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    opening = evaluate.Opening(options.theta, options.backend, options.threads)
+    models = [evaluate.open_model(path, opening) for path in options.models]
+    for path, model in zip(options.models, models, strict=True):
+        _check_scale(path, model, options.scale)
+    results = [_result(model, folder) for model in models for folder in options.data]
+    print(report.markdown(results))
+    if options.output is not None:
+        print("wrote", *report.write(results, options.output))
+    if options.figures is not None:
+        _figures(models, options)
+
+
+def _check_scale(path: Path, model: Model, scale: int | None) -> None:
+    found = model.config.scale
+    if scale is not None and found != scale:
+        raise CheckpointError(path, f"a network for x{scale}", f"one for x{found}", "give --scale of the network")
+
+
+def _result(model: Model, folder: Path) -> Result:
+    from tqdm import tqdm
+
+    from smsr import evaluate, images
+
+    total = len(images.find(folder, model.config.scale))
+    name = evaluate.dataset_name(folder)
+    rows = list(tqdm(evaluate.evaluate(model, folder), name, total, unit="picture", disable=None, leave=False))
+    return evaluate.Result(model, name, rows, evaluate.gray_pictures(folder))
+
+
+def _figures(models: Sequence[Model], options: argparse.Namespace) -> None:
+    from smsr import evaluate, images
+    from smsr.evaluation import figures
+
+    layer = figures.Layer(options.figure_module, options.figure_layer)
+    for model in models:
+        for folder in options.data:
+            home = options.figures / Path(model.name).stem / evaluate.dataset_name(folder)
+            for source in images.find(folder, model.config.scale, "auto")[: options.figure_pictures]:
+                print("wrote", *figures.draw(model, source, home, layer))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="smsr-eval", description=__doc__)
+    add = parser.add_argument
+    add("models", nargs="+", type=Path, metavar="MODEL", help="checkpoints (.pt, .safetensors) and bundles (NAME.smsr)")
+    add(
+        "--data", nargs="+", type=Path, required=True, metavar="SET",
+        help="folders such as Set5: HR/ with LR_bicubic/X2/ beside, or high-resolution pictures alone (LR is made)",
+    )  # fmt: skip
+    add("-o", "--output", type=Path, metavar="DIR", help="also write results.md, results.csv and results.json there")
+    add("--figures", type=Path, metavar="DIR", help="draw luminance, channel sparsity and predicted masks there")
+    add("--figure-pictures", type=int, default=5, metavar="N", help="of each set (default: %(default)s)")
+    add("--figure-module", type=int, default=1, metavar="K", help="whose channels are shown (default: %(default)s)")
+    add("--figure-layer", type=int, default=2, metavar="L", help="whose channels are shown (default: %(default)s)")
+    add("--scale", type=int, choices=contract.SCALES, help="refuse models of another scale")
+    add("--theta", type=float, default=0.0, help="threshold on the masks' margins: the quality dial (default: 0)")
+    add("--backend", choices=("auto", "ort", "trt"), default="auto", help="of bundles (default: %(default)s)")
+    add("--threads", type=int, help="default: every engine's own choice")
+    add("--debug", action="store_true", help="show the traceback of an error")
+    add("--version", action="version", version=f"smsr-eval {__version__}")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,206 @@
+"""What goes wrong around a run of smsr-train is one line that names it, and never costs the last good checkpoint."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+
+from smsr.training.cli import main
+from tests.training.helpers import TINY, equal, picture, read, write_pictures
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    return write_pictures(tmp_path / "pictures")
+
+
+def fails(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str]:
+    """Exit code and the one line on stderr of a command that fails."""
+    capsys.readouterr()
+    code = main([str(argument) for argument in arguments])
+    line = capsys.readouterr().err
+    assert code in (1, 2) and line.count("\n") == 1 and line.startswith("smsr-train: "), line
+    return code, line
+
+
+def test_unreadable_cut_and_small_pictures_are_left_out_and_named(
+    tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (pictures / "text.png").write_text("no picture")
+    (pictures / "cut.png").write_bytes((pictures / "p0.png").read_bytes()[:-900])
+    cv2.imwrite(str(pictures / "small.png"), picture(14, 60, 0))
+    (pictures / "deeper").mkdir()
+    cv2.imwrite(str(pictures / "deeper" / "unseen.png"), picture(40, 40, 0))
+    assert main([str(pictures), *TINY, "--steps", "1", "-o", str(tmp_path / "run")]) == 0
+    output, errors = capsys.readouterr()
+    assert "5 images to train on, 1 held out" in output
+    lines = errors.splitlines()
+    assert [next(name for name in ("text", "cut", "small") if f"{name}.png" in line) for line in lines] == [
+        "cut", "small", "text",
+    ]  # fmt: skip
+    assert "60x14" in lines[1] and (tmp_path / "run" / "skipped.txt").read_text().count("\n") == 3
+
+
+def test_the_patch_shrinks_to_the_pictures_and_says_so(
+    tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = [*TINY, "--patch", "96", "--steps", "1", "-o", tmp_path / "run"]
+    assert main([str(pictures), *map(str, options)]) == 0
+    assert "shrunk from 96 to 20 (x2: 40 in high resolution)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("data", ["empty", "nowhere", "text.zip"])
+def test_no_pictures_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], data: str) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.zip").write_text("no archive")
+    code, line = fails(capsys, tmp_path / data, *TINY, "-o", tmp_path / "run")
+    assert code == 1 and data in line
+
+
+def test_only_unusable_pictures_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_pictures(tmp_path / "small", 2, (12, 12))
+    code, line = fails(capsys, folder, *TINY, "-o", tmp_path / "run")
+    assert code == 1 and "p0.png" in line and "12x12" in line
+
+
+@pytest.mark.parametrize("fault", ["missing", "size"])
+def test_low_resolution_files_that_do_not_match_are_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], fault: str
+) -> None:
+    home = write_pictures(tmp_path / "set" / "HR", 3)
+    low = tmp_path / "set" / "LR_bicubic" / "X2"
+    low.mkdir(parents=True)
+    for index in range(3):
+        cv2.imwrite(str(low / f"p{index}x2.png"), picture(20, 26, index))
+    assert main([str(home), *TINY, "--steps", "1", "-o", str(tmp_path / "good")]) == 0
+    if fault == "missing":
+        (low / "p1x2.png").unlink()
+    else:
+        cv2.imwrite(str(low / "p1x2.png"), picture(20, 27, 1))
+    code, line = fails(capsys, home, *TINY, "-o", tmp_path / "run")
+    assert code == 1 and "p1x2.png" in line and ("27x20" in line) == (fault == "size")
+    assert main([str(home), *TINY, "--steps", "1", "-o", str(tmp_path / "made"), "--low-images", "made"]) == 0
+
+
+def test_a_run_is_not_begun_over_nor_resumed_as_another(
+    tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    recipe = [pictures, *TINY, "--steps", "2", "-o", run]
+    assert main([str(option) for option in recipe]) == 0
+    assert fails(capsys, *recipe)[0] == 2
+    code, line = fails(capsys, *recipe, "--resume", "--scale", "3", "--seed", "7")
+    assert code == 1 and "scale: 2 there, 3 here" in line and "seed: 0 there, 7 here" in line
+    cv2.imwrite(str(pictures / "new.png"), picture(40, 40, 9))
+    code, line = fails(capsys, *recipe, "--resume")
+    assert code == 1 and "training images" in line
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense", None], ids=["empty", "nonsense", "weights alone"])
+def test_a_broken_checkpoint_is_not_resumed(
+    tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str], content: bytes | None
+) -> None:
+    run = tmp_path / "run"
+    recipe = [pictures, *TINY, "--steps", "2", "-o", run]
+    assert main([str(option) for option in recipe]) == 0
+    if content is None:
+        shutil.copy(run / "best.pt", run / "last.pt")
+    else:
+        (run / "last.pt").write_bytes(content)
+    code, line = fails(capsys, *recipe, "--resume")
+    assert code == 1 and "last.pt" in line
+
+
+def test_a_warm_start_of_another_size_is_one_line(
+    tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(pictures), *TINY, "--steps", "1", "-o", str(tmp_path / "one")]) == 0
+    start = tmp_path / "one" / "best.pt"
+    code, line = fails(
+        capsys, pictures, *TINY, "--modules", "2", "--init-from", start, "-o", tmp_path / "two"
+    )  # fmt: skip
+    assert code == 1 and "16 features, 2 modules and 2 layers, got 16, 1 and 2" in line
+    assert fails(capsys, pictures, *TINY, "--init-from", pictures / "p0.png", "-o", tmp_path / "three")[0] == 1
+
+
+@contextlib.contextmanager
+def files_no_larger_than(size: int) -> Iterator[None]:
+    """Stands in for a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_leaves_the_last_good_checkpoint(
+    tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    recipe = [str(pictures), *TINY, "--steps", "6", "-o", str(run)]
+    assert main([*recipe, "--time-limit", "0.00001"]) == 0
+    before = (run / "last.pt").read_bytes()
+    with files_no_larger_than(len(before) // 2):
+        code, line = fails(capsys, *recipe, "--resume")
+    assert code == 1 and "last.pt: expected room and permission to save" in line and "last good one" in line
+    assert (run / "last.pt").read_bytes() == before and not list(run.glob("*.partial"))
+    assert main([*recipe, "--resume"]) == 0
+    assert read(run / "last.pt")["step"] == 6
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(
+    tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    recipe = [pictures, *TINY, "--steps", "8", "--validate-every", "2", "-o", run]
+    rates = [2e-4] * 4 + [float("nan")] * 4
+    monkeypatch.setattr("smsr.training.schedules.learning_rate", lambda recipe, step: rates[step])
+    code, line = fails(capsys, *recipe)
+    # the fifth update spoils the weights, the sixth loss shows it
+    assert code == 1 and "step 6: expected a finite loss, got nan" in line and "last.pt of step 4 is good" in line
+    saved = read(run / "last.pt")
+    assert saved["step"] == 4 and all(value.isfinite().all() for value in saved["network"].values())
+    assert equal(saved["state_dict"].keys(), read(run / "best.pt")["state_dict"].keys())
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--steps", "0"], "--steps"),
+        (["--scale", "5"], "--scale"),
+        (["--features", "24"], "--features"),
+        (["--ema", "1"], "--ema"),
+        (["--device", "abacus"], "--device"),
+        (["--export-weights", "weights.pt"], "weights.pt"),
+    ],
+    ids=str,
+)
+def test_wrong_options_are_one_line_before_any_work(
+    tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str], options: list[str], named: str
+) -> None:
+    code, line = fails(capsys, pictures, *TINY, *options, "-o", tmp_path / "run")
+    assert code == 2 and named in line and not (tmp_path / "run" / "last.pt").exists()
+
+
+def test_processes_must_share_a_batch_evenly(
+    tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from smsr.errors import UsageError
+    from smsr.training.distributed import World
+
+    with pytest.raises(UsageError, match="multiple of the 3 processes"):
+        World(size=3).samples(4)
+    assert [World(rank, 2).samples(4) for rank in (0, 1)] == [range(2), range(2, 4)]

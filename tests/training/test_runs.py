@@ -1,0 +1,160 @@
+"""Whole runs of smsr-train: resume, several processes, stopping, what is written."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from smsr.checkpoint import load_network, read_state
+from smsr.training.cli import main
+from smsr.training.loop import Trainer
+from tests.helpers import REPOSITORY
+from tests.training.helpers import TINY, equal, read, train, write_pictures
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    return write_pictures(tmp_path / "pictures")
+
+
+@pytest.mark.parametrize("hard_share", ["0", "0.5"])
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
+    tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch, hard_share: str
+) -> None:
+    recipe = [str(pictures), *TINY, "--steps", "9", "--validate-every", "3", "--hard-share", hard_share]
+    assert main([*recipe, "-o", str(tmp_path / "whole")]) == 0
+    sliced = tmp_path / "sliced"
+    for stop in (2, 5, 9):  # a signal in the middle, with generators in another state each time
+        torch.manual_seed(stop)
+        ask = functools.partial(_stop_at, stop)
+        monkeypatch.setattr(Trainer, "_stop_code", lambda self, ask=ask: ask(self))
+        assert main([*recipe, "-o", str(sliced), "--resume"]) in (0, 128 + signal.SIGTERM)
+        assert read(sliced / "last.pt")["step"] == stop
+    whole = read(tmp_path / "whole" / "last.pt")
+    assert equal(whole, read(sliced / "last.pt"))
+    assert equal(read(tmp_path / "whole" / "best.pt"), read(sliced / "best.pt"))
+    steps = [json.loads(line)["step"] for line in (sliced / "metrics.jsonl").read_text().splitlines()]
+    assert steps == sorted(steps) and steps.count(3) == 1
+
+
+def _stop_at(step: int, trainer: Trainer) -> int:
+    return signal.SIGTERM if trainer.parts.state.step >= step else 0
+
+
+def test_two_processes_equal_one_within_rounding(tmp_path: Path, pictures: Path) -> None:
+    """Real torchrun; half of each batch a process, the same noise for each sample."""
+    recipe = [str(pictures), *TINY, "--steps", "6", "--validate-every", "3"]
+    assert main([*recipe, "-o", str(tmp_path / "one")]) == 0
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*command, "-m", "smsr.training", *recipe, "-o", str(tmp_path / "two")],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    one, two = read(tmp_path / "one" / "last.pt"), read(tmp_path / "two" / "last.pt")
+    start = torch.cat([value.flatten() for value in _first_weights(one).values()])
+    ends = [torch.cat([value.flatten() for value in end["network"].values()]) for end in (one, two)]
+    moved, apart = (ends[0] - start).norm(), (ends[0] - ends[1]).norm()
+    assert moved > 0 and apart / moved < 1e-3
+    assert one["best_psnr"] == pytest.approx(two["best_psnr"], abs=1e-3)
+
+
+def _first_weights(saved: dict[str, object]) -> dict[str, torch.Tensor]:
+    from smsr.training.config import Recipe
+    from smsr.training.state import new
+
+    recipe = Recipe(**saved["recipe"])  # type: ignore[arg-type]
+    return dict(new(recipe, torch.device("cpu"), False, None).network.state_dict())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_tells_how_to_go_on(tmp_path: Path, pictures: Path, number: signal.Signals) -> None:
+    run = tmp_path / "run"
+    options = [str(pictures), *TINY, "--steps", "100000", "--workers", "1", "--validate-every", "5", "-o", str(run)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "smsr.training", *options], cwd=tmp_path, text=True, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not (run / "last.pt").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(number)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + number, errors
+    assert "go on with --resume" in output and "Traceback" not in errors
+    assert f"stopped at step {read(run / 'last.pt')['step']} of 100000" in output
+
+
+def test_the_time_limit_stops_cleanly(tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = [str(pictures), *TINY, "--steps", "100000", "--time-limit", "0.01", "-o", str(tmp_path / "run")]
+    assert main(options) == 0
+    assert "time limit" in capsys.readouterr().out
+    assert 0 < read(tmp_path / "run" / "last.pt")["step"] < 100000
+
+
+def test_workers_and_memory_change_nothing(tmp_path: Path, pictures: Path) -> None:
+    recipe = [str(pictures), *TINY, "--steps", "4"]
+    ways = {"plain": [], "workers": ["--workers", "2"], "files": ["--cache", "none"], "device": ["--data-on-device"]}
+    for name, way in ways.items():
+        assert main([*recipe, *way, "-o", str(tmp_path / name)]) == 0
+    assert all(equal(read(tmp_path / "plain" / "last.pt"), read(tmp_path / name / "last.pt")) for name in ways)
+
+
+def test_weights_of_every_file_are_the_averaged_ones_and_load(tmp_path: Path, pictures: Path) -> None:
+    run, exported, again = tmp_path / "run", tmp_path / "w.safetensors", tmp_path / "again.safetensors"
+    assert main([str(pictures), *TINY, "--steps", "4", "-o", str(run), "--export-weights", str(exported)]) == 0
+    assert main(["weights", str(run / "last.pt"), "-o", str(again)]) == 0
+    assert exported.read_bytes() == again.read_bytes()
+    saved = read(run / "last.pt")
+    assert equal(read_state(exported), saved["state_dict"]) and not equal(saved["state_dict"], saved["network"])
+    assert load_network(exported).config == load_network(run / "best.pt").config
+    recipe = json.loads((run / "recipe.json").read_text())
+    assert recipe == saved["recipe"] and recipe["steps"] == 4
+    assert {"best.pt", "last.pt", "recipe.json", "metrics.jsonl", "tensorboard"} == {f.name for f in run.iterdir()}
+
+
+@pytest.mark.parametrize("scale", ["3", "4"])
+def test_other_scales_start_from_x2_without_its_tail(tmp_path: Path, pictures: Path, scale: str) -> None:
+    tiny = [*TINY[:-2], "--patch", "8", "--log-every", "2"]
+    assert main([str(pictures), *tiny, "--steps", "2", "-o", str(tmp_path / "x2")]) == 0
+    start = tmp_path / "x2" / "best.pt"
+    options = ["--scale", scale, "--steps", "1", "--learning-rate", "1e-12", "--init-from", str(start)]
+    assert main([str(pictures), *tiny, *options, "-o", str(tmp_path / "other")]) == 0
+    before, after = read_state(start), read(tmp_path / "other" / "last.pt")["network"]
+    changed = {name for name in before if before[name].shape != after[name].shape}
+    assert changed == {"tail.0.weight", "tail.0.bias"}
+    assert all(torch.allclose(before[name], after[name], atol=1e-6) for name in before.keys() - changed)
+    assert start.name in read(tmp_path / "other" / "last.pt")["recipe"]["init_from"]
+
+
+def test_reduced_precision_trains(tmp_path: Path, pictures: Path) -> None:
+    done = main(
+        [str(pictures), *TINY, "--steps", "3", "--precision", "bf16", "--channels-last", "-o", str(tmp_path / "r")]
+    )
+    assert done == 0 and all(value.isfinite().all() for value in read(tmp_path / "r" / "last.pt")["network"].values())
+
+
+def test_packed_pictures_train_as_the_folder_does(tmp_path: Path, pictures: Path) -> None:
+    packed = tmp_path / "pictures.zip"
+    assert main(["pack", str(pictures), "-o", str(packed), "--lossless-webp"]) == 0
+    for name, data in (("folder", pictures), ("zip", packed)):
+        assert main([str(data), *TINY, "--steps", "2", "-o", str(tmp_path / name)]) == 0
+    assert equal(read(tmp_path / "folder" / "last.pt"), read(tmp_path / "zip" / "last.pt"))
+    assert train("pack", pictures, "-o", packed, cwd=tmp_path).returncode == 2
+    assert main(["pack", str(pictures), "-o", str(packed), "--force", "--limit-mib", "0.01"]) == 0
+    assert packed.stat().st_size <= 0.01 * 2**20
