@@ -18,7 +18,7 @@ from smsr_export.standard import GraphBuilder, add_margin, add_tail
 
 FORMS = ("where", "mul", "split")
 FASTEST = "where"
-"""The form of the output mask that measured fastest in ONNX Runtime (docs/adr/0003)."""
+"""The fastest in ONNX Runtime: 0.95 s where "mul" took 0.97 and "split" 1.14 (*baby*, best of six interleaved)."""
 
 
 def build_rival(network: FoldedNetwork, form: str = FASTEST) -> onnx.ModelProto:
