@@ -59,7 +59,7 @@ def output_masks_only(bundle: Path, output: Path) -> Path:
     """
     shutil.copytree(bundle, output)
     model = onnx.load(output / "model.onnx")
-    (function,) = model.functions
+    (function,) = (one for one in model.functions if one.name == contract.SPARSE_MASK_MODULE.name)
     picks = [node for node in function.node if node.op_type == "Where" and node.input[2].startswith("dense_only")]
     assert len(picks) == 4
     for node in picks:
