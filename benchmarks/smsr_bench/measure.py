@@ -12,6 +12,10 @@ from numpy.typing import NDArray
 from smsr_bench.engines import Run
 
 
+PAUSE_SECONDS = 0.1
+"""Before each timed call: the thread pool of the engine before spins on for a while and would disturb the next."""
+
+
 @dataclass(frozen=True)
 class Timing:
     """Seconds of each round, all engines in the same rounds."""
@@ -34,6 +38,7 @@ def time_engines(runs: Mapping[str, Run], image: NDArray[np.float32], rounds: in
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(rounds):
         for name, run in runs.items():
+            time.sleep(PAUSE_SECONDS)
             start = time.perf_counter()
             run(image)
             seconds[name].append(time.perf_counter() - start)
