@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from smsr_bench.engines import Run
 
-
 PAUSE_SECONDS = 0.1
 """Before each timed call: the thread pool of the engine before spins on for a while and would disturb the next."""
 
