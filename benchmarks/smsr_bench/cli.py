@@ -7,9 +7,9 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from smsr.complexity import network_macs
 from smsr.errors import SmsrError
@@ -18,6 +18,9 @@ from smsr_bench import engines, measure, report
 from smsr_bench.weights import read_folded
 from smsr_export import verify
 from smsr_export.graph import FoldedNetwork
+
+if TYPE_CHECKING:
+    from smsr_runtime import Upscaler
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,11 +52,14 @@ def _parser() -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> list[report.Row]:
     """Measures and prints the table; returns its rows."""
+    import smsr_runtime
+
     names = ("native", *(name for name in options.engines.split(",") if name != "native"))
     network = read_folded(options.bundle / "model.onnx")
     runs = engines.make(names, options.bundle, options.threads)
+    upscaler = smsr_runtime.load(options.bundle)
     files = [file for path in options.images for file in verify.picture_files(Path(path))]
-    rows = [measure_picture(file, options, network, runs) for file in files]
+    rows = [measure_picture(file, options.rounds, network, runs, upscaler) for file in files]
     print(f"{report.machine()['processor']}, {options.threads} threads, medians of {options.rounds} interleaved rounds")
     print(report.markdown(rows, names))
     inexact = [engine.label for engine in engines.ENGINES if engine.name in names and not engine.exact]
@@ -65,11 +71,12 @@ def run(options: argparse.Namespace) -> list[report.Row]:
 
 
 def measure_picture(
-    file: Path, options: argparse.Namespace, network: FoldedNetwork, runs: dict[str, engines.Run]
+    file: Path, rounds: int, network: FoldedNetwork, runs: dict[str, engines.Run], upscaler: Upscaler
 ) -> report.Row:
+    """Times `runs` on one picture; `upscaler` gives the active shares."""
     image = np.ascontiguousarray(verify.read_rgb(file).transpose(2, 0, 1)[None].astype(np.float32))
-    timing = measure.time_engines(runs, image, options.rounds)
-    shares = active_shares(options.bundle, image)
+    timing = measure.time_engines(runs, image, rounds)
+    shares = upscaler.active_shares(upscaler.upscale_float(image, margins=True)[1])
     macs = network_macs(config(network), [module.dense_channels for module in network.modules])
     height, width = image.shape[2:]
     return report.Row(
@@ -86,14 +93,6 @@ def measure_picture(
 
 def config(network: FoldedNetwork) -> NetworkConfig:
     return NetworkConfig(network.scale, network.features, len(network.modules), network.layers)
-
-
-def active_shares(bundle: Path, image: NDArray[np.float32]) -> list[float]:
-    """Share of active pixels per module, 0..1."""
-    import smsr_runtime
-
-    _, margins = smsr_runtime.load(bundle).upscale_float(image, margins=True)
-    return [float((margin > 0).mean()) for margin in margins]
 
 
 if __name__ == "__main__":
