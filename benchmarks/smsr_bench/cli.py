@@ -1,26 +1,26 @@
-"""smsr-bench: times a bundle against its rivals on pictures, interleaved, same threads."""
+"""smsr-bench: times a bundle against its rivals, interleaved, same threads, with the machine's peak beside.
+
+Prints a table; with -o also writes bench.md, bench.json and, where --series were measured, bench.svg.
+"""
 
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
+import json
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-import numpy as np
+from smsr import __version__
+from smsr.errors import ExportError, SmsrError
+from smsr_bench import engines, inputs, machine, plot, report
+from smsr_bench.engines import Subject
+from smsr_bench.session import Bench
 
-from smsr.complexity import network_macs
-from smsr.errors import SmsrError
-from smsr.network import NetworkConfig
-from smsr_bench import engines, measure, report
-from smsr_bench.weights import read_folded
-from smsr_export import verify
-from smsr_export.graph import FoldedNetwork
-
-if TYPE_CHECKING:
-    from smsr_runtime import Upscaler
+SERIES = ("shares", "sizes")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,69 +30,78 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         run(options)
+        sys.stdout.flush()
     except (SmsrError, smsr_runtime.SmsrError) as error:
         print(f"smsr-bench: {error}", file=sys.stderr)
         return error.exit_code
+    except BrokenPipeError:  # the reader, `head` say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        print("smsr-bench: interrupted", file=sys.stderr)
+        return 130
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="smsr-bench", description=main.__doc__)
+    description, _, more = (__doc__ or "").partition("\n\n")
+    parser = argparse.ArgumentParser(prog="smsr-bench", description=description, epilog=more)
     parser.add_argument("bundle", type=Path, metavar="BUNDLE")
-    parser.add_argument("images", nargs="+", metavar="IMAGE_OR_DIR", help="low-resolution inputs, taken as they are")
-    names = ", ".join(engine.name for engine in engines.ENGINES)
     parser.add_argument(
-        "--engines", default=",".join(engines.DEFAULT), help=f"comma separated, of: {names}; default: %(default)s"
+        "images", nargs="+", type=Path, metavar="IMAGE", help="low-resolution pictures, folders of them, or videos"
     )
+    names = ", ".join(engines.ENGINES)
+    parser.add_argument("--engines", default="", help=f"comma separated, of: {names}; default: all that are installed")
+    parser.add_argument(
+        "--series", nargs="*", choices=SERIES, default=[], metavar="KIND",
+        help="also the first picture at 0 .. 100 %% active (shares), and at 0.06 .. 2 megapixels (sizes)",
+    )  # fmt: skip
+    parser.add_argument("--frame-sizes", default="640x360,1280x720", help="of video frames; default: %(default)s")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="default: all processors")
-    parser.add_argument("--rounds", type=int, default=7, help="interleaved rounds; default: %(default)s")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything as JSON")
+    parser.add_argument("--rounds", type=int, default=7, help="interleaved; large pictures 3; default: %(default)s")
+    parser.add_argument("--no-memory", action="store_true", help="do not measure the engines' peak memory")
+    parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="also write the report there")
+    parser.add_argument("--version", action="version", version=f"smsr-bench {__version__}")
     return parser
 
 
-def run(options: argparse.Namespace) -> list[report.Row]:
-    """Measures and prints the table; returns its rows."""
-    import smsr_runtime
-
-    names = ("native", *(name for name in options.engines.split(",") if name != "native"))
-    network = read_folded(options.bundle / "model.onnx")
-    runs = engines.make(names, options.bundle, options.threads)
-    upscaler = smsr_runtime.load(options.bundle)
-    files = [file for path in options.images for file in verify.picture_files(Path(path))]
-    rows = [measure_picture(file, options.rounds, network, runs, upscaler) for file in files]
-    print(f"{report.machine()['processor']}, {options.threads} threads, medians of {options.rounds} interleaved rounds")
-    print(report.markdown(rows, names))
-    inexact = [engine.label for engine in engines.ENGINES if engine.name in names and not engine.exact]
-    if inexact:
-        print(f"\nNot numerically equal to the network (masks its outputs only): {'; '.join(inexact)}.")
-    if options.json:
-        report.write_json(options.json, rows, {"threads": options.threads, "rounds": options.rounds})
-    return rows
-
-
-def measure_picture(
-    file: Path, rounds: int, network: FoldedNetwork, runs: dict[str, engines.Run], upscaler: Upscaler
-) -> report.Row:
-    """Times `runs` on one picture; `upscaler` gives the active shares."""
-    image = np.ascontiguousarray(verify.read_rgb(file).transpose(2, 0, 1)[None].astype(np.float32))
-    timing = measure.time_engines(runs, image, rounds)
-    shares = upscaler.active_shares(upscaler.upscale_float(image, margins=True)[1])
-    macs = network_macs(config(network), [module.dense_channels for module in network.modules])
-    height, width = image.shape[2:]
-    return report.Row(
-        picture=file.stem,
-        width=width,
-        height=height,
-        active_shares=shares,
-        gmacs=macs.remaining(shares) * height * width / 1e9,
-        dense_gmacs=macs.dense * height * width / 1e9,
-        seconds={name: timing.median(name) for name in runs},
-        ratios={name: timing.ratio(name, "native") for name in runs},
+def run(options: argparse.Namespace) -> report.Results:
+    """Measures and prints the summary; returns everything."""
+    sizes = [inputs.parse_size(text) for text in options.frame_sizes.split(",")]
+    names = engines.choose([name for name in options.engines.split(",") if name])
+    images = inputs.read(options.images, sizes)
+    bench = Bench(Subject.open(options.bundle), names, options.threads, options.rounds, not options.no_memory)
+    results = report.Results(
+        facts=_facts(options, names),
+        engines=names,
+        pictures=bench.pictures(images),
+        shares=bench.shares(images[0]) if "shares" in options.series else [],
+        sizes=bench.sizes(images[0]) if "sizes" in options.series else [],
     )
+    print(report.headline(results), report.summary(results.pictures, names), sep="\n\n")
+    if inexact := report.not_exact(names):
+        print(f"\n{inexact}")
+    if options.output:
+        _write(results, options.output)
+    return results
 
 
-def config(network: FoldedNetwork) -> NetworkConfig:
-    return NetworkConfig(network.scale, network.features, len(network.modules), network.layers)
+def _facts(options: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
+    packages = ["onnxruntime", *dict.fromkeys(engines.ENGINES[name].package for name in names)]
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in dict.fromkeys(packages))
+    return {**machine.describe(), "threads": options.threads, "versions": f"smsr {__version__}, {versions}"}
+
+
+def _write(results: report.Results, folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "bench.json").write_text(json.dumps(results.as_json(), indent=1) + "\n")
+        (folder / "bench.md").write_text(report.markdown(results))
+        if results.shares or results.sizes:
+            plot.write(results, folder / "bench.svg")
+    except OSError as error:
+        got = error.strerror or str(error)
+        raise ExportError(folder, "a folder to write to", got, "name another -o") from error
+    print(f"\nwrote {folder}")
 
 
 if __name__ == "__main__":

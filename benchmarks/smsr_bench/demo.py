@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     steps = (
         (export.main, [str(options.checkpoint), "-o", str(bundle), "--force"]),
         (runtime.main, [str(bundle), str(sample), "-o", str(upscaled), "--show-masks", "--force"]),
-        (bench.main, [str(bundle), str(sample), "--rounds", "5"]),
+        (bench.main, [str(bundle), str(sample), "--rounds", "5", "--engines", "body,rival", "--no-memory"]),
     )
     for step, words in steps:
         code = step(words)

@@ -2,95 +2,154 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+import importlib.util
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from smsr.errors import DataError
+from smsr.errors import DataError, UsageError
 from smsr_bench import pytorch
 from smsr_bench.rival import build_rival
 from smsr_bench.weights import read_folded
 from smsr_export.graph import FoldedNetwork
+from smsr_export.onnx_model import build_model
 from smsr_export.verify import environment
+
+if TYPE_CHECKING:
+    from smsr_runtime import Upscaler
+    from smsr_runtime.metadata import Bundle
 
 Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
+class Subject:
+    """What is measured: a bundle as the runtime reads it, and the network inside, which the rivals are built from."""
+
+    bundle: Bundle
+    network: FoldedNetwork
+
+    @classmethod
+    def open(cls, path: Path) -> Subject:
+        """Raises SmsrError of either tree for anything but a bundle."""
+        from smsr_runtime.metadata import read_bundle
+
+        bundle = read_bundle(path)
+        return cls(bundle, read_folded(bundle.model))
+
+    def changed(self, network: FoldedNetwork, folder: Path) -> Subject:
+        """The same with another network, whose model is written into `folder`."""
+        bundle = dataclasses.replace(self.bundle, path=folder)
+        onnx.save_model(build_model(network), bundle.model)
+        return Subject(bundle, network)
+
+    def upscaler(self, threads: int) -> Upscaler:
+        """Ours, with its native library. Raises DataError without one."""
+        upscaler = _upscaler(self.bundle, threads)
+        if not upscaler.path.startswith("native"):
+            raise DataError("benchmark", "the native library", "none", "build it first: make setup")
+        return upscaler
+
+
+@dataclass(frozen=True)
 class Engine:
-    """exact: computes the network itself; the rival does not (DESIGN 2)."""
+    """exact: computes the network itself; the rival does not (DESIGN 2). package: what it needs installed."""
 
     name: str
     label: str
     exact: bool
-    make: Callable[[Path, FoldedNetwork, int], Run]
+    make: Callable[[Subject, int], Run]
+    package: str = "onnxruntime"
+
+    @property
+    def installed(self) -> bool:
+        return importlib.util.find_spec(self.package) is not None
 
 
-def _native(bundle: Path, _network: FoldedNetwork, threads: int) -> Run:
-    import smsr_runtime
+def _upscaler(bundle: Bundle, threads: int) -> Upscaler:
+    from smsr_runtime.backends import make_backend
+    from smsr_runtime.session import Upscaler
 
-    upscaler = smsr_runtime.load(bundle, threads)
-    if not upscaler.path.startswith("native"):
-        raise DataError("benchmark", "the native library", "none", "build it first: make setup")
+    return Upscaler(bundle, make_backend(bundle, "ort", threads))
+
+
+def _native(subject: Subject, threads: int) -> Run:
+    upscaler = subject.upscaler(threads)
     return lambda image: np.asarray(upscaler.upscale_float(image)[0])
 
 
-def _body(bundle: Path, _network: FoldedNetwork, threads: int) -> Run:
-    import smsr_runtime
-
+def _body(subject: Subject, threads: int) -> Run:
     with environment("SMSR_ORT_LIBRARY", "none"), environment("SMSR_CPU", None):
-        upscaler = smsr_runtime.load(bundle, threads)
+        upscaler = _upscaler(subject.bundle, threads)
     return lambda image: np.asarray(upscaler.upscale_float(image)[0])
 
 
-def _rival_ort(_bundle: Path, network: FoldedNetwork, threads: int) -> Run:
-    return ort_run(build_rival(network), threads)
+def _rival_ort(subject: Subject, threads: int) -> Run:
+    return ort_run(build_rival(subject.network).SerializeToString(), threads)
 
 
-def ort_run(model: onnx.ModelProto, threads: int) -> Run:
+def ort_run(model: str | bytes, threads: int) -> Run:
+    """A model file, or its bytes, in ONNX Runtime."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     return lambda image: np.asarray(session.run(["upscaled"], {"image": image})[0])
 
 
-def _openvino(precision: str) -> Callable[[Path, FoldedNetwork, int], Run]:
-    def make(_bundle: Path, network: FoldedNetwork, threads: int) -> Run:
+def _openvino(precision: str) -> Callable[[Subject, int], Run]:
+    def make(subject: Subject, threads: int) -> Run:
         import openvino
 
         core = openvino.Core()
         hints = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
-        model = core.read_model(build_rival(network).SerializeToString())
+        model = core.read_model(build_rival(subject.network).SerializeToString())
         request = core.compile_model(model, "CPU", hints).create_infer_request()
         return lambda image: np.array(request.infer({"image": image})["upscaled"])
 
     return make
 
 
-def _torch(body: pytorch.Body) -> Callable[[Path, FoldedNetwork, int], Run]:
-    return lambda _bundle, network, threads: pytorch.engine(network, body, threads)
+def _torch(body: pytorch.Body) -> Callable[[Subject, int], Run]:
+    return lambda subject, threads: pytorch.engine(subject.network, body, threads)
 
 
-ENGINES = (
-    Engine("native", "smsr", True, _native),
-    Engine("body", "smsr, function body", True, _body),
-    Engine("rival", "rival, ONNX Runtime", False, _rival_ort),
-    Engine("openvino", "rival, OpenVINO f32", False, _openvino("f32")),
-    Engine("openvino-bf16", "rival, OpenVINO bf16", False, _openvino("bf16")),
-    Engine("torch", "PyTorch, masked dense", True, _torch(pytorch.masked_dense)),
-    Engine("torch-sparse", "PyTorch, index and matmul", True, _torch(pytorch.index_and_matmul)),
-)
-DEFAULT = ("native", "body", "rival")
+ENGINES: Mapping[str, Engine] = {
+    engine.name: engine
+    for engine in (
+        Engine("native", "smsr", True, _native),
+        Engine("body", "smsr, function body", True, _body),
+        Engine("rival", "rival, ONNX Runtime", False, _rival_ort),
+        Engine("openvino", "rival, OpenVINO f32", False, _openvino("f32"), "openvino"),
+        Engine("openvino-bf16", "rival, OpenVINO bf16", False, _openvino("bf16"), "openvino"),
+        Engine("torch", "PyTorch, masked dense", True, _torch(pytorch.masked_dense), "torch"),
+        Engine("torch-sparse", "PyTorch, index and matmul", True, _torch(pytorch.index_and_matmul), "torch"),
+    )
+}
+OURS = "native"
 
 
-def make(names: tuple[str, ...], bundle: Path, threads: int) -> dict[str, Run]:
+def choose(names: Sequence[str]) -> list[str]:
+    """`names`, or all that are installed; ours always, and first. Raises UsageError for an unknown or missing one."""
+    if not names:
+        return [name for name, engine in ENGINES.items() if engine.installed]
+    for name in names:
+        if name not in ENGINES:
+            raise UsageError("--engines", ", ".join(ENGINES), repr(name), "name one of these")
+        if not ENGINES[name].installed:
+            package = ENGINES[name].package
+            raise UsageError(f"--engines {name}", f"the package {package}", "not installed", f"pip install {package}")
+    return [OURS, *(name for name in names if name != OURS)]
+
+
+def make(names: Sequence[str], subject: Subject, threads: int) -> dict[str, Run]:
     """The named engines, ready to run, by name."""
-    network = read_folded(bundle / "model.onnx")
-    return {engine.name: engine.make(bundle, network, threads) for engine in ENGINES if engine.name in names}
+    return {name: ENGINES[name].make(subject, threads) for name in names}

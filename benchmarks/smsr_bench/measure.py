@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,9 +17,10 @@ PAUSE_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of each round, all engines in the same rounds."""
+    """Seconds of each round, all engines in the same rounds; peaks: multiply-adds a second, measured in each round."""
 
     seconds: Mapping[str, list[float]]
+    peaks: list[float]
 
     def median(self, engine: str) -> float:
         return float(np.median(self.seconds[engine]))
@@ -29,16 +30,25 @@ class Timing:
         pairs = zip(self.seconds[engine], self.seconds[base], strict=True)
         return float(np.median([ours / theirs for ours, theirs in pairs]))
 
+    @property
+    def peak(self) -> float:
+        return float(np.median(self.peaks))
 
-def time_engines(runs: Mapping[str, Run], image: NDArray[np.float32], rounds: int) -> Timing:
+
+def time_engines(
+    runs: Mapping[str, Run], image: NDArray[np.float32], rounds: int, probe: Callable[[], float]
+) -> Timing:
     """One warm-up each, then `rounds` interleaved rounds; image: (1, 3, H, W) float32 0..255."""
     for run in runs.values():
         run(image)
     seconds: dict[str, list[float]] = {name: [] for name in runs}
+    peaks = []
     for _ in range(rounds):
         for name, run in runs.items():
             time.sleep(PAUSE_SECONDS)
             start = time.perf_counter()
             run(image)
             seconds[name].append(time.perf_counter() - start)
-    return Timing(seconds)
+        time.sleep(PAUSE_SECONDS)
+        peaks.append(probe())
+    return Timing(seconds, peaks)

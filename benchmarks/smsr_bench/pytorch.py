@@ -40,8 +40,8 @@ def engine(network: FoldedNetwork, body: Body, threads: int) -> Run:
     head = [_pair(conv) for conv in network.head]
     collect, tail = _pair(network.collect), _pair(network.tail)
     parts = [torch.from_numpy(part.T[:, :, None, None].copy()) for part in network.collect_parts]
-    bias, mean = torch.from_numpy(network.collect_bias), torch.from_numpy(network.mean).view(1, 3, 1, 1)
-    bicubic = torch.from_numpy(network.bicubic)
+    bias, mean = torch.tensor(network.collect_bias), torch.tensor(network.mean).view(1, 3, 1, 1)
+    bicubic = torch.tensor(network.bicubic)
 
     def run(image: NDArray[np.float32]) -> NDArray[np.float32]:
         torch.set_num_threads(threads)
@@ -113,7 +113,7 @@ def _conv(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def _pair(conv: Convolution) -> tuple[Tensor, Tensor]:
-    return torch.from_numpy(conv.weight), torch.from_numpy(conv.bias)
+    return torch.tensor(conv.weight), torch.tensor(conv.bias)
 
 
 def _module(module: FoldedModule) -> TorchModule:
@@ -121,6 +121,6 @@ def _module(module: FoldedModule) -> TorchModule:
     names = [tensor.name for tensor in contract.SPARSE_MASK_MODULE.inputs[3:]]
     return TorchModule(
         branch=(_pair(branch.full), _pair(branch.half), _pair(branch.phases)),
-        packed=tuple(torch.from_numpy(getattr(module, name)) for name in names),
+        packed=tuple(torch.tensor(getattr(module, name)) for name in names),
         dense_channels=module.dense_channels,
     )

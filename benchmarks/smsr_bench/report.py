@@ -2,73 +2,162 @@
 
 from __future__ import annotations
 
-import json
-import os
-import platform
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from tabulate import tabulate
 
-from smsr_bench.engines import ENGINES
+from smsr_bench.engines import ENGINES, OURS
 
-LABELS = {engine.name: engine.label for engine in ENGINES}
+NOT_EXACT = "Not numerically equal to the network (masks its outputs only)"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One picture: seconds per engine (medians), how many times longer than ours each engine takes."""
+    """One picture. seconds: medians; ratios: how many times longer than ours; memory: peak bytes of a process.
+
+    active_shares: 0..1, a module each; gmacs, dense_gmacs: remaining and dense multiply-adds of the picture, 1e9;
+    peak: this machine's float32 multiply-adds a second in the same rounds.
+    """
 
     picture: str
     width: int
     height: int
+    rounds: int
     active_shares: list[float]
     gmacs: float
     dense_gmacs: float
+    peak: float
     seconds: dict[str, float]
     ratios: dict[str, float]
+    memory: dict[str, int] = field(default_factory=dict)
 
     @property
-    def gmacs_per_second(self) -> float:
-        """Remaining GMAC a second, ours."""
-        return self.gmacs / self.seconds["native"]
+    def megapixels(self) -> float:
+        return self.width * self.height / 1e6
+
+    @property
+    def active_share(self) -> float:
+        return float(np.mean(self.active_shares))
+
+    def gmacs_per_second(self, engine: str = OURS) -> float:
+        """Remaining GMAC a second: what the network needs, whatever the engine computes."""
+        return self.gmacs / self.seconds[engine]
+
+    def of_peak(self, engine: str = OURS) -> float:
+        return 1e9 * self.gmacs_per_second(engine) / self.peak
 
 
-def machine() -> dict[str, Any]:
-    """What was measured on: processor, cores, system."""
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        lines = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
-        model = lines[0] if lines else model
-    return {"processor": model, "cores": os.cpu_count(), "system": platform.platform()}
+@dataclass(frozen=True)
+class Results:
+    """facts: machine, threads, versions; shares: one picture at 0..100 % active; sizes: 0.06..2 megapixels."""
+
+    facts: Mapping[str, Any]
+    engines: Sequence[str]
+    pictures: Sequence[Row]
+    shares: Sequence[Row] = ()
+    sizes: Sequence[Row] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
 
 
-def markdown(rows: Sequence[Row], engines: Sequence[str]) -> str:
-    """The table: a row a picture, then the geometric means of the ratios."""
-    others = [name for name in engines if name != "native"]
-    head = ["picture", "size", "active", "GMAC of dense", "smsr ms", "GMAC/s"]
-    head += [f"{LABELS[name]} ms (x)" for name in others]
+def summary(rows: Sequence[Row], engines: Sequence[str]) -> str:
+    """A row a picture, then the geometric means of the ratios."""
+    others = [name for name in engines if name != OURS]
+    head = ["picture", "size", "active", "GMAC of dense", "smsr ms", "GMAC/s", "of peak"]
+    head += [f"{ENGINES[name].label} ms (x)" for name in others]
     cells = [
-        [row.picture, f"{row.width}x{row.height}", f"{np.mean(row.active_shares):.2f}",
-         f"{row.gmacs:.1f} / {row.dense_gmacs:.1f}", f"{1e3 * row.seconds['native']:.0f}",
-         f"{row.gmacs_per_second:.0f}",
-         *(f"{1e3 * row.seconds[name]:.0f} ({row.ratios[name]:.2f}x)" for name in others)]
+        [row.picture, f"{row.width}x{row.height}", f"{row.active_share:.2f}",
+         f"{row.gmacs:.1f} / {row.dense_gmacs:.1f}", milliseconds(row, OURS), f"{row.gmacs_per_second():.0f}",
+         f"{100 * row.of_peak():.0f} %",
+         *(f"{milliseconds(row, name)} ({row.ratios[name]:.2f}x)" for name in others)]
         for row in rows
     ]  # fmt: skip
     if len(rows) > 1:
         means = [f"({geometric_mean([row.ratios[name] for row in rows]):.2f}x)" for name in others]
-        cells.append(["geometric mean", "", "", "", "", "", *means])
+        cells.append(["geometric mean", *[""] * 6, *means])
     return tabulate(cells, head, tablefmt="github", disable_numparse=True)
+
+
+def details(rows: Sequence[Row], engines: Sequence[str]) -> str:
+    """A row a picture and engine: speed on the remaining work, share of the machine's peak, memory."""
+    head = ["picture", "engine", "ms", "x", "GMAC/s remaining", "of peak", "peak memory MiB"]
+    cells = [
+        [row.picture, ENGINES[name].label, milliseconds(row, name), f"{row.ratios[name]:.2f}",
+         f"{row.gmacs_per_second(name):.0f}", f"{100 * row.of_peak(name):.0f} %",
+         f"{row.memory[name] / 2**20:.0f}" if name in row.memory else ""]
+        for row in rows for name in engines
+    ]  # fmt: skip
+    return tabulate(cells, head, tablefmt="github", disable_numparse=True)
+
+
+def modules(rows: Sequence[Row]) -> str:
+    """Active share per module."""
+    head = ["picture", *(f"module {index}" for index in range(1, len(rows[0].active_shares) + 1)), "mean"]
+    cells = [[row.picture, *(f"{share:.3f}" for share in (*row.active_shares, row.active_share))] for row in rows]
+    return tabulate(cells, head, tablefmt="github", disable_numparse=True)
+
+
+def series(rows: Sequence[Row], engines: Sequence[str]) -> str:
+    """Rows of one picture at other active shares or sizes: time, time a megapixel, ratio."""
+    head = ["size", "megapixels", "active", "GMAC", *(f"{ENGINES[name].label} ms" for name in engines)]
+    head += ["smsr ms/megapixel", *(f"x {ENGINES[name].label}" for name in engines if name != OURS)]
+    cells = [
+        [f"{row.width}x{row.height}", f"{row.megapixels:.2f}", f"{row.active_share:.2f}", f"{row.gmacs:.1f}",
+         *(milliseconds(row, name) for name in engines), f"{1e3 * row.seconds[OURS] / row.megapixels:.0f}",
+         *(f"{row.ratios[name]:.2f}" for name in engines if name != OURS)]
+        for row in rows
+    ]  # fmt: skip
+    return tabulate(cells, head, tablefmt="github", disable_numparse=True)
+
+
+def markdown(results: Results) -> str:
+    """The whole report."""
+    facts, engines = results.facts, results.engines
+    text = ["# Benchmark", headline(results), summary(results.pictures, engines)]
+    if inexact := not_exact(engines):
+        text.append(inexact)
+    text += ["## Each engine", _MEANING, details(results.pictures, engines)]
+    text += ["## Active share", modules(results.pictures)]
+    for title, rows in (("Other active shares", results.shares), ("Sizes", results.sizes)):
+        if rows:
+            text += [f"## {title}", _SERIES[title], series(rows, list(rows[0].seconds))]
+    text += ["## Measured with", "\n".join(f"- {name}: {value}" for name, value in facts.items())]
+    return "\n\n".join(text) + "\n"
+
+
+_MEANING = (
+    "GMAC/s and share of peak count what the network needs (active pixels in full, others dense channels only, as "
+    "direct convolutions), whatever an engine computes. Winograd multiplies less, so more than 100 % is possible. "
+    "Peak memory: a process of its own, whole."
+)
+_SERIES = {
+    "Other active shares": "The first picture; every module's margin shifted so that this share of pixels is active.",
+    "Sizes": "The first picture repeated by reflection, so that texture and active share stay alike.",
+}
+
+
+def headline(results: Results) -> str:
+    facts, rounds = results.facts, sorted({row.rounds for row in results.pictures})
+    count = f"{rounds[0]}" if len(rounds) == 1 else f"{rounds[0]} to {rounds[-1]}"
+    peak = np.median([row.peak for row in results.pictures]) / 1e9
+    return (
+        f"{facts['processor']}, {facts['threads']} threads, medians of {count} interleaved rounds, "
+        f"peak {peak:.0f} GMAC/s float32 (measured in the same rounds)."
+    )
+
+
+def not_exact(engines: Sequence[str]) -> str:
+    labels = [ENGINES[name].label for name in engines if not ENGINES[name].exact]
+    return f"{NOT_EXACT}: {'; '.join(labels)}." if labels else ""
+
+
+def milliseconds(row: Row, engine: str) -> str:
+    return f"{1e3 * row.seconds[engine]:.0f}"
 
 
 def geometric_mean(values: Sequence[float]) -> float:
     return float(np.exp(np.mean(np.log(values))))
-
-
-def write_json(path: Path, rows: Sequence[Row], facts: dict[str, Any]) -> None:
-    document = {"machine": machine(), **facts, "rows": [asdict(row) for row in rows]}
-    path.write_text(json.dumps(document, indent=2) + "\n")

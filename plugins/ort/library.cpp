@@ -60,3 +60,8 @@ SMSR_EXPORT const char* smsr_cpu_variant(void) {
   const smsr::Kernels* kernels = smsr::selected_variant();
   return kernels != nullptr ? kernels->name : nullptr;
 }
+
+SMSR_EXPORT double smsr_multiply_adds(int64_t rounds) {
+  const smsr::Kernels* kernels = smsr::selected_variant();
+  return kernels != nullptr ? kernels->peak(rounds) : 0;
+}

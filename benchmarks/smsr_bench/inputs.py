@@ -1,0 +1,94 @@
+"""What engines are timed on: pictures, folders of pictures, and the middle frame of videos at given sizes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smsr.errors import DataError, UsageError
+from smsr.images import SUFFIXES, decode
+
+VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm")
+
+
+@dataclass(frozen=True)
+class Input:
+    """image: (1, 3, H, W) float32 RGB, 0..255."""
+
+    name: str
+    image: NDArray[np.float32]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(h, w)"""
+        return self.image.shape[2], self.image.shape[3]
+
+    @property
+    def pixels(self) -> int:
+        return math.prod(self.size)
+
+    def mirrored_to(self, height: int, width: int) -> Input:
+        """Cut, or repeated by reflection, to another size: the texture, and so the active share, stay as they are."""
+        rows, columns = max(0, height - self.size[0]), max(0, width - self.size[1])
+        padded = np.pad(self.image, ((0, 0), (0, 0), (0, rows), (0, columns)), mode="symmetric")
+        return Input(f"{self.name} {width}x{height}", np.ascontiguousarray(padded[:, :, :height, :width]))
+
+
+def read(paths: Sequence[Path], frame_sizes: Sequence[tuple[int, int]]) -> list[Input]:
+    """Every picture of `paths`; of a video its middle frame at each (h, w) of `frame_sizes`. Raises DataError."""
+    found: list[Input] = []
+    for path in paths:
+        if path.suffix.lower() in VIDEO_SUFFIXES:
+            frame = Input(path.stem, planes(_middle_frame(path)))
+            found += [frame.mirrored_to(*size) for size in frame_sizes]
+        else:
+            found += [_picture(file) for file in _files(path)]
+    return found
+
+
+def planes(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(H, W, 3) -> (1, 3, H, W) float32."""
+    return np.ascontiguousarray(rgb.transpose(2, 0, 1)[None].astype(np.float32))
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """WIDTHxHEIGHT -> (h, w). Raises UsageError."""
+    width, _, height = text.partition("x")
+    if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
+        raise UsageError("--frame-sizes", "WIDTHxHEIGHT, e.g. 1280x720", repr(text), "correct it")
+    return int(height), int(width)
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+    if not files:
+        raise DataError(path, "a folder with pictures", "none", f"put {', '.join(SUFFIXES[:3])} ... files there")
+    return files
+
+
+def _picture(file: Path) -> Input:
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise DataError(file, "a readable picture", error.strerror or str(error), "check the path") from error
+    return Input(file.stem, planes(decode(data, file)))
+
+
+def _middle_frame(file: Path) -> NDArray[np.uint8]:
+    import av
+
+    try:
+        with av.open(str(file)) as container:
+            frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    except (OSError, av.FFmpegError, IndexError) as error:
+        raise DataError(file, "a readable video", str(error) or "no video stream", "check the file") from error
+    if not frames:
+        raise DataError(file, "a video with frames", "none", "check the file")
+    return np.asarray(frames[len(frames) // 2], np.uint8)

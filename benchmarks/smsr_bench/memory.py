@@ -1,0 +1,103 @@
+"""Peak memory: each engine alone in a process of its own that runs one picture twice.
+
+The child imports only what its engine needs, as a program that ships that engine would: the rival's ONNX file is
+made beforehand. What is reported is the whole process: interpreter, libraries, weights, and the run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smsr.errors import DataError
+
+Run = Callable[[NDArray[np.float32]], Any]
+
+RIVAL_FILE = "rival.onnx"
+
+
+def peak_bytes(engine: str, bundle: Path, image: Path, folder: Path, threads: int) -> int:
+    """Largest resident memory of a process that runs `engine` on `image` (.npy, (1, 3, H, W)); folder: RIVAL_FILE's."""
+    words = [sys.executable, "-m", "smsr_bench.memory", engine, bundle, image, folder, threads]
+    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=False)
+    if done.returncode:
+        got = (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1]
+        raise DataError(f"memory of {engine}", "a run to measure", got, "leave the engine out, or --no-memory")
+    return int(done.stdout.split()[-1])
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser()
+    for name in ("engine", "bundle", "image", "folder"):
+        parser.add_argument(name)
+    parser.add_argument("threads", type=int)
+    options = parser.parse_args()
+    image = np.load(options.image)
+    run = _maker(options)
+    for _ in range(2):
+        run(image)
+    print(_high_water())
+
+
+def _maker(options: argparse.Namespace) -> Run:
+    rival = str(Path(options.folder) / RIVAL_FILE)
+    if options.engine in ("native", "body"):
+        return _ours(options)
+    if options.engine == "rival":
+        return _onnxruntime(rival, options.threads)
+    if options.engine.startswith("openvino"):
+        return _openvino(rival, "bf16" if options.engine.endswith("bf16") else "f32", options.threads)
+    from smsr_bench.engines import ENGINES, Subject
+
+    return ENGINES[options.engine].make(Subject.open(Path(options.bundle)), options.threads)
+
+
+def _ours(options: argparse.Namespace) -> Run:
+    import os
+
+    import smsr_runtime
+
+    if options.engine == "body":
+        os.environ["SMSR_ORT_LIBRARY"] = "none"
+        os.environ.pop("SMSR_CPU", None)
+    return smsr_runtime.load(options.bundle, options.threads).upscale_float
+
+
+def _onnxruntime(file: str, threads: int) -> Run:
+    import onnxruntime
+
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = threads
+    settings.log_severity_level = 3
+    session = onnxruntime.InferenceSession(file, settings, providers=["CPUExecutionProvider"])
+    return lambda image: session.run(["upscaled"], {"image": image})
+
+
+def _openvino(file: str, precision: str, threads: int) -> Run:
+    import openvino
+
+    hints = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
+    request = openvino.Core().compile_model(file, "CPU", hints).create_infer_request()
+    return lambda image: request.infer({"image": image})["upscaled"]
+
+
+def _high_water() -> int:
+    """VmHWM where there is one: unlike ru_maxrss it does not count the parent that this process was forked from."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+if __name__ == "__main__":
+    _main()

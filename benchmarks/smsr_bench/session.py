@@ -1,0 +1,116 @@
+"""One benchmark run: pictures, then one picture at other active shares and at other sizes."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from smsr.complexity import network_macs
+from smsr.network import NetworkConfig
+from smsr_bench import engines, machine, masks, measure, memory
+from smsr_bench.engines import OURS, Run, Subject
+from smsr_bench.inputs import Input
+from smsr_bench.report import Row
+from smsr_bench.rival import build_rival
+from smsr_export.graph import FoldedNetwork
+
+SHARES = tuple(step / 10 for step in range(11))
+SIZES = ((240, 256), (360, 360), (480, 540), (720, 720), (1080, 960), (1080, 1920))
+"""(h, w): 0.06, 0.13, 0.26, 0.52, 1.04, 2.07 megapixels"""
+SERIES_ENGINES = ("native", "rival", "openvino")
+LARGE, LARGE_ROUNDS = 400_000, 3
+"""From so many pixels on, so many rounds at most: there one run takes seconds."""
+
+
+@dataclass
+class Bench:
+    """Measures rows of one bundle; threads: of every engine."""
+
+    subject: Subject
+    names: Sequence[str]
+    threads: int
+    rounds: int
+    with_memory: bool = True
+    probe: Callable[[], float] = field(init=False)
+
+    def __post_init__(self) -> None:
+        from smsr_runtime.native import find_library
+
+        self.subject.upscaler(self.threads)  # raises where there is no native library
+        library = find_library(self.subject.bundle.interface_hash)
+        assert library is not None
+        self.probe = machine.peak_probe(library.path, self.threads)
+
+    def pictures(self, inputs: Sequence[Input]) -> list[Row]:
+        """A row an input, all engines."""
+        runs = engines.make(self.names, self.subject, self.threads)
+        rows = [self._row(item, runs, self.subject) for item in tqdm(inputs, "pictures", disable=None)]
+        del runs
+        if self.with_memory:
+            for item, row in zip(inputs, tqdm(rows, "memory", disable=None), strict=True):
+                row.memory.update(self._memory(item))
+        return rows
+
+    def shares(self, item: Input) -> list[Row]:
+        """One picture with 0, 10 ... 100 % of every module's pixels active."""
+        rows = []
+        for share in tqdm(SHARES, "active shares", disable=None):
+            with tempfile.TemporaryDirectory() as folder:
+                network = masks.with_active_share(
+                    self.subject.network, share, lambda network: self._margins(network, item.image)
+                )
+                subject = self.subject.changed(network, Path(folder))
+                rows.append(self._row(item, engines.make(self._series_names(), subject, self.threads), subject))
+        return rows
+
+    def sizes(self, item: Input) -> list[Row]:
+        """One picture's texture at SIZES."""
+        runs = engines.make(self._series_names(), self.subject, self.threads)
+        places = tqdm(SIZES, "sizes", disable=None)
+        return [self._row(item.mirrored_to(*size), runs, self.subject) for size in places]
+
+    def _series_names(self) -> list[str]:
+        return [name for name in SERIES_ENGINES if name in self.names]
+
+    def _row(self, item: Input, runs: dict[str, Run], subject: Subject) -> Row:
+        rounds = min(self.rounds, LARGE_ROUNDS) if item.pixels >= LARGE else self.rounds
+        timing = measure.time_engines(runs, item.image, rounds, self.probe)
+        upscaler = subject.upscaler(self.threads)
+        shares = upscaler.active_shares(upscaler.upscale_float(item.image, margins=True)[1])
+        macs = network_macs(config(subject.network), [module.dense_channels for module in subject.network.modules])
+        return Row(
+            picture=item.name,
+            width=item.size[1],
+            height=item.size[0],
+            rounds=rounds,
+            active_shares=shares,
+            gmacs=macs.remaining(shares) * item.pixels / 1e9,
+            dense_gmacs=macs.dense * item.pixels / 1e9,
+            peak=timing.peak,
+            seconds={name: timing.median(name) for name in runs},
+            ratios={name: timing.ratio(name, OURS) for name in runs},
+        )
+
+    def _margins(self, network: FoldedNetwork, image: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        with tempfile.TemporaryDirectory() as folder:
+            upscaler = self.subject.changed(network, Path(folder)).upscaler(self.threads)
+            return upscaler.upscale_float(image, margins=True)[1]
+
+    def _memory(self, item: Input) -> dict[str, int]:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            onnx.save_model(build_rival(self.subject.network), folder / memory.RIVAL_FILE)
+            np.save(folder / "image.npy", item.image)
+            bundle, image = self.subject.bundle.path, folder / "image.npy"
+            return {engine: memory.peak_bytes(engine, bundle, image, folder, self.threads) for engine in self.names}
+
+
+def config(network: FoldedNetwork) -> NetworkConfig:
+    return NetworkConfig(network.scale, network.features, len(network.modules), network.layers)
