@@ -4,6 +4,9 @@
 PYTHON ?= python3
 # CPU builds of PyTorch; where this index cannot be reached pip takes PyTorch from its usual ones.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+# What `make bench` runs on, and where its report goes.
+IMAGES ?= $(addprefix $(or $(SMSR_SHARED),../shared)/data/,Set5/LR_bicubic/X2 Set14/LR_bicubic/X2 video/bikes.mp4)
+REPORT ?= build/bench
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 WERROR ?= OFF
 
@@ -46,8 +49,8 @@ demo: setup
 	$(BIN)/python -m smsr_bench.demo "$(CHECKPOINT)" --output demo
 
 bench: setup
-	@test -n "$(BUNDLE)" || { echo 'make bench: expected BUNDLE=NAME.smsr IMAGES="files or folders", got none' >&2; exit 2; }
-	$(BIN)/smsr-bench "$(BUNDLE)" $(IMAGES)
+	@test -n "$(BUNDLE)" || { echo 'make bench: expected BUNDLE=NAME.smsr, and IMAGES="pictures, folders, videos"; got none' >&2; exit 2; }
+	$(BIN)/smsr-bench "$(BUNDLE)" $(IMAGES) --series shares sizes -o $(REPORT)
 
 test: setup check
 	ctest --test-dir $(BUILD) --output-on-failure

@@ -20,6 +20,8 @@ from smsr.errors import CheckpointError
 from smsr.network import Network, NetworkConfig
 
 WRAPPERS = ("state_dict", "params", "model")
+PRETRAINED = Path(__file__).parent / "pretrained"
+"""This project's own weights, `smsr_x2.safetensors` and so on; README.md there is their model card."""
 _TODO = "give a checkpoint trained by smsr-train or one of SMSR's published ones"
 
 
@@ -28,10 +30,21 @@ def load_network(path: str | Path) -> Network:
     return network_from_state(read_state(path), path)
 
 
+def locate(path: str | Path) -> Path:
+    """The file itself or, where there is none of that name, the project's own weights: "x2" names them for scale 2."""
+    own = PRETRAINED / f"smsr_{path}.safetensors"
+    return own if not Path(path).exists() and own.is_file() else Path(path)
+
+
+def own_weights() -> list[str]:
+    """Short names of the weights that come with the package, e.g. ["x2", "x4"]."""
+    return sorted(file.stem.removeprefix("smsr_") for file in PRETRAINED.glob("smsr_x?.safetensors"))
+
+
 def sha256(path: str | Path) -> str:
     """SHA-256 of a file as 64 hex digits."""
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with open(locate(path), "rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
@@ -39,7 +52,7 @@ def sha256(path: str | Path) -> str:
 
 def read_state(path: str | Path) -> dict[str, Tensor]:
     """The bare state dict of a checkpoint file: wrappers and `module.` prefixes removed."""
-    path = Path(path)
+    path = locate(path)
     if path.is_dir():
         raise CheckpointError(path, "a checkpoint file", "a folder", _TODO)
     try:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import cv2
 
+from smsr.checkpoint import locate
 from smsr.errors import ExportError
 from smsr_bench import cli as bench
 from smsr_export import cli as export
@@ -20,18 +21,19 @@ SAMPLE_SIZE = (240, 320)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs export, upscaling and benchmark one after the other; stops at the first that fails."""
     parser = argparse.ArgumentParser(prog="demo", description=main.__doc__)
-    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("checkpoint", help="a checkpoint, or x2, x3, x4: the weights that come with smsr")
     parser.add_argument("--output", type=Path, default=Path("demo"))
     options = parser.parse_args(arguments)
     from smsr_runtime import cli as runtime
 
     folder: Path = options.output
     folder.mkdir(parents=True, exist_ok=True)
-    bundle = folder / f"{options.checkpoint.stem}.smsr"
+    checkpoint = locate(options.checkpoint)
+    bundle = folder / f"{checkpoint.stem}.smsr"
     sample, upscaled = folder / "sample.png", folder / "sample_upscaled.png"
     write_sample(sample)
     steps = (
-        (export.main, [str(options.checkpoint), "-o", str(bundle), "--force"]),
+        (export.main, [str(checkpoint), "-o", str(bundle), "--force"]),
         (runtime.main, [str(bundle), str(sample), "-o", str(upscaled), "--show-masks", "--force"]),
         (bench.main, [str(bundle), str(sample), "--rounds", "5", "--engines", "body,rival", "--no-memory"]),
     )

@@ -1,0 +1,156 @@
+"""smsr-bench: every engine computes what it says, masks and sizes are the ones asked for, the report adds up."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from smsr.complexity import network_macs
+from smsr.network import Network, NetworkConfig
+from smsr_bench import cli, engines, inputs, machine, masks, report
+from smsr_bench.engines import ENGINES, Subject
+from smsr_export.bundle import ExportRequest, export_onnx
+from smsr_export.verify import own_pictures
+from tests.helpers import NATIVE_LIBRARY, random_image, random_network, run_python
+
+SPLITS = [[(5, 0), (0, 3), (16, 0)], [(0, 0), (9, 7), (1, 2)]]
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    return random_network(NetworkConfig(2, 16, 2, 3), seed=3, splits=SPLITS)
+
+
+@pytest.fixture(scope="module")
+def subject(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Subject:
+    folder = tmp_path_factory.mktemp("bench")
+    torch.save(network.state_dict(), folder / "small.pt")
+    export_onnx(network, ExportRequest(folder / "small.pt", folder / "small.smsr", own_pictures(2)))
+    return Subject.open(folder / "small.smsr")
+
+
+@pytest.fixture(scope="module")
+def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("pictures") / "noise.png"
+    cv2.imwrite(str(file), np.random.default_rng(0).integers(0, 256, (18, 23, 3), np.uint8))
+    return file
+
+
+IMAGE = np.asarray(random_image(1, 17, 22, seed=1, dtype=torch.float32))
+
+
+@pytest.mark.parametrize("name", [name for name, engine in ENGINES.items() if engine.exact])
+def test_exact_engines_compute_the_network(name: str, subject: Subject, network: Network) -> None:
+    with torch.inference_mode():
+        expected = network.infer(torch.from_numpy(IMAGE)).upscaled.numpy()
+    assert np.abs(ENGINES[name].make(subject, 1)(IMAGE) - expected).max() < 1e-3
+
+
+@pytest.mark.parametrize("name", [name for name, engine in ENGINES.items() if not engine.exact])
+def test_rivals_are_the_network_where_every_pixel_is_active_and_only_there(
+    name: str, subject: Subject, tmp_path: Path
+) -> None:
+    pytest.importorskip(ENGINES[name].package)
+    everywhere = subject.changed(masks.with_active_share(subject.network, 1.0, _unused), tmp_path)
+    tolerance = 1.0 if name.endswith("bf16") else 1e-3
+    assert rms(ENGINES[name].make(everywhere, 1)(IMAGE) - everywhere.upscaler(1).upscale_float(IMAGE)[0]) < tolerance
+    assert rms(ENGINES[name].make(subject, 1)(IMAGE) - subject.upscaler(1).upscale_float(IMAGE)[0]) > tolerance
+
+
+def rms(values: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(values))))
+
+
+def _unused(_network: object) -> list[np.ndarray]:
+    raise AssertionError("0 and 100 % need no margins")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.8, 1.0])
+def test_masks_have_the_share_asked_for(share: float, subject: Subject, tmp_path: Path) -> None:
+    def margins(network: object) -> list[np.ndarray]:
+        return subject.changed(network, tmp_path).upscaler(1).upscale_float(IMAGE, margins=True)[1]  # type: ignore[arg-type]
+
+    changed = subject.changed(masks.with_active_share(subject.network, share, margins), tmp_path)
+    upscaler = changed.upscaler(1)
+    shares = upscaler.active_shares(upscaler.upscale_float(IMAGE, margins=True)[1])
+    assert shares == pytest.approx([share] * 2, abs=0.0 if share in (0.0, 1.0) else 0.05)
+
+
+def test_a_mirrored_input_keeps_its_pixels_and_its_texture() -> None:
+    item = inputs.Input("x", IMAGE)
+    large = item.mirrored_to(40, 50)
+    assert large.size == (40, 50)
+    assert np.array_equal(large.image[:, :, :17, :22], IMAGE)
+    assert np.array_equal(large.image[:, :, 17:34, :22], IMAGE[:, :, ::-1])
+    assert np.array_equal(item.mirrored_to(5, 6).image, IMAGE[:, :, :5, :6])
+
+
+def test_frames_of_a_video_come_at_the_sizes_asked_for(shared: Path) -> None:
+    found = inputs.read([shared / "data" / "video" / "bikes.mp4"], [(360, 640), (720, 1280)])
+    assert [item.size for item in found] == [(360, 640), (720, 1280)]
+    assert np.array_equal(found[0].image, found[1].image[:, :, :360, :640])
+
+
+def test_the_peak_grows_with_threads_and_is_no_less_than_one_multiply_add_a_cycle() -> None:
+    assert machine.peak_probe(NATIVE_LIBRARY, 1)() > 1e8
+
+
+def test_the_report_is_complete_and_adds_up(subject: Subject, picture: Path, tmp_path: Path) -> None:
+    words = [subject.bundle.path, picture, picture, "--engines", "body,rival", "--rounds", "2", "--threads", "1"]
+    assert cli.main([*map(str, words), "--series", "shares", "-o", str(tmp_path / "out")]) == 0
+    found = json.loads((tmp_path / "out" / "bench.json").read_text())
+    row = found["pictures"][0]
+    counts = [module.dense_channels for module in subject.network.modules]
+    macs = network_macs(NetworkConfig(2, 16, 2, 3), counts)
+    assert row["gmacs"] == pytest.approx(macs.remaining(row["active_shares"]) * 18 * 23 / 1e9)
+    assert set(row["seconds"]) == set(row["memory"]) == {"native", "body", "rival"}
+    assert min(row["memory"].values()) > 2**24
+    assert row["ratios"]["native"] == 1.0
+    assert [np.mean(other["active_shares"]) for other in found["shares"]][:: len(found["shares"]) - 1] == [0.0, 1.0]
+    text = (tmp_path / "out" / "bench.md").read_text()
+    assert report.NOT_EXACT in text
+    assert "geometric mean" in text
+    assert (tmp_path / "out" / "bench.svg").read_text().count("<svg") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "line"),
+    [
+        (["BUNDLE", "PICTURE", "--engines", "magic"], 2, "--engines: expected native, body"),
+        (["BUNDLE", "PICTURE", "--frame-sizes", "0x5"], 2, "--frame-sizes: expected WIDTHxHEIGHT"),
+        (["BUNDLE", "nothing.png"], 1, "nothing.png: expected a readable picture, got No such file"),
+        (["PICTURE", "PICTURE"], 1, "noise.png: expected a bundle"),
+    ],
+)
+def test_bad_input_is_one_line(
+    words: list[str], code: int, line: str, subject: Subject, picture: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = {"BUNDLE": str(subject.bundle.path), "PICTURE": str(picture)}
+    assert cli.main([known.get(word, word) for word in words]) == code
+    error = capsys.readouterr().err
+    assert line in error
+    assert error.count("\n") == 1
+
+
+def test_engines_come_ours_first_and_once() -> None:
+    assert engines.choose(["rival", "native", "body"]) == ["native", "rival", "body"]
+    assert engines.choose([])[0] == "native"
+
+
+def test_each_engines_memory_is_measured_in_a_process_that_needs_no_more_than_it(
+    subject: Subject, picture: Path, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "image.npy", IMAGE)
+    code = (
+        "import sys; from smsr_bench import memory; memory._main(); print(sorted({'torch', 'onnx'} & set(sys.modules)))"
+    )
+    found = run_python(
+        "-c", code, "native", subject.bundle.path, tmp_path / "image.npy", tmp_path, 1, cwd=tmp_path
+    ).stdout.splitlines()
+    assert int(found[0]) > 2**24
+    assert found[1] == "[]"
