@@ -132,6 +132,7 @@ ENGINES: Mapping[str, Engine] = {
         Engine("openvino-bf16", "rival, OpenVINO bf16", False, _openvino("bf16"), "openvino"),
         Engine("torch", "PyTorch, masked dense", True, _torch(pytorch.masked_dense), "torch"),
         Engine("torch-sparse", "PyTorch, index and matmul", True, _torch(pytorch.index_and_matmul), "torch"),
+        Engine("torch-rows", "the same, pixels as rows", True, _torch(pytorch.index_and_matmul_rows), "torch"),
     )
 }
 OURS = "native"

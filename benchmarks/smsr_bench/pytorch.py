@@ -1,8 +1,9 @@
-"""Two PyTorch engines from folded weights: masked dense, and sparse by index and matmul.
+"""Three PyTorch engines from folded weights: masked dense, and sparse by index and matmul in two forms.
 
-The second is how the published sparse inference works: gather the active pixels' 3x3 neighbourhoods (im2col at
-indices), one matmul per (dense | sparse) block, scatter back. Ours is written anew from the paper's description
-and is faithful in what it computes: only active pixels' sparse parts, only dense -> dense elsewhere.
+`index_and_matmul` is how public sparse inference works (DESIGN 1): N C H W planes, im2col of the dense channels for
+every pixel, columns picked at the active pixels' indices for everything else, one matmul per block, scattered back.
+`index_and_matmul_rows` is the best we could do with the same idea: pixels as rows, so that a gather copies whole
+pixels, and one matmul for all blocks of an active pixel. Both are written anew and equal to the network.
 """
 
 from __future__ import annotations
@@ -66,6 +67,51 @@ def masked_dense(x: Tensor, margin: Tensor, module: TorchModule) -> Tensor:
 
 
 def index_and_matmul(x: Tensor, margin: Tensor, module: TorchModule) -> Tensor:
+    """x (1, C, H, W). Dense channels are planes of the whole image, sparse ones columns of the active pixels."""
+    weights, collect_weight, collect_bias, squeeze_w, squeeze_b, excite_w, excite_b = module.packed
+    _, channels, height, width = x.shape
+    rows, columns = (margin[0, 0] > 0).nonzero(as_tuple=True)
+    at = (slice(None), rows, columns)
+    collected = collect_bias.view(-1, 1, 1).repeat(1, height, width)
+    dense, sparse = x[0], x.new_zeros(0, len(rows))
+    for weight, block, count in zip(weights, torch.split(collect_weight, channels), module.dense_channels, strict=True):
+        known = len(dense)
+        kernel = weight.permute(2, 1, 0).contiguous()  # [out, in, tap]
+        planes = _planes_from_planes(dense, kernel[:count, :known])
+        picked = kernel[count:, :known].flatten(1) @ _columns(dense, rows, columns)
+        if known < channels:
+            plane = x.new_zeros(channels - known, height, width)
+            plane[at] = sparse
+            mixed = kernel[:, known:].flatten(1) @ _columns(plane, rows, columns)
+            planes[at] += mixed[:count]
+            picked += mixed[count:]
+        dense, sparse = F.relu_(planes), F.relu_(picked)
+        if count:
+            collected += (block[:count].T @ dense.flatten(1)).view_as(collected)
+        collected[at] += block[count:].T @ sparse
+    squeezed = F.relu(collected.mean(dim=(1, 2)) @ squeeze_w + squeeze_b)
+    return (collected * torch.sigmoid(squeezed @ excite_w + excite_b).view(-1, 1, 1))[None] + x
+
+
+def _planes_from_planes(dense: Tensor, kernel: Tensor) -> Tensor:
+    """dense (I, H, W), kernel (O, I, 9) -> (O, H, W): im2col of every pixel, one matmul."""
+    if not kernel.numel():
+        return dense.new_zeros(len(kernel), *dense.shape[1:])
+    unfolded = F.unfold(dense[None], 3, padding=1)[0]
+    return (kernel.flatten(1) @ unfolded).view(-1, *dense.shape[1:])
+
+
+def _columns(planes: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """planes (I, H, W) -> (I*9, N): the 3x3 neighbourhoods of the N active pixels."""
+    if not planes.numel():
+        return planes.new_zeros(0, len(rows))
+    offsets = torch.arange(3)
+    y = (rows + offsets.view(3, 1, 1)).expand(3, 3, -1).flatten()
+    x = (columns + offsets.view(1, 3, 1)).expand(3, 3, -1).flatten()
+    return F.pad(planes, (1, 1, 1, 1))[:, y, x].view(-1, len(rows))
+
+
+def index_and_matmul_rows(x: Tensor, margin: Tensor, module: TorchModule) -> Tensor:
     """x (1, C, H, W). Work rows are pixels; `at` are flat indices of the active pixels."""
     weights, collect_weight, collect_bias, squeeze_w, squeeze_b, excite_w, excite_b = module.packed
     _, channels, height, width = x.shape
