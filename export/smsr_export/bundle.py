@@ -24,6 +24,7 @@ from smsr_export.freeze import freeze
 from smsr_export.graph import FoldedNetwork
 from smsr_export.onnx_model import build_model
 from smsr_export.sample import sample_picture
+from smsr_export.tensorrt_bundle import TensorRtTarget, add_tensorrt, together, verify_tensorrt
 from smsr_export.verify import Parity, Picture, verify
 
 GOLDEN_INPUT, GOLDEN_OUTPUT = "golden/input.png", "golden/output.npy"
@@ -32,13 +33,15 @@ _GOLDEN_SIZE = (40, 56)
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """pictures: what parity is measured on; force: replace an existing bundle; accept_failure: ship it all the same."""
+    """pictures: what parity is measured on; force: replace an existing bundle; accept_failure: ship it all the same;
+    tensorrt: also a model for TensorRT, its engine pending."""
 
     checkpoint: Path
     output: Path
     pictures: Sequence[Picture]
     force: bool = False
     accept_failure: bool = False
+    tensorrt: TensorRtTarget | None = None
 
 
 def check_output(output: Path, force: bool) -> None:
@@ -73,6 +76,9 @@ def _fill(work: Path, network: Network, folded: FoldedNetwork, request: ExportRe
     facts["golden"] = _write_golden(work, network)
     manifest.write(work, facts, None, False)
     parity = verify(network, work, request.pictures, facts["precision"])
+    if request.tensorrt:
+        add_tensorrt(work, facts, folded, request.tensorrt)
+        parity = together(parity, verify_tensorrt(network, folded, request.pictures, request.tensorrt))
     if not parity.passed and not request.accept_failure:
         raise ParityError(
             request.checkpoint, "the exported model to equal PyTorch", "; ".join(parity.failures),

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from smsr import __version__, contract
 from smsr.errors import ExportError, SmsrError, UsageError
+from smsr_export import tensorrt_engine
+from smsr_export.tensorrt_engine import EngineRequest
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,17 +55,23 @@ def _parser() -> argparse.ArgumentParser:
         prog="smsr-export",
         description="Turns a trained SMSR checkpoint into a bundle that runtime/run.py and smsr-run use.",
     )
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", type=Path, help="a .pt or .safetensors file")
+    parser.add_argument(
+        "checkpoint", metavar="CHECKPOINT|BUNDLE", type=Path,
+        help="a .pt or .safetensors file; with --target trt also a bundle whose engine is pending",
+    )  # fmt: skip
     parser.add_argument(
         "-o", "--output", type=Path, metavar="BUNDLE", help="default: the checkpoint's name + .smsr, here"
     )
     parser.add_argument("--target", choices=("onnx", "trt"), default="onnx", help="default: onnx (CPU)")
-    parser.add_argument("--precision", choices=contract.PRECISIONS, default="fp32", help="default: fp32")
+    parser.add_argument("--precision", choices=contract.PRECISIONS, help="default: fp32, with --target trt fp16")
     parser.add_argument(
         "--verify", nargs="+", default=[], metavar="IMAGE_OR_DIR",
         help="measure parity (and PSNR) on these high-resolution pictures; default: our own drawing",
     )  # fmt: skip
-    parser.add_argument("--force", action="store_true", help="replace an existing bundle")
+    for name, text in (("min", "smallest"), ("opt", "most usual"), ("max", "largest")):
+        parser.add_argument(f"--{name}-shape", metavar="HxW", help=f"with --target trt: the {text} picture")
+    parser.add_argument("--workspace", type=int, metavar="MIB", help="GPU memory for TensorRT's scratch")
+    parser.add_argument("--force", action="store_true", help="replace an existing bundle, or a bundle's engine")
     parser.add_argument("--accept-parity-failure", action="store_true", help="ship the bundle although parity failed")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.add_argument("--version", action="version", version=f"smsr-export {__version__}")
@@ -71,31 +79,65 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _export(options: argparse.Namespace) -> None:
-    _check_target(options)
+    tensorrt = _check_target(options)
     checkpoint: Path = options.checkpoint
     output: Path = options.output or Path(f"{checkpoint.stem}.smsr")
     if (checkpoint / "manifest.json").is_file():
-        raise UsageError(checkpoint, "a checkpoint", "a bundle", "bundles are taken again only for --target trt")
+        return _finish_bundle(checkpoint, options, tensorrt)
 
     from smsr.checkpoint import load_network
     from smsr_export import bundle, verify
+    from smsr_export.tensorrt_bundle import TensorRtTarget
 
     bundle.check_output(output, options.force)
     network = load_network(checkpoint)
     scale = network.config.scale
     pictures = verify.read_pictures(options.verify, scale) if options.verify else verify.own_pictures(scale)
-    request = bundle.ExportRequest(checkpoint, output, pictures, options.force, options.accept_parity_failure)
+    target = None
+    if tensorrt:
+        target = TensorRtTarget(options.precision or "fp16", tensorrt_engine.check_request(tensorrt))
+    request = bundle.ExportRequest(checkpoint, output, pictures, options.force, options.accept_parity_failure, target)
     parity = bundle.export_onnx(network, request)
     _print_result(output, scale, parity)
+    if tensorrt:
+        tensorrt_engine.finish_exported(output, tensorrt, _say)
 
 
-def _check_target(options: argparse.Namespace) -> None:
+def _finish_bundle(bundle: Path, options: argparse.Namespace, tensorrt: EngineRequest | None) -> None:
+    """The second half of --target trt, on the device: nothing but the engine is made."""
+    if not tensorrt:
+        raise UsageError(bundle, "a checkpoint", "a bundle", "bundles are taken again only for --target trt")
+    for name in ("output", "precision", "verify", "accept_parity_failure"):
+        if getattr(options, name):
+            option = "-o" if name == "output" else f"--{name.replace('_', '-')}"
+            raise UsageError(option, "a checkpoint with it", "a bundle", "leave it out; export the checkpoint again")
+    tensorrt_engine.finish(bundle, tensorrt, _say)
+    print(f"finished {bundle}; next: smsr-run {bundle} INPUT -o OUTPUT")
+
+
+def _say(text: str) -> None:
+    print(f"smsr-export: {text}", file=sys.stderr)
+
+
+def _check_target(options: argparse.Namespace) -> EngineRequest | None:
+    """The engine to build, or None for target onnx. Raises UsageError or ExportError for what cannot be asked for."""
     if options.target == "trt":
-        raise ExportError("--target trt", "an exporter with TensorRT", "none in this release yet", "use --target onnx")
+        if options.precision == "bf16":
+            raise UsageError("--precision", "fp16 or fp32 with --target trt", "bf16", "leave --precision out")
+        shapes = (options.min_shape, options.opt_shape, options.max_shape)
+        request = EngineRequest(*shapes, options.workspace, options.force)
+        tensorrt_engine.check_request(request)
+        return request
+    for name in ("min_shape", "opt_shape", "max_shape", "workspace"):
+        if getattr(options, name) is not None:
+            option = f"--{name.replace('_', '-')}"
+            raise UsageError(option, "--target trt with it", "--target onnx", "an onnx bundle takes every size")
+    options.precision = options.precision or "fp32"
     if options.precision != "fp32":
         raise ExportError(
             f"--precision {options.precision}", "fp32, the only one so far", options.precision, "leave --precision out"
         )
+    return None
 
 
 def _print_result(output: Path, scale: int, parity: object) -> None:

@@ -30,7 +30,7 @@ def build_model(network: FoldedNetwork, metadata: Mapping[str, str] | None = Non
     build.constant(np.zeros((), np.float32), "theta")
     margins = _network(build, network)
     graph = helper.make_graph(
-        build.nodes, "smsr", _graph_inputs(), _graph_outputs(network.scale, margins), build.initializers
+        build.nodes, "smsr", graph_inputs(), graph_outputs(network.scale, margins), build.initializers
     )
     model = helper.make_model(
         graph,
@@ -45,14 +45,14 @@ def build_model(network: FoldedNetwork, metadata: Mapping[str, str] | None = Non
     return model
 
 
-def _graph_inputs() -> list[onnx.ValueInfoProto]:
+def graph_inputs() -> list[onnx.ValueInfoProto]:
     return [
         helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", 3, "H", "W"], "RGB, 0..255"),
         helper.make_tensor_value_info("theta", TensorProto.FLOAT, [], "a pixel is active where margin > theta"),
     ]
 
 
-def _graph_outputs(scale: int, margins: Sequence[str]) -> list[onnx.ValueInfoProto]:
+def graph_outputs(scale: int, margins: Sequence[str]) -> list[onnx.ValueInfoProto]:
     size: list[str | int | None] = ["N", 3, f"{scale}*H", f"{scale}*W"]
     upscaled = helper.make_tensor_value_info("upscaled", TensorProto.FLOAT, size, "RGB, about 0..255, not clamped")
     return [

@@ -16,6 +16,8 @@ from smsr import contract
 
 OPSET = 17
 """ONNX opset of everything exported: the newest that TensorRT 8.6 and old ONNX Runtimes read."""
+PLUGIN_ATTRIBUTES = ("plugin_version", "plugin_namespace")
+"""What TensorRT's parser finds a plugin by, beside the node's type."""
 
 
 def operator_functions(layers: int) -> list[onnx.FunctionProto]:
@@ -29,15 +31,15 @@ def operator_functions(layers: int) -> list[onnx.FunctionProto]:
     ]
 
 
-def module_function(layers: int, layout: str) -> onnx.FunctionProto:
-    """The sparse mask module's function; layout: one of contract.LAYOUTS."""
+def module_function(layers: int, layout: str, plugin: bool = False) -> onnx.FunctionProto:
+    """The sparse mask module's function; layout: one of contract.LAYOUTS; plugin: nodes also name a plugin."""
     body = "\n".join([_prologue(layout), *(_layer(index) for index in range(layers)), _epilogue(layers, layout)])
-    return _function(contract.SPARSE_MASK_MODULE, body)
+    return _function(contract.SPARSE_MASK_MODULE, body, PLUGIN_ATTRIBUTES if plugin else ())
 
 
-def _function(operator: contract.Operator, body: str) -> onnx.FunctionProto:
+def _function(operator: contract.Operator, body: str, more: tuple[str, ...] = ()) -> onnx.FunctionProto:
     inputs = ", ".join(tensor.name for tensor in operator.inputs)
-    attributes = ", ".join(attribute.name for attribute in operator.attributes)
+    attributes = ", ".join([*(attribute.name for attribute in operator.attributes), *more])
     text = (
         f'<domain: "{contract.DOMAIN}", opset_import: ["": {OPSET}]>\n'
         f"{operator.name} <{attributes}> ({inputs}) => ({operator.outputs[0].name}) {{\n{body}\n}}"

@@ -43,8 +43,8 @@ class GraphBuilder:
         return self.add("Conv", [x, weight, bias], name, kernel_shape=[height, width], pads=pads)
 
 
-def add_margin(build: GraphBuilder, nchw: str, branch: FoldedBranch, index: int) -> str:
-    """The mask branch: features N C H W -> margin_{index} (N, 1, H, W). See fold.fold_logits."""
+def add_margin(build: GraphBuilder, nchw: str, branch: FoldedBranch, index: int, output: str | None = None) -> str:
+    """The mask branch: features N C H W -> `output`, default margin_{index} (N, 1, H, W). See fold.fold_logits."""
     name = f"module_{index}.mask"
     full = build.add("Relu", [build.conv(nchw, branch.full, f"{name}.full")], f"{name}.full_relu")
     pads = build.integers([0, 0, 0, 0, 0, 0, 1, 1], "pool_pads")
@@ -53,9 +53,11 @@ def add_margin(build: GraphBuilder, nchw: str, branch: FoldedBranch, index: int)
     half = build.add("Relu", [build.conv(pooled, branch.half, f"{name}.half")], f"{name}.half_relu")
     phases = build.conv(half, branch.phases, f"{name}.phases", pads=[0, 0, 1, 1])
     margin = build.add("DepthToSpace", [phases], f"{name}.uncropped", blocksize=2, mode="CRD")
-    size = build.add("Shape", ["image"], f"{name}.size", start=2, end=4)
+    # not Shape with start and end: TensorRT 8's parser reads past those two attributes
+    shape = build.add("Shape", ["image"], f"{name}.shape")
     starts, axes = build.integers([0, 0], "crop_starts"), build.integers([2, 3], "crop_axes")
-    return build.add("Slice", [margin, starts, size, axes], f"margin_{index}")
+    size = build.add("Gather", [shape, axes], f"{name}.size", axis=0)
+    return build.add("Slice", [margin, starts, size, axes], output or f"margin_{index}")
 
 
 def add_tail(build: GraphBuilder, network: FoldedNetwork, deep: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -196,9 +196,16 @@ def _decode(data: NDArray[np.uint8]) -> Any:
 
 def verify(network: Network, bundle: Path, pictures: Sequence[Picture], precision: str) -> Parity:
     """Runs every picture through PyTorch and each path of the bundle this machine has."""
+    return verify_on(network, _paths(bundle), pictures, precision)
+
+
+def verify_on(
+    network: Network, paths: Iterable[tuple[str, object]], pictures: Sequence[Picture], precision: str
+) -> Parity:
+    """As `verify`, for upscalers by name: anything with `upscale_float` as smsr_runtime's Upscaler has it."""
     rows: list[ParityRow] = []
     references = [_infer(network, picture) for picture in pictures]
-    for name, upscaler in _paths(bundle):
+    for name, upscaler in paths:
         for picture, reference in zip(pictures, references, strict=True):
             rows.append(_compare(network, picture, reference, upscaler, name))
     return Parity(precision, rows, _failures(rows, contract.TOLERANCES[precision]))

@@ -7,6 +7,7 @@ larger = upscale(picture)      # (H, W, 3) uint8 or uint16 RGB -> (sH, sW, 3) of
 
 from smsr_runtime.errors import (
     BackendError,
+    BackendWarning,
     BundleError,
     InputError,
     InternalError,
@@ -27,6 +28,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BackendError",
+    "BackendWarning",
     "BundleError",
     "InputError",
     "InternalError",

@@ -13,6 +13,8 @@ import warnings
 from typing import Any, NoReturn, Sequence
 
 import smsr_runtime
+from smsr_runtime.engine.finish import EngineOptions
+from smsr_runtime.engine.shapes import Wanted, parse_wanted, parse_workspace
 from smsr_runtime.errors import InternalError, SmsrError, UsageError, one_line
 from smsr_runtime.image import FORMATS
 from smsr_runtime.plan import make_plan
@@ -33,6 +35,8 @@ EXIF data is not copied. Colour profiles are kept; CMYK becomes sRGB. Of an anim
 sound is copied unchanged.
 
 SMSR_ORT_LIBRARY names another native library, or `none` for the slower function body; SMSR_CPU forces a variant of it.
+A bundle made with --target trt builds its TensorRT engine on its first run here (minutes); SMSR_TRT_LIBRARY names
+another plugin library; SMSR_CUDA_GRAPH=1 replays a CUDA graph from a size's second picture on.
 exit codes: 0 done, 1 the work failed, 2 wrong usage, 130 interrupted
 """
 
@@ -62,6 +66,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--json", action="store_true", help="print one JSON document about the results on stdout")
     add("--selftest", action="store_true", help="check the bundle's golden output on this device")
     add("--force", action="store_true", help="overwrite existing results")
+    add("--rebuild", action="store_true", help="build the bundle's TensorRT engine again, for this machine")
+    add("--min-shape", metavar="HxW", help="with --rebuild: smallest picture the engine takes (default: 16x16)")
+    add("--opt-shape", metavar="HxW", help="the size it is fastest at (default: 540x960)")
+    add("--max-shape", metavar="HxW", help="the largest one (default: what half of the GPU's memory holds)")
+    add("--workspace", type=int, metavar="MIB", help="GPU memory for TensorRT's scratch while it builds and runs")
     add("--video-codec", default="libx264", metavar="NAME", help="FFmpeg encoder (default: libx264)")
     add("--crf", type=int, default=16, metavar="N", help="video quality, 0 best (default: 16)")
     add("--quiet", action="store_true", help="print errors only")
@@ -101,7 +110,7 @@ def _run(given: list[str], document: dict[str, Any]) -> int:
     plan = None
     if options.input is not None:
         plan = make_plan(options.input, options.output, options.format, options.show_masks, options.force)
-    upscaler = load(options.bundle, options.threads, options.backend, options.theta)
+    upscaler = load(options.bundle, options.threads, options.backend, options.theta, _engine(options))
     document.update(_about(upscaler))
     if options.selftest:
         document["selftest"] = _selftest(upscaler, options)
@@ -130,7 +139,7 @@ def _parsed(given: list[str]) -> argparse.Namespace:
 
 
 def _check(options: argparse.Namespace) -> None:
-    if options.input is None and not options.selftest:
+    if options.input is None and not (options.selftest or options.rebuild):
         raise UsageError("smsr-run", "BUNDLE INPUT -o OUTPUT, or BUNDLE --selftest", "no INPUT", "see --help")
     if (options.input is None) != (options.output is None):
         missing = "no -o" if options.output is None else "no INPUT"
@@ -139,6 +148,19 @@ def _check(options: argparse.Namespace) -> None:
         raise UsageError("smsr-run", "names of INPUT and -o", "an empty one", "check the quotes")
     if not 0 <= options.crf <= _LARGEST_CRF:
         raise UsageError("--crf", f"0 to {_LARGEST_CRF}", str(options.crf), "16 is visually lossless")
+
+
+def _engine(options: argparse.Namespace) -> EngineOptions:
+    wanted = parse_wanted(options.min_shape, options.opt_shape, options.max_shape)
+    if wanted != Wanted() and not options.rebuild:
+        raise UsageError("--min-shape, --opt-shape, --max-shape", "--rebuild with them", "none", "add --rebuild")
+    workspace = parse_workspace(options.workspace)
+    say = _quiet if options.quiet else _say
+    return EngineOptions(options.rebuild, wanted, workspace, say)
+
+
+def _quiet(_: str) -> None:
+    """What --quiet makes of notes."""
 
 
 def _about(upscaler: Upscaler) -> dict[str, Any]:
@@ -155,9 +177,8 @@ def _about(upscaler: Upscaler) -> dict[str, Any]:
 def _selftest(upscaler: Upscaler, options: argparse.Namespace) -> dict[str, Any]:
     found = self_test(upscaler)
     if not options.quiet:
-        largest = f"largest difference {found.max_abs:.2g} of 255 (allowed {found.allowed:g})"
         print(
-            f"self-test passed: {upscaler.path}, {found.seconds:.3f} s, {largest}",
+            f"self-test passed: {upscaler.path}, {found.seconds:.3f} s, {found}",
             file=sys.stderr if options.json else sys.stdout,
         )
     return {
@@ -165,6 +186,7 @@ def _selftest(upscaler: Upscaler, options: argparse.Namespace) -> dict[str, Any]
         "path": upscaler.path,
         "seconds": round(found.seconds, 4),
         "max_abs": found.max_abs,
+        "rmse": found.rmse,
         "allowed": found.allowed,
     }
 

@@ -14,6 +14,7 @@ SmsrError                  exit code 1: the work failed
   SelfTestError            the golden output is not reproduced
 
 NativeLibraryWarning       no native library: the model runs, several times slower
+BackendWarning             no TensorRT or GPU for a bundle made for them: it runs on the CPU
 """
 
 from __future__ import annotations
@@ -97,6 +98,10 @@ class InternalError(SmsrError):
 
 
 class NativeLibraryWarning(UserWarning):
+    pass
+
+
+class BackendWarning(UserWarning):
     pass
 
 

@@ -6,12 +6,14 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from typing import Any, Sequence, TypeVar
 
 from smsr_runtime.errors import BundleError, reason
 
 MANIFEST = "manifest.json"
-MODEL = "model.onnx"
+MODEL, MODEL_TRT, ENGINE = "model.onnx", "model.trt.onnx", "model.engine"
+PENDING = "pending"
+"""The manifest's "engine" where the device still has to build it."""
 SUPPORTED_FORMAT = 1
 """`smsr.contract.BUNDLE_FORMAT`; a test holds that the two agree."""
 
@@ -20,11 +22,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Golden:
-    """Self-test: bundle-relative picture, expected float32 (1, 3, sH, sW), largest difference allowed (0..255)."""
+    """Self-test: bundle-relative picture, expected float32 (1, 3, sH, sW), largest difference allowed (0..255).
+
+    engine_rmse: root mean square difference that an engine in reduced precision is held to instead, or None.
+    """
 
     input: str
     output: str
     max_abs: float
+    engine_rmse: float | None = None
 
 
 @dataclass(frozen=True)
@@ -46,15 +52,16 @@ class Bundle:
         return self.path / MODEL
 
 
-def read_bundle(path: str | Path) -> Bundle:
+def read_bundle(path: str | Path, unchecked: Sequence[str] = ()) -> Bundle:
     """Reads `path`/manifest.json and checks every file it names by size and SHA-256.
 
-    Raises BundleError where anything is missing, changed, mistyped or of a newer format.
+    unchecked: files that may be missing or changed, because they are about to be made again. Raises BundleError
+    where anything is missing, changed, mistyped or of a newer format.
     """
     bundle = Path(path)
     manifest = _read_manifest(bundle)
     _check_format(bundle, manifest)
-    _check_files(bundle, _field(bundle, manifest, "files", dict))
+    _check_files(bundle, _field(bundle, manifest, "files", dict), unchecked)
     golden = _field(bundle, manifest, "golden", dict)
     scale = _field(bundle, manifest, "scale", int)
     features, modules = _field(bundle, manifest, "features", int), _field(bundle, manifest, "modules", int)
@@ -73,12 +80,14 @@ def read_bundle(path: str | Path) -> Bundle:
             _field(bundle, golden, "input", str),
             _field(bundle, golden, "output", str),
             float(_number(bundle, golden, "max_abs")),
+            float(_number(bundle, golden, "engine_rmse")) if "engine_rmse" in golden else None,
         ),
         manifest=manifest,
     )
 
 
 EXPORT_AGAIN = "export the checkpoint again with smsr-export, or copy the whole bundle again"
+ENGINE_AGAIN = "build it again on this device with --rebuild"
 
 
 def _read_manifest(bundle: Path) -> dict[str, Any]:
@@ -121,7 +130,7 @@ def _number(bundle: Path, record: dict[str, Any], key: str) -> float:
     return _field(bundle, record, key, float)
 
 
-def _check_files(bundle: Path, files: dict[str, Any]) -> None:
+def _check_files(bundle: Path, files: dict[str, Any], unchecked: Sequence[str]) -> None:
     if MODEL not in files:
         raise BundleError(bundle / MANIFEST, f'"files" to name {MODEL}', ", ".join(sorted(files)), EXPORT_AGAIN)
     for name, facts in files.items():
@@ -130,19 +139,20 @@ def _check_files(bundle: Path, files: dict[str, Any]) -> None:
         if not isinstance(facts, dict):
             raise BundleError(bundle / MANIFEST, f"sha256 and bytes of {name}", repr(facts), EXPORT_AGAIN)
         expected = (_field(bundle, facts, "bytes", int), _field(bundle, facts, "sha256", str))
-        _check_file(bundle / name, expected)
+        if name not in unchecked:
+            _check_file(bundle / name, expected, ENGINE_AGAIN if name == ENGINE else EXPORT_AGAIN)
 
 
-def _check_file(file: Path, expected: tuple[int, str]) -> None:
+def _check_file(file: Path, expected: tuple[int, str], todo: str) -> None:
     try:
         size = file.stat().st_size
         digest = _sha256(file) if size == expected[0] else ""
     except OSError as error:
-        raise BundleError(file, "a readable file named by the manifest", reason(error), EXPORT_AGAIN) from error
+        raise BundleError(file, "a readable file named by the manifest", reason(error), todo) from error
     if size != expected[0]:
-        raise BundleError(file, f"{expected[0]} bytes", str(size), EXPORT_AGAIN)
+        raise BundleError(file, f"{expected[0]} bytes", str(size), todo)
     if digest != expected[1]:
-        raise BundleError(file, f"sha256 {expected[1][:12]}...", f"{digest[:12]}... (a changed byte)", EXPORT_AGAIN)
+        raise BundleError(file, f"sha256 {expected[1][:12]}...", f"{digest[:12]}... (a changed byte)", todo)
 
 
 def _sha256(file: Path) -> str:

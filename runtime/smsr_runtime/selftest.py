@@ -19,11 +19,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SelfTest:
-    """max_abs: largest difference from the golden output (0..255); allowed: the bundle's limit."""
+    """max_abs: largest difference from the golden output (0..255); rmse: root mean square of the differences.
+
+    allowed: the bundle's limit on the one of them that `measure` names.
+    """
 
     max_abs: float
     allowed: float
     seconds: float
+    rmse: float
+    measure: str = "largest difference"
+
+    def __str__(self) -> str:
+        found = self.rmse if self.measure == "RMSE" else self.max_abs
+        return f"{self.measure} {found:.2g} of 255 (allowed {self.allowed:g})"
 
 
 def self_test(upscaler: Upscaler) -> SelfTest:
@@ -43,12 +52,23 @@ def self_test(upscaler: Upscaler) -> SelfTest:
     seconds = time.perf_counter() - start
     if output.shape != expected.shape:
         raise SelfTestError(folder / golden.output, f"shape {expected.shape}", str(output.shape), "export again")
-    largest = float(np.max(np.abs(output.astype(np.float64) - expected)))
-    if not largest <= golden.max_abs:  # NaN fails too
-        where = f"self-test ({upscaler.path})"
+    return _judged(output.astype(np.float64) - expected, upscaler, seconds)
+
+
+def _judged(difference: NDArray[np.float64], upscaler: Upscaler, seconds: float) -> SelfTest:
+    """An engine in reduced precision is held to the RMSE (DESIGN 9): a flipped mask pixel may differ by much."""
+    golden, engine = upscaler.bundle.golden, upscaler.backend == "trt"
+    largest, rmse = float(np.max(np.abs(difference))), float(np.sqrt(np.mean(difference**2)))
+    found = SelfTest(largest, golden.max_abs, seconds, rmse)
+    if engine and golden.engine_rmse is not None:
+        found = SelfTest(largest, golden.engine_rmse, seconds, rmse, "RMSE")
+    if not (rmse if found.measure == "RMSE" else largest) <= found.allowed:  # NaN fails too
         todo = "run with SMSR_ORT_LIBRARY=none to see if the native library is at fault; export again if not"
-        raise SelfTestError(where, f"at most {golden.max_abs:g} of 255 from the golden output", f"{largest:g}", todo)
-    return SelfTest(largest, golden.max_abs, seconds)
+        if engine:
+            todo = "build the engine again with --rebuild; with --backend ort the bundle runs without it"
+        expected = f"{found.measure} at most {found.allowed:g} of 255 from the golden output"
+        raise SelfTestError(f"self-test ({upscaler.path})", expected, f"{largest:g}, RMSE {rmse:g}", todo)
+    return found
 
 
 def _load(path: Path) -> NDArray[np.float32]:

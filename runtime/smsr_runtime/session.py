@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from smsr_runtime.backends import make_backend
+from smsr_runtime.engine.finish import EngineOptions
 from smsr_runtime.errors import BackendError, InputError, UsageError
-from smsr_runtime.metadata import Bundle, read_bundle
+from smsr_runtime.metadata import ENGINE, Bundle, read_bundle
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,23 +20,31 @@ _PER_UNIT = {np.dtype(np.uint8): 1.0, np.dtype(np.uint16): 257.0}
 """What one unit of the network's 0..255 is in each pixel type."""
 
 
-def load(path: str | Path, threads: int | None = None, backend: str = "auto", theta: float = 0.0) -> Upscaler:
+def load(
+    path: str | Path,
+    threads: int | None = None,
+    backend: str = "auto",
+    theta: float = 0.0,
+    engine: EngineOptions | None = None,
+) -> Upscaler:
     """Opens a bundle directory.
 
     threads: None for all; backend: auto, ort or trt; theta: the quality dial, 0 as trained, higher is
-    faster and less sharp. Raises BundleError, NativeLibraryError, BackendError, UsageError.
+    faster and less sharp; engine: whether and how a TensorRT engine is built here.
+    Raises BundleError, NativeLibraryError, BackendError, UsageError.
     """
     if not math.isfinite(theta):
         raise UsageError("theta", "a finite number", str(theta), "0 is the trained value")
-    bundle = read_bundle(path)
-    return Upscaler(bundle, make_backend(bundle, backend, threads), theta)
+    bundle = read_bundle(path, unchecked=[ENGINE] if engine and engine.rebuild else [])
+    made = make_backend(bundle, backend, threads, engine)
+    return Upscaler(bundle, made, theta)
 
 
 class Upscaler:
     """Callable: (H, W, 3) or gray (H, W), uint8 or uint16 RGB -> scale times as high and wide, same type.
 
-    scale: int; theta: float, may be set; backend: name of what computes ("ort");
-    path: what the sparse modules ran on ("native avx512" or "function body").
+    scale: int; theta: float, may be set; backend: name of what computes ("ort" or "trt");
+    path: what the sparse modules ran on ("native avx512", "function body" or "TensorRT 10.3.0 fp16").
     """
 
     def __init__(self, bundle: Bundle, backend: Any, theta: float = 0.0) -> None:

@@ -211,7 +211,18 @@ def test_a_folder_of_pictures_that_cannot_be_read_is_named(checkpoint: Path, tmp
 
 @pytest.mark.parametrize(
     ("arguments", "code"),
-    [(["--target", "trt"], 1), (["--precision", "fp16"], 1), (["--precision", "int3"], 2), (["--no-such"], 2), ([], 2)],
+    [
+        (["--precision", "fp16"], 1),
+        (["--precision", "int3"], 2),
+        (["--no-such"], 2),
+        ([], 2),
+        (["--max-shape", "9x9"], 2),
+        (["--target", "trt", "--precision", "bf16"], 2),
+        (["--target", "trt", "--min-shape", "9"], 2),
+        (["--target", "trt", "--opt-shape", "9x-9"], 2),
+        (["--target", "trt", "--min-shape", "20x9", "--max-shape", "10x90"], 2),
+        (["--target", "trt", "--workspace", "0"], 2),
+    ],
     ids=str,
 )
 def test_what_cannot_be_asked_for_leaves_nothing(

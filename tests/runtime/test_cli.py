@@ -65,6 +65,13 @@ def folder(tmp_path: Path) -> Path:
         (["in.png", "-o", "out.png", "--thread", "2"], "--thread"),
         (["in.png", "-o", "out.png", "--threads", "0"], "1 or more"),
         (["in.png", "-o", "out.png", "--theta", "nan"], "finite"),
+        (["in.png", "-o", "out.png", "--max-shape", "9x9"], "--rebuild"),
+        (["--rebuild", "--max-shape", "9"], "HEIGHTxWIDTH"),
+        (["--rebuild", "--min-shape", "0x9"], "HEIGHTxWIDTH"),
+        (["--rebuild", "--min-shape", "9x10", "--max-shape", "10x9"], "at most --max-shape 10x9"),
+        (["--rebuild", "--opt-shape", "99x9", "--max-shape", "10x9"], "at most --max-shape 10x9"),
+        (["--rebuild", "--workspace", "0"], "1 or more"),
+        (["--rebuild", "--backend", "ort"], "leave one of the two out"),
         (["in.png", "-o", "out.png", "--backend", "cuda"], "cuda"),
         (["", "-o", "out.png"], "empty"),
         (["empty", "-o", "empty"], "none"),
@@ -77,8 +84,12 @@ def test_wrong_usage_is_one_line(run, picture: Path, arguments: list[str], words
     assert sorted(picture.parent.rglob("*")) == before
 
 
-def test_missing_tensorrt_is_one_line(run, picture: Path, tmp_path: Path) -> None:
-    assert_one_line_error(run(picture, "-o", tmp_path / "out.png", "--backend", "trt"), 1, "none in this build yet")
+@pytest.mark.parametrize("option", [["--backend", "trt"], ["--rebuild"]], ids=str)
+def test_tensorrt_for_an_onnx_only_bundle_is_wrong_usage(run, picture: Path, option: list[str]) -> None:
+    before = sorted(picture.parent.rglob("*"))
+    done = run(picture, "-o", picture.parent / "out.png", *option)
+    assert_one_line_error(done, 2, "model.trt.onnx", "ONNX Runtime only", "--target trt")
+    assert sorted(picture.parent.rglob("*")) == before
 
 
 def test_picture_is_written_and_described(run, picture: Path, tmp_path: Path) -> None:

@@ -96,8 +96,8 @@ def test_wrong_option_is_a_usage_error(bundle: Path, options: dict[str, object])
         smsr_runtime.load(bundle, **options)  # type: ignore[arg-type]
 
 
-def test_missing_tensorrt_backend_is_said(bundle: Path) -> None:
-    with pytest.raises(smsr_runtime.BackendError, match="none in this build yet"):
+def test_tensorrt_for_an_onnx_only_bundle_is_wrong_usage(bundle: Path) -> None:
+    with pytest.raises(smsr_runtime.UsageError, match=r"model\.trt\.onnx.*ONNX Runtime only"):
         smsr_runtime.load(bundle, backend="trt")
 
 

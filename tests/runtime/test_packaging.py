@@ -14,6 +14,7 @@ from tests.runtime.helpers import RUNTIME, assert_one_line_error, plain_python
 
 SOURCES = sorted((RUNTIME / "smsr_runtime").rglob("*.py"))
 ALLOWED_ONCE = {"PIL": "codecs/pillow.py", "av": "video.py", "tqdm": "progress.py", "onnxruntime": "backends/ort.py"}
+ALLOWED_ONCE.update(tensorrt="backends/trt.py", pycuda="backends/trt.py")
 STANDARD = {"numpy", "cv2", "smsr_runtime", "__future__"}
 
 

@@ -1,0 +1,204 @@
+"""TensorRT on an NVIDIA GPU. The only file to import tensorrt and pycuda."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import threading
+import weakref
+from typing import TYPE_CHECKING, Any, Iterator
+
+import numpy as np
+
+from smsr_runtime.engine.execution import Execution
+from smsr_runtime.engine.finish import EngineOptions, check_has_model, finish_engine
+from smsr_runtime.engine.machine import Machine, check_version
+from smsr_runtime.engine.plugin import load_plugin
+from smsr_runtime.engine.record import REBUILD, check_here, read_record
+from smsr_runtime.engine.shapes import Profile, text
+from smsr_runtime.engine.tensorrt_log import Log, make_logger
+from smsr_runtime.errors import BackendError, InputError, MemoryLimitError, MissingPackageError, reason
+from smsr_runtime.metadata import ENGINE, Bundle
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def open_machine() -> Machine:
+    """TensorRT, CUDA and the first GPU. Raises MissingPackageError or BackendError: what is missing, in one line."""
+    trt = _import_tensorrt()
+    check_version(trt.__version__)
+    cuda, context = _import_pycuda()
+    device = context.get_device()
+    major, minor = device.compute_capability()
+    integrated = bool(device.get_attribute(cuda.device_attribute.INTEGRATED))
+    return Machine(trt, cuda, context, device.name(), f"{major}.{minor}", integrated)
+
+
+def _import_tensorrt() -> Any:
+    todo = "install TensorRT with its Python package (docs/jetson.md), or run with --backend ort"
+    try:
+        import tensorrt
+    except ModuleNotFoundError as error:
+        raise MissingPackageError("backend trt", "the package tensorrt", "not installed", todo) from error
+    except (ImportError, OSError, RuntimeError) as error:
+        raise BackendError("backend trt", "a TensorRT that loads", reason(error), todo) from error
+    return tensorrt
+
+
+def _import_pycuda() -> tuple[Any, Any]:
+    """The driver's module and the primary context, current in this thread."""
+    try:
+        import pycuda.driver
+    except ModuleNotFoundError as error:
+        todo = "pip install pycuda"
+        raise MissingPackageError("backend trt", "the package pycuda", "not installed", todo) from error
+    except (ImportError, OSError) as error:
+        raise _no_gpu(error) from error
+    try:
+        import pycuda.autoprimaryctx
+    except Exception as error:  # pycuda's own errors where no driver or no GPU answers
+        raise _no_gpu(error) from error
+    return pycuda.driver, pycuda.autoprimaryctx.context
+
+
+def _no_gpu(error: BaseException) -> BackendError:
+    todo = "run on a machine with an NVIDIA GPU and its driver, or with --backend ort"
+    return BackendError("backend trt", "an NVIDIA GPU", reason(error), todo)
+
+
+def finish_bundle(bundle: Bundle, options: EngineOptions) -> Bundle:
+    """Builds the engine of a bundle on this machine and proves it by the golden output."""
+    return _finish(bundle, open_machine(), options)
+
+
+def _finish(bundle: Bundle, machine: Machine, options: EngineOptions) -> Bundle:
+    def prove(data: bytes, profile: Profile) -> None:
+        from smsr_runtime.selftest import self_test
+        from smsr_runtime.session import Upscaler
+
+        backend = TrtBackend(bundle, machine, data, profile)
+        try:
+            found = self_test(Upscaler(bundle, backend))
+        except InputError as error:
+            options.say(f"note: no self-test, its picture is outside the profile ({error.got})")
+        else:
+            options.say(f"self-test passed: {found}")
+        finally:
+            backend.close()
+
+    return finish_engine(bundle, machine, options, prove)
+
+
+def open_backend(bundle: Bundle, options: EngineOptions, machine: Machine | None = None) -> TrtBackend:
+    """The backend of a bundle, its engine built first where it is pending or `options.rebuild`.
+
+    Raises BundleError for an engine of another GPU, TensorRT or contract.
+    """
+    check_has_model(bundle)
+    machine = machine or open_machine()
+    record = None if options.rebuild else read_record(bundle)
+    if record is None:
+        if not options.rebuild:
+            options.say("the engine of this bundle is pending: it is built for this machine now, once")
+        bundle = _finish(bundle, machine, options)
+        record = read_record(bundle)
+        assert record is not None
+    check_here(bundle, record, machine)
+    return TrtBackend(bundle, machine, (bundle.path / ENGINE).read_bytes(), record.profile)
+
+
+class TrtBackend:
+    """One engine and its execution. `path` says what computes: "TensorRT 10.3.0 fp16"."""
+
+    name = "trt"
+
+    def __init__(self, bundle: Bundle, machine: Machine, data: bytes, profile: Profile) -> None:
+        """data: a serialized engine for `machine`. Raises NativeLibraryError, BackendError, MemoryLimitError."""
+        self.path = f"TensorRT {machine.tensorrt} {bundle.precision}"
+        self._where = str(bundle.path / ENGINE)
+        self._machine, self._profile = machine, profile
+        self._lock, self._thread = threading.Lock(), threading.get_ident()
+        self._margins = [f"margin_{k}" for k in range(1, bundle.modules + 1)]
+        load_plugin(machine.trt, machine.major, bundle.interface_hash)
+        log = Log()
+        self._logger = make_logger(machine.trt, log)
+        self._runtime = machine.trt.Runtime(self._logger)
+        with self._cuda_errors():
+            self._engine = self._runtime.deserialize_cuda_engine(data)
+            if self._engine is None:
+                raise BackendError(self._where, "an engine TensorRT can read", log.summary(), REBUILD)
+            self._check_names()
+            self._execution = Execution(machine, self._engine, ["upscaled", *self._margins])
+        _close_at_exit(self)
+
+    def run(
+        self, image: NDArray[np.float32], theta: float = 0.0, margins: bool = False
+    ) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]]:
+        """As OrtBackend.run. Raises InputError for a size outside the engine's profile."""
+        self._check_size((int(image.shape[2]), int(image.shape[3])))
+        names = ["upscaled", *(self._margins if margins else [])]
+        pictures = np.ascontiguousarray(image, dtype=np.float32)
+        with self._lock, self._current(), self._cuda_errors():
+            results = [self._execution.run(pictures[n : n + 1], theta, names) for n in range(len(pictures))]
+        upscaled, *found = [np.concatenate(parts) if len(parts) > 1 else parts[0] for parts in zip(*results)]
+        return upscaled, found
+
+    def close(self) -> None:
+        """Frees the GPU's memory; a second call does nothing."""
+        if self._engine is not None:
+            self._execution.close()
+            self._engine = self._runtime = None
+
+    def _check_names(self) -> None:
+        found = {self._engine.get_tensor_name(index) for index in range(self._engine.num_io_tensors)}
+        expected = {"image", "theta", "upscaled", *self._margins}
+        if found != expected:
+            got = ", ".join(sorted(found))
+            raise BackendError(self._where, f"tensors {', '.join(sorted(expected))}", got, REBUILD)
+
+    def _check_size(self, size: tuple[int, int]) -> None:
+        if not self._profile.holds(size):
+            low, high = self._profile.min, self._profile.max
+            wider_low = text((min(low[0], size[0]), min(low[1], size[1])))
+            wider_high = text((max(high[0], size[0]), max(high[1], size[1])))
+            todo = f"widen it with --rebuild --min-shape {wider_low} --max-shape {wider_high}, or use --backend ort"
+            expected = f"height x width from {text(low)} to {text(high)}, the engine's profile"
+            raise InputError("picture", expected, text(size), todo)
+
+    @contextlib.contextmanager
+    def _current(self) -> Iterator[None]:
+        """The primary context is current in the thread that opened the machine; others push it for the while."""
+        if threading.get_ident() == self._thread:
+            yield
+            return
+        self._machine.context.push()
+        try:
+            yield
+        finally:
+            self._machine.context.pop()
+
+    @contextlib.contextmanager
+    def _cuda_errors(self) -> Iterator[None]:
+        cuda = self._machine.cuda
+        try:
+            yield
+        except cuda.MemoryError as error:
+            free = f"{self._machine.free_memory() / 2**30:.1f} GiB free"
+            todo = "close other programs, cut the picture, or --rebuild with a smaller --max-shape"
+            raise MemoryLimitError("GPU", "memory for this picture", free, todo) from error
+        except cuda.Error as error:
+            todo = "run --selftest to see if the bundle works"
+            raise BackendError(self._where, "a result", reason(error), todo) from error
+
+
+def _close_at_exit(backend: TrtBackend) -> None:
+    """pycuda gives its context back at exit, after whatever was registered later: this."""
+    reference = weakref.ref(backend)
+
+    def close() -> None:
+        alive = reference()
+        if alive is not None:
+            alive.close()
+
+    atexit.register(close)

@@ -1,0 +1,144 @@
+"""Builds an engine from model.trt.onnx with whichever TensorRT is installed: 8.5, 8.6, 10.x, 11.x.
+
+What differs between them is asked of the module by name, never by number: enumerations were renumbered.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Sequence
+
+from smsr_runtime.engine.precision import check_network, check_weakly_typed, pin_float32_ends
+from smsr_runtime.engine.shapes import Profile, text
+from smsr_runtime.engine.tensorrt_log import Log, make_logger, make_monitor
+from smsr_runtime.errors import BackendError, MemoryLimitError
+
+Say = Callable[[str], None]
+_OUT_OF_MEMORY = re.compile(
+    r"out of memory|outofmemory|insufficient (device |gpu )?memory|memory allocation|failed_allocation|"
+    r"cudaerrormemoryallocation|requested amount of gpu memory",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class BuildRequest:
+    """model: model.trt.onnx; precision: fp16 or fp32; workspace: bytes of scratch memory, None: all there is.
+
+    cache: timings of earlier builds on this GPU (b"": none), which make the next one faster.
+    """
+
+    model: Path
+    precision: str
+    workspace: int | None = None
+    cache: bytes = b""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """data: as TensorRT serialized it; cache: the timings to keep."""
+
+    data: bytes
+    profile: Profile
+    cache: bytes
+
+
+class _NoMemoryError(Exception):
+    """The GPU's memory did not suffice for one profile."""
+
+
+def build_engine(trt: Any, request: BuildRequest, profiles: Sequence[Profile], say: Say) -> Engine:
+    """Builds with the first profile that GPU memory allows.
+
+    Raises MemoryLimitError where none does, BackendError where TensorRT refuses the model or would compute in
+    another precision than asked for.
+    """
+    for profile in profiles:
+        say(f"building the engine for {profile} ({request.precision}); this takes minutes")
+        try:
+            return _build(trt, request, profile, say)
+        except _NoMemoryError:
+            say(f"note: not enough GPU memory for {text(profile.max)}")
+    smallest = profiles[-1].max
+    todo = f"free GPU memory, or name a --max-shape below {text(smallest)} or a --workspace in MiB"
+    got = f"out of memory at {text(smallest)}"
+    raise MemoryLimitError(request.model, "enough GPU memory to build the engine", got, todo)
+
+
+def strongly_typed(trt: Any) -> bool:
+    """Whether tensors keep the model's types; before TensorRT 9 they were hints."""
+    return hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED")
+
+
+def _build(trt: Any, request: BuildRequest, profile: Profile, say: Say) -> Engine:
+    log = Log()
+    logger, monitor = make_logger(trt, log), make_monitor(trt, say)
+    builder = trt.Builder(logger)
+    network = _parsed(trt, builder, logger, request, log)
+    config = builder.create_builder_config()
+    _configure(trt, config, network, request)
+    config.add_optimization_profile(_optimization_profile(builder, profile))
+    cache = _set_cache(config, request.cache)
+    if monitor is not None:
+        config.progress_monitor = monitor
+    plan = builder.build_serialized_network(network, config)
+    if monitor is not None and monitor.interrupted:
+        raise KeyboardInterrupt
+    if plan is None:
+        raise _refusal(request, log)
+    data = bytes(plan)
+    if not strongly_typed(trt):
+        check_weakly_typed(trt, logger, data, request.model, request.precision)
+    return Engine(data, profile, bytes(cache.serialize()) if cache is not None else b"")
+
+
+def _parsed(trt: Any, builder: Any, logger: Any, request: BuildRequest, log: Log) -> Any:
+    flags = trt.NetworkDefinitionCreationFlag
+    wanted = flags.STRONGLY_TYPED if strongly_typed(trt) else flags.EXPLICIT_BATCH
+    network = builder.create_network(1 << int(wanted))
+    parser = trt.OnnxParser(network, logger)
+    if not parser.parse_from_file(str(request.model)):
+        found = "; ".join(dict.fromkeys(parser.get_error(i).desc() for i in range(parser.num_errors))) or log.summary()
+        todo = "export again with this release; is the plugin library the one for this TensorRT?"
+        raise BackendError(request.model, f"a model TensorRT {trt.__version__} can read", found, todo)
+    check_network(trt, network, request.model, request.precision)
+    return network
+
+
+def _configure(trt: Any, config: Any, network: Any, request: BuildRequest) -> None:
+    # TF32 rounds the multiplicands of float32 convolutions to 10 bits: the float32 ends are float32 for a reason.
+    config.clear_flag(trt.BuilderFlag.TF32)
+    if request.workspace is not None:
+        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, request.workspace)
+    if strongly_typed(trt):
+        return
+    if request.precision == "fp16":
+        config.set_flag(trt.BuilderFlag.FP16)
+    config.set_flag(trt.BuilderFlag.OBEY_PRECISION_CONSTRAINTS)
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
+    pin_float32_ends(trt, network)
+
+
+def _optimization_profile(builder: Any, profile: Profile) -> Any:
+    made = builder.create_optimization_profile()
+    made.set_shape("image", *((1, 3, *size) for size in (profile.min, profile.opt, profile.max)))
+    return made
+
+
+def _set_cache(config: Any, saved: bytes) -> Any:
+    """A timing cache from what was saved; a fresh one where TensorRT does not take that."""
+    cache = config.create_timing_cache(saved)
+    if cache is None or not config.set_timing_cache(cache, False):
+        cache = config.create_timing_cache(b"")
+        if cache is None or not config.set_timing_cache(cache, False):
+            return None
+    return cache
+
+
+def _refusal(request: BuildRequest, log: Log) -> Exception:
+    if any(_OUT_OF_MEMORY.search(line) for line in log.errors):
+        return _NoMemoryError()
+    todo = "run with --debug and report it with these words"
+    return BackendError(request.model, "an engine", log.summary(), todo)

@@ -1,0 +1,129 @@
+"""Runs an engine, one picture at a time: a context, a stream, and buffers that stay while the size does."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Sequence
+
+import numpy as np
+
+from smsr_runtime.engine.cuda_graph import CudaGraph
+from smsr_runtime.engine.machine import Machine
+from smsr_runtime.errors import BackendError, UsageError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+GRAPH_VARIABLE = "SMSR_CUDA_GRAPH"
+
+
+def graphs_wanted() -> bool:
+    """SMSR_CUDA_GRAPH: 1 replays a CUDA graph from the second picture of a size on; unset or 0 does not."""
+    value = os.environ.get(GRAPH_VARIABLE, "") or "0"
+    if value not in ("0", "1"):
+        raise UsageError(GRAPH_VARIABLE, "0 or 1", repr(value), "unset it")
+    return value == "1"
+
+
+class Buffer:
+    """float32 memory both sides see. Discrete GPU: pinned and device memory, copied; Jetson: one mapped piece."""
+
+    def __init__(self, machine: Machine, shape: Sequence[int]) -> None:
+        cuda = machine.cuda
+        self._cuda = cuda
+        self.shape = tuple(shape)
+        elements = max(1, int(np.prod(self.shape)))
+        flags = cuda.host_alloc_flags.DEVICEMAP if machine.integrated else 0
+        self._pinned = cuda.pagelocked_empty(elements, np.float32, mem_flags=flags)
+        self._device = None if machine.integrated else cuda.mem_alloc(self._pinned.nbytes)
+        self.address = int(self._pinned.base.get_device_pointer() if self._device is None else self._device)
+
+    @property
+    def host(self) -> NDArray[np.float32]:
+        view: NDArray[np.float32] = self._pinned.reshape(self.shape)
+        return view
+
+    def to_device(self, stream: Any) -> None:
+        if self._device is not None:
+            self._cuda.memcpy_htod_async(self._device, self._pinned, stream)
+
+    def to_host(self, stream: Any) -> None:
+        if self._device is not None:
+            self._cuda.memcpy_dtoh_async(self._pinned, self._device, stream)
+
+
+class Execution:
+    """outputs: names of all the engine's outputs, float32; scale: of the first, "upscaled"."""
+
+    def __init__(self, machine: Machine, engine: Any, outputs: Sequence[str]) -> None:
+        """Raises BackendError where there is no memory for the context."""
+        self._machine = machine
+        self._context = engine.create_execution_context()
+        if self._context is None:
+            raise BackendError("TensorRT", "an execution context", "none", "free GPU memory, or --rebuild smaller")
+        self._stream = machine.cuda.Stream()
+        self._outputs = list(outputs)
+        self._buffers: dict[str, Buffer] = {}
+        self._graphs = graphs_wanted()
+        self._graph: CudaGraph | None = None
+        self._recorded: tuple[Any, ...] | None = None
+        self._last: tuple[Any, ...] | None = None
+
+    def run(self, image: NDArray[np.float32], theta: float, names: Sequence[str]) -> list[NDArray[np.float32]]:
+        """image (1, 3, H, W), within the profile -> the outputs of these names, copies of their own."""
+        self._prepare(image.shape)
+        self._buffers["image"].host[...] = image
+        self._buffers["theta"].host[...] = theta
+        self._execute(tuple(names))
+        self._stream.synchronize()
+        return [self._buffers[name].host.copy() for name in names]
+
+    def close(self) -> None:
+        """Frees everything while the CUDA context is alive; the object is of no use afterwards."""
+        self._forget_graph()
+        self._buffers.clear()
+        self._context = None
+        self._stream = None
+
+    def _prepare(self, shape: tuple[int, ...]) -> None:
+        """Buffers for this size; the ones before are freed first, they may be what is in the way."""
+        if self._buffers and self._buffers["image"].shape == shape:
+            return
+        self._forget_graph()
+        self._last = None
+        self._buffers.clear()
+        if not self._context.set_input_shape("image", shape):
+            raise BackendError("TensorRT", f"to take an image of {shape}", "a refusal", "run --selftest")
+        shapes = {"image": shape, "theta": ()}
+        shapes.update((name, tuple(self._context.get_tensor_shape(name))) for name in self._outputs)
+        buffers = {name: Buffer(self._machine, of) for name, of in shapes.items()}
+        for name, buffer in buffers.items():
+            self._context.set_tensor_address(name, buffer.address)
+        self._buffers = buffers
+
+    def _execute(self, names: tuple[str, ...]) -> None:
+        """The first picture of a size always runs plainly: TensorRT prepares itself for it, outside any capture."""
+        if not self._graphs or self._last != names:
+            self._queue(names)
+            self._last = names
+            return
+        if self._graph is None or self._recorded != names:
+            self._forget_graph()
+            self._graph = CudaGraph(self._stream, lambda: self._queue(names))
+            self._recorded = names
+        self._graph.launch(self._stream)
+
+    def _queue(self, names: Sequence[str]) -> None:
+        for name in ("image", "theta"):
+            self._buffers[name].to_device(self._stream)
+        if not self._context.execute_async_v3(self._stream.handle):
+            raise BackendError(
+                "TensorRT", "a result", "a failed execution", "run --selftest to see if the bundle works"
+            )
+        for name in names:
+            self._buffers[name].to_host(self._stream)
+
+    def _forget_graph(self) -> None:
+        if self._graph is not None:
+            self._graph.close()
+        self._graph = self._recorded = None

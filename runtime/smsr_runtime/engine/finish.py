@@ -1,0 +1,84 @@
+"""From a bundle whose engine is pending, or for another machine, to one that runs here."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Callable
+
+from smsr_runtime.engine.build import BuildRequest, Engine, Say, build_engine
+from smsr_runtime.engine.machine import Machine
+from smsr_runtime.engine.plugin import load_plugin
+from smsr_runtime.engine.record import describe, publish
+from smsr_runtime.engine.shapes import BYTES_PER_PIXEL, Profile, Wanted, profiles, stored_wanted
+from smsr_runtime.errors import OutputError, UsageError
+from smsr_runtime.files import make_folder, write_bytes
+from smsr_runtime.metadata import MODEL_TRT, Bundle, read_bundle
+
+_MEASURED_FEATURES = 64
+
+
+def _silent(_: str) -> None:
+    """For callers without anybody to tell."""
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """rebuild: although there is an engine. workspace: bytes, None: all there is. say: takes lines for people."""
+
+    rebuild: bool = False
+    wanted: Wanted = field(default_factory=Wanted)
+    workspace: int | None = None
+    say: Say = _silent
+
+
+def check_has_model(bundle: Bundle) -> None:
+    """Raises UsageError for a bundle without model.trt.onnx."""
+    if MODEL_TRT not in bundle.manifest["files"]:
+        todo = "export the checkpoint with smsr-export --target trt, or run with --backend ort"
+        raise UsageError(bundle.path, f"a bundle with {MODEL_TRT}", "one for ONNX Runtime only", todo)
+
+
+def finish_engine(
+    bundle: Bundle, machine: Machine, options: EngineOptions, prove: Callable[[bytes, Profile], None]
+) -> Bundle:
+    """Builds the engine, has `prove` try it, puts it into the bundle; returns the bundle as read again.
+
+    Raises NativeLibraryError, MemoryLimitError, BackendError, OutputError, whatever `prove` does; in every case the
+    bundle is as it was.
+    """
+    check_has_model(bundle)
+    load_plugin(machine.trt, machine.major, bundle.interface_hash)
+    wanted = options.wanted if options.wanted != Wanted() else stored_wanted(bundle.manifest.get("profile"))
+    per_pixel = BYTES_PER_PIXEL[bundle.precision] * bundle.features // _MEASURED_FEATURES
+    timings = cache_file(machine)
+    request = BuildRequest(bundle.path / MODEL_TRT, bundle.precision, options.workspace, _read(timings))
+    engine = build_engine(machine.trt, request, profiles(wanted, machine.free_memory(), per_pixel), options.say)
+    _keep(timings, engine, options.say)
+    prove(engine.data, engine.profile)
+    publish(bundle, engine.data, describe(bundle, machine, engine.profile))
+    options.say(f"engine for {machine.gpu}, TensorRT {machine.tensorrt}: {engine.profile}")
+    return read_bundle(bundle.path)
+
+
+def cache_file(machine: Machine) -> Path:
+    """Timings hold for one GPU model and one TensorRT: kept in the user's cache folder under both names."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "smsr"
+    gpu = re.sub(r"[^A-Za-z0-9.]+", "-", machine.gpu)
+    return folder / f"timings-{gpu}-{machine.compute_capability}-tensorrt-{machine.tensorrt}.cache"
+
+
+def _read(file: Path) -> bytes:
+    return file.read_bytes() if file.is_file() and os.access(file, os.R_OK) else b""
+
+
+def _keep(file: Path, engine: Engine, say: Say) -> None:
+    if not engine.cache:
+        return
+    try:
+        make_folder(file.parent)
+        write_bytes(file, engine.cache)
+    except OutputError as error:
+        say(f"note: the next build takes as long as this one: {error.where}: {error.got}")

@@ -1,0 +1,72 @@
+"""An engine computes in the precision it was asked for, or it is not handed out.
+
+Strongly typed TensorRT (9 and later) keeps the model's types, so the parsed network is looked at. In TensorRT 8 types
+are hints: the float32 ends are pinned, and the built engine is asked what its plugins read.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from smsr_runtime.engine.plugin import NAME
+from smsr_runtime.errors import BackendError
+
+FLOAT32_NODES = ("centred/Sub", "image_padded/Pad", "bicubic/Conv", "phases/Add", "upscaled/DepthToSpace")
+"""`smsr_export.trt_model.FLOAT32_NODES`; a test compares."""
+_HALF_WORDS = ("FP16", "Half")
+"""How TensorRT's inspector writes float16: the first in 8.x, the second since."""
+_TODO = "report this with the TensorRT version; --precision fp32 exports a bundle that needs no fp16"
+
+
+def check_network(trt: Any, network: Any, model: Path, precision: str) -> None:
+    """Raises BackendError where a module's features would reach its plugin in another type than `precision`."""
+    expected = trt.float16 if precision == "fp16" else trt.float32
+    for layer in _layers(network):
+        if _is_module(layer.name) and layer.get_input(0) is not None:
+            found = layer.get_input(0).dtype
+            if found != expected:
+                raise BackendError(f"{model}, {layer.name}", f"features in {expected}", str(found), _TODO)
+
+
+def pin_float32_ends(trt: Any, network: Any) -> None:
+    """With OBEY_PRECISION_CONSTRAINTS: the layers of FLOAT32_NODES compute and give float32."""
+    for layer in _layers(network):
+        if layer.name.startswith(FLOAT32_NODES):
+            layer.precision = trt.float32
+            for index in range(layer.num_outputs):
+                if layer.get_output(index).dtype == trt.float32:  # not the sizes some of them handle
+                    layer.set_output_type(index, trt.float32)
+
+
+def check_weakly_typed(trt: Any, logger: Any, data: bytes, model: Path, precision: str) -> None:
+    """Raises BackendError where a plugin of the engine reads another type than `precision`, or none says."""
+    engine = trt.Runtime(logger).deserialize_cuda_engine(data)
+    if engine is None:
+        raise BackendError(model, "an engine this TensorRT can read back", "none", _TODO)
+    inspector = engine.create_engine_inspector()
+    layers = [inspector.get_layer_information(i, trt.LayerInformationFormat.JSON) for i in range(engine.num_layers)]
+    formats = plugin_formats(layers)
+    if not formats:
+        raise BackendError(model, f"layers named {NAME} in the engine", "none that the inspector shows", _TODO)
+    for name, found in formats.items():
+        if any(word in found for word in _HALF_WORDS) != (precision == "fp16"):
+            raise BackendError(f"{model}, {name}", f"features in {precision}", found, _TODO)
+
+
+def plugin_formats(layers: list[str]) -> dict[str, str]:
+    """Layer name -> "Format/Datatype" of its first input, for our plugins, from the inspector's JSON texts."""
+    found = {}
+    for record in map(json.loads, layers):
+        if isinstance(record, dict) and _is_module(str(record.get("Name", ""))) and record.get("Inputs"):
+            found[str(record["Name"])] = str(record["Inputs"][0].get("Format/Datatype", ""))
+    return found
+
+
+def _is_module(name: str) -> bool:
+    return name.endswith(f"/{NAME}")
+
+
+def _layers(network: Any) -> list[Any]:
+    return [network.get_layer(index) for index in range(network.num_layers)]

@@ -1,0 +1,75 @@
+"""TensorRT's callbacks: its error lines, and how far a build is. Their base classes come with the module."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Callable
+
+from smsr_runtime.errors import one_line
+
+_STEP = 10
+"""Percent between two lines of progress."""
+
+
+@dataclass
+class Log:
+    """Error lines in the order they came; the last one is usually a consequence of the first."""
+
+    errors: list[str] = field(default_factory=list)
+
+    def summary(self) -> str:
+        return self.errors[0] if self.errors else "no reason given"
+
+
+def make_logger(trt: Any, log: Log) -> Any:
+    """An ILogger that keeps errors for our own one-line messages and drops the rest."""
+
+    class Collector(trt.ILogger):  # type: ignore[misc]  # the base is known at run time only
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+
+        def log(self, severity: Any, message: str) -> None:
+            if severity in (trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR):
+                log.errors.append(one_line(message))
+
+    return Collector()
+
+
+def make_monitor(trt: Any, say: Callable[[str], None]) -> Any:
+    """An IProgressMonitor that says every tenth of the build, or None before TensorRT 9.
+
+    Ctrl-C inside a callback must not reach C++: `interrupted` keeps it, and TensorRT is told to stop.
+    """
+    if not hasattr(trt, "IProgressMonitor"):
+        return None
+
+    class Monitor(trt.IProgressMonitor):  # type: ignore[misc]  # as above
+        def __init__(self) -> None:
+            trt.IProgressMonitor.__init__(self)
+            self.interrupted = False
+            self._steps: dict[str, int] = {}
+            self._said = 0
+
+        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
+            if parent_phase is None:
+                self._steps[phase_name] = num_steps
+                self._said = 0
+
+        def step_complete(self, phase_name: str, step: int) -> bool:
+            try:
+                self._tell(phase_name, step)
+            except KeyboardInterrupt:
+                self.interrupted = True
+            return not self.interrupted
+
+        def phase_finish(self, phase_name: str) -> None:
+            self._steps.pop(phase_name, None)
+
+        def _tell(self, phase_name: str, step: int) -> None:
+            steps = self._steps.get(phase_name, 0)
+            percent = 100 * (step + 1) // steps if steps else 0
+            if percent >= self._said + _STEP:
+                self._said = percent - percent % _STEP
+                say(f"{phase_name}: {self._said} %")
+
+    return Monitor()
