@@ -101,6 +101,7 @@ def ort_run(model: str | bytes, threads: int) -> Run:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
+    options.enable_mem_pattern = False  # as ours: nearly half the memory, no slower
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     return lambda image: np.asarray(session.run(["upscaled"], {"image": image})[0])
 

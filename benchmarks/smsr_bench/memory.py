@@ -77,6 +77,7 @@ def _onnxruntime(file: str, threads: int) -> Run:
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = threads
     settings.log_severity_level = 3
+    settings.enable_mem_pattern = False  # as ours: nearly half the memory, no slower
     session = onnxruntime.InferenceSession(file, settings, providers=["CPUExecutionProvider"])
     return lambda image: session.run(["upscaled"], {"image": image})
 
