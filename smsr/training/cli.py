@@ -88,6 +88,7 @@ def _recipe_options(group: argparse._ArgumentGroup) -> None:
         "sparsity_weight": "lambda: weight of the share of work left",
         "sparsity_ramp": "share of the steps to reach it", "ema": "decay of the averaged weights",
         "hard_share": "share of the steps, at the end, with hard masks", "batch": "images, of all processes together",
+        "reopen_masks": "at the start, share of pixels that saturated masks are set to; 0: left alone",
         "hold_out": "images held out for validation without --valid; -1: one in fifty, at most 100",
     }  # fmt: skip
     choices = {

@@ -26,7 +26,7 @@ class Recipe:
     sparsity_weight: lambda, reached linearly over the first sparsity_ramp of the steps; hard_share: this share of
     the steps, at the end, trains with the hard masks of inference (0: the paper); hold_out: images held out for
     validation where there is no folder of them, -1: one in fifty, at most 100; init_from: name and SHA-256 of a
-    warm start.
+    warm start; reopen_masks: share of pixels active after it (reopen.py), 0: masks as they come.
     """
 
     scale: int = 2
@@ -48,6 +48,7 @@ class Recipe:
     low_images: str = "auto"
     hold_out: int = -1
     seed: int = 0
+    reopen_masks: float = 0.0
     init_from: str = ""
 
     def __post_init__(self) -> None:
@@ -60,6 +61,7 @@ class Recipe:
         _check("hard_share", 0 <= self.hard_share <= 1, "0..1", self.hard_share)
         _check("ema", 0 <= self.ema < 1, "at least 0 and below 1", self.ema)
         _check("hold_out", self.hold_out >= -1 and self.hold_out != 0, "-1, or 1 or more", self.hold_out)
+        _check("reopen_masks", 0 <= self.reopen_masks < 1, "at least 0 and below 1", self.reopen_masks)
         _check("seed", self.seed >= 0, "0 or more", self.seed)
         multiple = contract.CHANNEL_ATTENTION_REDUCTION
         _check("features", self.features % multiple == 0, f"a multiple of {multiple}", self.features)

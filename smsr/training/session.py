@@ -20,6 +20,7 @@ from smsr.training.distributed import World, world
 from smsr.training.journal import Journal
 from smsr.training.loop import Parts, Trainer
 from smsr.training.plan import Planner
+from smsr.training.reopen import reopen_masks
 from smsr.training.state import State
 from smsr.training.stopping import Stopper
 from smsr.training.store import Loading, Store, load, subset
@@ -46,6 +47,11 @@ def train(recipe: Recipe, settings: Settings) -> int:
         patch = _patch_size(recipe, training, here)
         planner = Planner(training.sizes, patch, recipe.batch, recipe.seed)
         journal = Journal(settings.run, found.step, recipe.steps, here.leads)
+        if recipe.reopen_masks and not saved:
+            # all samples of the first batch, in every process: all must come to the same weights
+            first = next(iter(HostBatches(training, planner, range(recipe.batch), device, 0).run(0, 1)))
+            reopen_masks(found.network, first.low.float(), recipe.reopen_masks)
+            found.average.load_state_dict(found.network.state_dict())
         batches = _batches(training, planner, here.samples(recipe.batch), device, settings)
         parts = Parts(
             recipe, settings, here, device, found, batches, valid, journal, training.fingerprint, stopper
