@@ -16,7 +16,7 @@ from smsr_runtime.engine.machine import Machine, check_version
 from smsr_runtime.engine.plugin import load_plugin
 from smsr_runtime.engine.record import REBUILD, check_here, read_record
 from smsr_runtime.engine.shapes import Profile, text
-from smsr_runtime.engine.tensorrt_log import Log, make_logger
+from smsr_runtime.engine.tensorrt_log import Log, shared_logger
 from smsr_runtime.errors import BackendError, InputError, MemoryLimitError, MissingPackageError, reason
 from smsr_runtime.metadata import ENGINE, Bundle
 
@@ -122,8 +122,7 @@ class TrtBackend:
         self._margins = [f"margin_{k}" for k in range(1, bundle.modules + 1)]
         load_plugin(machine.trt, machine.major, bundle.interface_hash)
         log = Log()
-        self._logger = make_logger(machine.trt, log)
-        self._runtime = machine.trt.Runtime(self._logger)
+        self._runtime = machine.trt.Runtime(shared_logger(machine.trt, log))
         with self._cuda_errors():
             self._engine = self._runtime.deserialize_cuda_engine(data)
             if self._engine is None:

@@ -12,13 +12,13 @@ from typing import Any, Callable, Sequence
 
 from smsr_runtime.engine.precision import check_network, check_weakly_typed, pin_float32_ends
 from smsr_runtime.engine.shapes import Profile, text
-from smsr_runtime.engine.tensorrt_log import Log, make_logger, make_monitor
+from smsr_runtime.engine.tensorrt_log import Log, make_monitor, shared_logger
 from smsr_runtime.errors import BackendError, MemoryLimitError
 
 Say = Callable[[str], None]
 _OUT_OF_MEMORY = re.compile(
     r"out of memory|outofmemory|insufficient (device |gpu )?memory|memory allocation|failed_allocation|"
-    r"cudaerrormemoryallocation|requested amount of gpu memory",
+    r"cudaerrormemoryallocation|requested amount of gpu memory|workspace limit|insufficient workspace",
     re.IGNORECASE,
 )
 
@@ -62,7 +62,8 @@ def build_engine(trt: Any, request: BuildRequest, profiles: Sequence[Profile], s
         except _NoMemoryError:
             say(f"note: not enough GPU memory for {text(profile.max)}")
     smallest = profiles[-1].max
-    todo = f"free GPU memory, or name a --max-shape below {text(smallest)} or a --workspace in MiB"
+    limit = ", or a larger --workspace" if request.workspace else ""
+    todo = f"free GPU memory, or name a --max-shape below {text(smallest)}{limit}"
     got = f"out of memory at {text(smallest)}"
     raise MemoryLimitError(request.model, "enough GPU memory to build the engine", got, todo)
 
@@ -74,7 +75,7 @@ def strongly_typed(trt: Any) -> bool:
 
 def _build(trt: Any, request: BuildRequest, profile: Profile, say: Say) -> Engine:
     log = Log()
-    logger, monitor = make_logger(trt, log), make_monitor(trt, say)
+    logger, monitor = shared_logger(trt, log), make_monitor(trt, say)
     builder = trt.Builder(logger)
     network = _parsed(trt, builder, logger, request, log)
     config = builder.create_builder_config()

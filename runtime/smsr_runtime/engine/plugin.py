@@ -29,7 +29,7 @@ def library_path(major: int) -> Path:
 
 
 def load_plugin(trt: Any, major: int, interface_hash: str) -> Path:
-    """Registers SparseMaskModule once a process; returns the library's path.
+    """Registers SparseMaskModule, once a process; returns the library's path.
 
     Raises NativeLibraryError for a library that is missing, not loadable, of another contract, or without it.
     """

@@ -21,16 +21,30 @@ class Log:
         return self.errors[0] if self.errors else "no reason given"
 
 
-def make_logger(trt: Any, log: Log) -> Any:
-    """An ILogger that keeps errors for our own one-line messages and drops the rest."""
+_loggers: dict[str, Any] = {}
 
+
+def shared_logger(trt: Any, log: Log) -> Any:
+    """The process's one ILogger; from now on it keeps errors in `log`, for our own one-line messages.
+
+    TensorRT remembers the first logger it is given and writes to it ever after: it must never be freed.
+    """
+    if trt.__name__ not in _loggers:
+        _loggers[trt.__name__] = _make_logger(trt)
+    logger = _loggers[trt.__name__]
+    logger.target = log
+    return logger
+
+
+def _make_logger(trt: Any) -> Any:
     class Collector(trt.ILogger):  # type: ignore[misc]  # the base is known at run time only
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
+            self.target = Log()
 
         def log(self, severity: Any, message: str) -> None:
             if severity in (trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR):
-                log.errors.append(one_line(message))
+                self.target.errors.append(one_line(message))
 
     return Collector()
 
