@@ -15,7 +15,9 @@ from smsr.training import schedules, state
 from smsr.training.config import Recipe
 from smsr.training.noise import NoiseSource
 from smsr.training.plan import Planner
+from smsr.training.reopen import SPREAD, reopen_masks
 from smsr.training.validation import held_out
+from tests.helpers import random_network
 from tests.training.helpers import picture
 
 CPU = torch.device("cpu")
@@ -109,6 +111,23 @@ def test_hard_training_forward_equals_inference() -> None:
     with torch.no_grad():
         hard = network.relax(image, Relaxation(hard=True)).upscaled
         assert (hard - network.infer(image).upscaled).abs().max() < 1e-10
+
+
+def test_reopened_masks_have_the_share_and_spread_asked_for_and_keep_their_order() -> None:
+    network = random_network(NetworkConfig(features=16, modules=2, layers=2), seed=4, dtype=torch.float32)
+    for module in network.body:
+        module.spa_mask[5].weight.data *= 300.0
+        module.spa_mask[5].bias.data = torch.tensor([0.0, 20000.0])  # saturated: active everywhere
+    image = torch.rand(2, 3, 24, 20) * 255.0
+    before = network.infer(image).margins[0]
+    assert (before > 0).all()
+    reopen_masks(network, image, 0.6)
+    margins = network.infer(image).margins
+    for margin in margins:
+        assert (margin > 0).float().mean().item() == pytest.approx(0.6, abs=0.05)
+        assert margin.std().item() == pytest.approx(SPREAD, rel=0.01)
+    order = margins[0].flatten()[before.flatten().argsort()]
+    assert (order.diff() > -1e-3).all()
 
 
 def test_held_out_images_are_spread_and_few() -> None:
