@@ -10,6 +10,8 @@ SmsrError
 
 from __future__ import annotations
 
+import sys
+
 
 class SmsrError(Exception):
     """One line: where, expected, got, what to do. `exit_code` is the process's exit code."""
@@ -39,3 +41,15 @@ class ExportError(SmsrError):
 
 class ParityError(ExportError):
     pass
+
+
+def report(program: str, error: Exception) -> int:
+    """Prints the one line of an error that ends `program`; returns the exit code. The runtime's errors have one too."""
+    code = getattr(error, "exit_code", None)
+    if isinstance(code, int):
+        print(f"{program}: {error}", file=sys.stderr)
+        return code
+    text = " ".join(str(error).split())[:300] or type(error).__name__
+    hint = "run again with --debug and report it"
+    print(f"{program}: unexpected {type(error).__name__}: {text}; {hint}", file=sys.stderr)
+    return 1

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from smsr import __version__
-from smsr.errors import ExportError, SmsrError
+from smsr import __version__, errors
+from smsr.errors import DataError
 from smsr_bench import engines, inputs, machine, plot, report
 from smsr_bench.engines import Subject
 from smsr_bench.session import Bench
@@ -25,20 +25,19 @@ SERIES = ("shares", "sizes")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code. Errors are one line on stderr."""
-    import smsr_runtime
-
     options = _parser().parse_args(arguments)
     try:
         run(options)
         sys.stdout.flush()
-    except (SmsrError, smsr_runtime.SmsrError) as error:
-        print(f"smsr-bench: {error}", file=sys.stderr)
-        return error.exit_code
     except BrokenPipeError:  # the reader, `head` say, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         print("smsr-bench: interrupted", file=sys.stderr)
         return 130
+    except Exception as error:
+        if options.debug:
+            raise
+        return errors.report("smsr-bench", error)
     return 0
 
 
@@ -60,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=7, help="interleaved; large pictures 3; default: %(default)s")
     parser.add_argument("--no-memory", action="store_true", help="do not measure the engines' peak memory")
     parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="also write the report there")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.add_argument("--version", action="version", version=f"smsr-bench {__version__}")
     return parser
 
@@ -100,7 +100,7 @@ def _write(results: report.Results, folder: Path) -> None:
             plot.write(results, folder / "bench.svg")
     except OSError as error:
         got = error.strerror or str(error)
-        raise ExportError(folder, "a folder to write to", got, "name another -o") from error
+        raise DataError(folder, "a folder to write to", got, "name another -o") from error
     print(f"\nwrote {folder}")
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smsr import __version__, contract
-from smsr.errors import CheckpointError, SmsrError
+from smsr.errors import CheckpointError, report
 
 if TYPE_CHECKING:
     from smsr.evaluate import Model, Result
@@ -29,12 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if options.debug:
             raise
-        if isinstance(error, SmsrError):
-            print(f"smsr-eval: {error}", file=sys.stderr)
-            return error.exit_code
-        text = " ".join(str(error).split())[:300] or type(error).__name__
-        print(f"smsr-eval: unexpected {type(error).__name__}: {text}; run again with --debug", file=sys.stderr)
-        return 1
+        return report("smsr-eval", error)
     return 0
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from smsr import __version__
-from smsr.errors import SmsrError
+from smsr.errors import report
 from smsr.training.config import COMPILE_MODES, LOW_IMAGES, PRECISIONS, RATE_SCHEDULES, TAU_SCHEDULES, Recipe, Settings
 
 
@@ -32,16 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if options.debug:
             raise
-        return _report(error)
-
-
-def _report(error: Exception) -> int:
-    if isinstance(error, SmsrError):
-        print(f"smsr-train: {error}", file=sys.stderr)
-        return error.exit_code
-    text = " ".join(str(error).split())[:300] or type(error).__name__
-    print(f"smsr-train: unexpected {type(error).__name__}: {text}; run again with --debug", file=sys.stderr)
-    return 1
+        return report("smsr-train", error)
 
 
 def _commands() -> dict[str, tuple[argparse.ArgumentParser, Callable[[argparse.Namespace], int]]]:
