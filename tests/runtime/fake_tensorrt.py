@@ -1,0 +1,377 @@
+"""Stand-ins for `tensorrt` and `pycuda` where no GPU is: the names of the real bindings, by version, and their rules.
+
+They hold the control flow of backend and builder, nothing of TensorRT itself: a "plan" is JSON that names the ONNX
+file, and executing it runs that file in ONNX Runtime on memory that poses as the GPU's. Names and rules were taken from
+NVIDIA's open sources (pyCore.cpp and pyPlugin.cpp of releases 8.5, 8.6, 10.3 and 11.1) and from pycuda 2026.1.
+The real parser and builder are tested in tests/export/test_tensorrt_parser.py.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import enum
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+REGISTERED = b"SMSR_TEST_REGISTERED"
+"""The C environment variable by which the test's plugin library registers itself when opened, as TensorRT 8's does."""
+_libc = ctypes.CDLL(None)
+_libc.getenv.restype = ctypes.c_char_p
+
+
+@dataclass
+class World:
+    """What a test sets and looks at. too_large: areas above it run out of memory; half: what inspectors report."""
+
+    version: str = "10.3.0"
+    gpu: str = "NVIDIA Test"
+    capability: tuple[int, int] = (8, 7)
+    integrated: bool = False
+    free: int = 8 << 30
+    too_large: int = 1 << 40
+    plugin_format: str = "Channel major FP16 format where channel % 8 == 0"
+    features_type: str = "float16"
+    no_device: bool = False
+    loaded: list[str] = field(default_factory=list)
+    builds: list[dict[str, Any]] = field(default_factory=list)
+    copies: int = 0
+    pushed: int = 0
+    memory: dict[int, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def major(self) -> int:
+        return int(self.version.split(".")[0])
+
+
+class CudaError(Exception):
+    pass
+
+
+class CudaMemoryError(CudaError):
+    pass
+
+
+def make_modules(world: World) -> dict[str, ModuleType]:
+    """For sys.modules: tensorrt, pycuda, pycuda.driver; pycuda.autoprimaryctx where there is a GPU."""
+    modules = {"tensorrt": _tensorrt(world), "pycuda": ModuleType("pycuda"), "pycuda.driver": _driver(world)}
+    modules["pycuda"].driver = modules["pycuda.driver"]  # type: ignore[attr-defined]
+    if not world.no_device:
+        primary = modules["pycuda.autoprimaryctx"] = ModuleType("pycuda.autoprimaryctx")
+        primary.context = Context(world)  # type: ignore[attr-defined]
+        modules["pycuda"].autoprimaryctx = primary  # type: ignore[attr-defined]
+    return modules
+
+
+# --- pycuda ---------------------------------------------------------------------------------------------------------
+
+
+class Context:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def get_device(self) -> Any:
+        world = self._world
+        return SimpleNamespace(
+            name=lambda: world.gpu,
+            compute_capability=lambda: world.capability,
+            get_attribute=lambda attribute: {"INTEGRATED": int(world.integrated)}[attribute],
+        )
+
+    def push(self) -> None:
+        self._world.pushed += 1
+
+    def pop(self) -> None:
+        self._world.pushed -= 1
+
+
+class Pinned(np.ndarray):
+    """What pagelocked_empty's arrays have as their base."""
+
+    def get_device_pointer(self) -> int:
+        assert getattr(self, "mapped", False), "memory without DEVICEMAP has no device pointer"
+        return int(self.__array_interface__["data"][0])
+
+
+class Device(int):
+    """A DeviceAllocation: int() of it is its address."""
+
+
+class Stream:
+    handle = 7
+
+    def synchronize(self) -> None:
+        pass
+
+
+def _driver(world: World) -> ModuleType:
+    module = ModuleType("pycuda.driver")
+
+    def pagelocked_empty(shape: int, dtype: Any, order: str = "C", mem_flags: int = 0) -> np.ndarray:
+        owner = Pinned(shape, dtype)
+        owner.mapped = bool(mem_flags)  # type: ignore[attr-defined]
+        owner[...] = np.nan
+        if mem_flags:
+            world.memory[owner.get_device_pointer()] = owner.view(np.ndarray)
+        return owner.view(np.ndarray)
+
+    def mem_alloc(size: int) -> Device:
+        if size > world.too_large:
+            raise CudaMemoryError("cuMemAlloc failed: out of memory")
+        memory = np.full(size // 4, np.nan, np.float32)
+        address = Device(memory.__array_interface__["data"][0])
+        world.memory[address] = memory
+        return address
+
+    def memcpy_htod_async(device: Device, host: np.ndarray, stream: Stream) -> None:
+        world.copies += 1
+        world.memory[device][:] = host
+
+    def memcpy_dtoh_async(host: np.ndarray, device: Device, stream: Stream) -> None:
+        world.copies += 1
+        host[:] = world.memory[device]
+
+    for function in (pagelocked_empty, mem_alloc, memcpy_htod_async, memcpy_dtoh_async):
+        setattr(module, function.__name__, function)
+    module.__dict__.update(
+        Error=CudaError,
+        MemoryError=CudaMemoryError,
+        Stream=Stream,
+        device_attribute=SimpleNamespace(INTEGRATED="INTEGRATED"),
+        host_alloc_flags=SimpleNamespace(DEVICEMAP=2),
+        mem_get_info=lambda: (world.free, 16 << 30),
+    )
+    return module
+
+
+# --- tensorrt -------------------------------------------------------------------------------------------------------
+
+
+class Severity(enum.Enum):
+    INTERNAL_ERROR, ERROR, WARNING, INFO, VERBOSE = range(5)
+
+
+class ILogger:
+    Severity = Severity
+
+
+class IProgressMonitor:
+    pass
+
+
+def _tensorrt(world: World) -> ModuleType:
+    module = ModuleType(f"tensorrt_{id(world)}")  # a name of its own: the runtime keeps one logger a module
+    module.__version__ = world.version  # type: ignore[attr-defined]
+    creation = {"EXPLICIT_BATCH": 0} if world.major < 10 else {"EXPLICIT_BATCH": 0, "STRONGLY_TYPED": 1}
+    if world.major > 10:
+        creation = {"STRONGLY_TYPED": 0}
+    flags = {"TF32": 7, "FP16": 0, "OBEY_PRECISION_CONSTRAINTS": 12} if world.major < 11 else {"TF32": 5}
+    module.__dict__.update(
+        ILogger=ILogger,
+        NetworkDefinitionCreationFlag=enum.IntEnum("NetworkDefinitionCreationFlag", creation),
+        BuilderFlag=enum.Enum("BuilderFlag", flags),
+        MemoryPoolType=enum.Enum("MemoryPoolType", ["WORKSPACE"]),
+        ProfilingVerbosity=enum.Enum("ProfilingVerbosity", ["LAYER_NAMES_ONLY", "DETAILED"]),
+        LayerInformationFormat=enum.Enum("LayerInformationFormat", ["ONELINE", "JSON"]),
+        float16="float16",
+        float32="float32",
+        Builder=lambda logger: Builder(world, module, logger),
+        OnnxParser=lambda network, logger: Parser(network),
+        Runtime=lambda logger: Runtime(world, logger),
+        get_plugin_registry=lambda: Registry(world),
+    )
+    if world.major >= 10:
+        module.IProgressMonitor = IProgressMonitor  # type: ignore[attr-defined]
+    return module
+
+
+class Registry:
+    def __init__(self, world: World) -> None:
+        self._world = world
+        if world.major >= 10:
+            self.load_library = world.loaded.append
+            self.get_creator = self._find
+        else:
+            self.get_plugin_creator = self._find
+
+    def _find(self, name: str, version: str, namespace: str) -> object | None:
+        by_itself = self._world.major < 10 and _libc.getenv(REGISTERED) == b"1"
+        known = by_itself or any("libsmsr" in path for path in self._world.loaded)
+        return object() if known and (name, version, namespace) == ("SparseMaskModule", "1", "smsr") else None
+
+
+@dataclass
+class Layer:
+    name: str
+    dtype: str
+    num_outputs: int = 1
+    precision: str = "unset"
+    output_types: dict[int, str] = field(default_factory=dict)
+
+    def get_input(self, _: int) -> Any:
+        return SimpleNamespace(dtype=self.dtype)
+
+    get_output = get_input
+
+    def set_output_type(self, index: int, kind: str) -> None:
+        self.output_types[index] = kind
+
+
+class Network:
+    def __init__(self, world: World, flags: int) -> None:
+        self.flags, self.model = flags, ""
+        names = ["centred/Sub", "bicubic/Conv", "phases/Add", "features_1/SparseMaskModule", "tail/Conv"]
+        kinds = ["float32", "float32", "float32", world.features_type, world.features_type]
+        self.layers = [Layer(name, kind) for name, kind in zip(names, kinds, strict=True)]
+
+    @property
+    def num_layers(self) -> int:
+        return len(self.layers)
+
+    def get_layer(self, index: int) -> Layer:
+        return self.layers[index]
+
+
+class Parser:
+    num_errors = 0
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+
+    def parse_from_file(self, model: str) -> bool:
+        self._network.model = model
+        return True
+
+
+class Config:
+    """Attributes the real one lacks in this version are refused."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self._module, self.flags, self.cleared, self.profile = module, set(), set(), None
+        self.pools: dict[Any, int] = {}
+        self.profiling_verbosity: Any = None
+        self.progress_monitor: Any = None
+        self.cache: bytes | None = None
+
+    def set_flag(self, flag: Any) -> None:
+        self.flags.add(flag.name)
+
+    def clear_flag(self, flag: Any) -> None:
+        self.cleared.add(flag.name)
+
+    def set_memory_pool_limit(self, pool: Any, size: int) -> None:
+        self.pools[pool.name] = size
+
+    def add_optimization_profile(self, profile: Any) -> None:
+        self.profile = profile.shapes
+
+    def create_timing_cache(self, saved: bytes) -> Any:
+        return SimpleNamespace(serialize=lambda: saved + b"+timings")
+
+    def set_timing_cache(self, cache: Any, ignore_mismatch: bool) -> bool:
+        assert not ignore_mismatch
+        self.cache = cache.serialize()
+        return True
+
+
+class Builder:
+    def __init__(self, world: World, module: ModuleType, logger: Any) -> None:
+        self._world, self._module, self._logger = world, module, logger
+
+    def create_network(self, flags: int) -> Network:
+        return Network(self._world, flags)
+
+    def create_builder_config(self) -> Config:
+        return Config(self._module)
+
+    def create_optimization_profile(self) -> Any:
+        made = SimpleNamespace(shapes={})
+        made.set_shape = lambda name, *shapes: made.shapes.update({name: shapes})
+        return made
+
+    def build_serialized_network(self, network: Network, config: Config) -> bytes | None:
+        facts = {"network": network, "config": config}
+        self._world.builds.append(facts)
+        largest = config.profile["image"][2]
+        if largest[2] * largest[3] > self._world.too_large:
+            self._logger.log(Severity.ERROR, "Error Code 2: OutOfMemory (Requested size was 9 bytes.)")
+            return None
+        shapes = [list(shape) for shape in config.profile["image"]]
+        return json.dumps({"model": network.model, "shapes": shapes}).encode()
+
+
+class Runtime:
+    def __init__(self, world: World, logger: Any) -> None:
+        self._world, self._logger = world, logger
+
+    def deserialize_cuda_engine(self, data: bytes) -> Engine | None:
+        try:
+            return Engine(self._world, json.loads(data))
+        except ValueError:
+            self._logger.log(Severity.ERROR, "Error Code 1: Serialization (magic tag does not match)")
+            return None
+
+
+class Engine:
+    num_layers = 2
+
+    def __init__(self, world: World, plan: dict[str, Any]) -> None:
+        self._world, self._plan = world, plan
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        self._session = onnxruntime.InferenceSession(plan["model"], options, providers=["CPUExecutionProvider"])
+        self.outputs = [output.name for output in self._session.get_outputs()]
+        self._names = ["image", "theta", *self.outputs]
+        self.num_io_tensors = len(self._names)
+
+    def get_tensor_name(self, index: int) -> str:
+        return self._names[index]
+
+    def create_execution_context(self) -> ExecutionContext:
+        return ExecutionContext(self._world, self._session, self._plan["shapes"], self.outputs)
+
+    def create_engine_inspector(self) -> Any:
+        plugin = {"Name": "features_1/SparseMaskModule", "Inputs": [{"Format/Datatype": self._world.plugin_format}]}
+        layers = [{"Name": "tail/Conv", "Inputs": [{"Format/Datatype": "Row major linear FP32"}]}, plugin]
+        return SimpleNamespace(get_layer_information=lambda index, _: json.dumps(layers[index]))
+
+
+class ExecutionContext:
+    def __init__(self, world: World, session: Any, shapes: list[list[int]], outputs: list[str]) -> None:
+        self._world, self._session, self._shapes, self._outputs = world, session, shapes, outputs
+        self._shape: tuple[int, ...] = ()
+        self._addresses: dict[str, int] = {}
+        self.executions = 0
+
+    def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
+        assert name == "image"
+        self._shape = shape
+        return all(low <= side <= high for low, side, high in zip(self._shapes[0], shape, self._shapes[2], strict=True))
+
+    def get_tensor_shape(self, name: str) -> tuple[int, ...]:
+        batch, _, height, width = self._shape
+        return (batch, 3, 2 * height, 2 * width) if name == "upscaled" else (batch, 1, height, width)
+
+    def set_tensor_address(self, name: str, address: int) -> bool:
+        assert type(address) is int
+        self._addresses[name] = address
+        return True
+
+    def execute_async_v3(self, stream_handle: int) -> bool:
+        assert stream_handle == Stream.handle and set(self._addresses) == {"image", "theta", *self._outputs}
+        self.executions += 1
+        memory = {name: self._world.memory[address] for name, address in self._addresses.items()}
+        feeds = {"image": memory["image"].reshape(self._shape), "theta": memory["theta"].reshape(())}
+        for name, found in zip(self._outputs, self._session.run(self._outputs, feeds), strict=True):
+            memory[name][:] = found.ravel()
+        return True
+
+
+def tensorrt_model(bundle: Path, source: Path) -> None:
+    """Gives a bundle a model.trt.onnx; the stand-in runs it as any ONNX file."""
+    (bundle / "model.trt.onnx").write_bytes(source.read_bytes())
