@@ -1,9 +1,11 @@
 # Needs Python 3.10+, make and a C++ compiler; everything else goes into .venv.
-#   make demo CHECKPOINT=path.pt   export, upscale a sample, parity, speed
-#   make test                      lint, types, native tests, pytest
+#   make demo     export, upscale a sample, parity, speed; with smsr's own weights, or CHECKPOINT=path.pt
+#   make test     lint, types, native tests, pytest
 PYTHON ?= python3
 # CPU builds of PyTorch; where this index cannot be reached pip takes PyTorch from its usual ones.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+# What `make demo` exports: x2 is smsr's own weights for scale 2 (smsr/pretrained/README.md).
+CHECKPOINT ?= x2
 # What `make bench` runs on, and where its report goes.
 IMAGES ?= $(addprefix $(or $(SMSR_SHARED),../shared)/data/,Set5/LR_bicubic/X2 Set14/LR_bicubic/X2 video/bikes.mp4)
 REPORT ?= build/bench
@@ -45,7 +47,6 @@ native: $(VENV)/.installed
 	cmake --install $(BUILD) --prefix $(NATIVE) >/dev/null
 
 demo: setup
-	@test -n "$(CHECKPOINT)" || { echo 'make demo: expected CHECKPOINT=path to trained SMSR weights, got none; e.g. make demo CHECKPOINT=SMSR_X2.pt' >&2; exit 2; }
 	$(BIN)/python -m smsr_bench.demo "$(CHECKPOINT)" --output demo
 
 bench: setup
