@@ -107,7 +107,7 @@ Result guarded(Result otherwise, const Body& body) noexcept {
   } catch (const std::exception& error) {
     report(error.what());
   } catch (...) {
-    report("smsr: unknown error");
+    report("unknown error");
   }
   return otherwise;
 }
