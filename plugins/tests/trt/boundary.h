@@ -47,6 +47,17 @@ inline void expect_one_line(const std::string& text, const std::string& part, co
   expect(line && whole && text.find(part) != std::string::npos, what + " says '" + part + "', said: " + text);
 }
 
+// `body` returns whether the call failed; it must, with one line that holds `part`.
+template <class Body>
+void refused(const Body& body, const std::string& part, const std::string& what) {
+  bool failure = false;
+  const std::string text = printed([&] { failure = body(); });
+  expect(failure, what + " is refused");
+  expect_one_line(text, part, what);
+}
+
+inline bool same(const char* left, const char* right) { return std::string(left) == right; }
+
 using Sizes = std::vector<int64_t>;
 
 struct Node {

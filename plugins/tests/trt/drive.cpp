@@ -5,7 +5,6 @@
 #include <dlfcn.h>
 
 #include <memory>
-#include <set>
 
 #include "trt_tensors.h"
 
@@ -26,25 +25,12 @@ struct Capabilities {
   IPluginV3OneRuntime* runtime;
 };
 
-bool same(const char* left, const char* right) { return std::string(left) == right; }
-
-template <class Body>
-void refused(const Body& returns_failure, const std::string& part, const std::string& what) {
-  bool failure = false;
-  const std::string text = printed([&] { failure = returns_failure(); });
-  expect(failure, what + " is refused");
-  expect_one_line(text, part, what);
-}
-
 void check_creator(IPluginCreatorV3One& creator) {
   expect(same(creator.getInterfaceInfo().kind, "PLUGIN CREATOR_V3ONE"), "kind of creator");
   expect(same(creator.getPluginName(), "SparseMaskModule") && same(creator.getPluginVersion(), "1") &&
              same(creator.getPluginNamespace(), "smsr"),
          "creator's names");
-  const PluginFieldCollection* names = creator.getFieldNames();
-  std::set<std::string> announced;
-  for (int32_t i = 0; i < names->nbFields; ++i) announced.insert(names->fields[i].name);
-  expect(announced == std::set<std::string>{"dense_channels", "layout", "compute"}, "creator's fields");
+  check_announced(*creator.getFieldNames());
 }
 
 PluginPointer create(IPluginCreatorV3One& creator, const PluginFieldCollection* fields,
@@ -81,33 +67,6 @@ void check_types(IPluginV3OneBuild& build, const Way& way) {
           "type of features", "int8");
   refused([&] { return build.getOutputDataTypes(&output, 1, inputs.data(), 9) != 0; }, "got 9 and 1",
           "9 inputs");
-}
-
-void check_shapes(IPluginV3OneBuild& build, const Node& node) {
-  FakeExpressions expressions;
-  const auto run = [&](const Node& of, DimsExprs* output) {
-    const FakeShapes shapes(of);
-    const int32_t status =
-        build.getOutputShapes(shapes.data(), op::kInputs, nullptr, 0, output, 1, expressions);
-    return status != 0 || !same_dimensions(*output, shapes.data()[op::kFeatures]);
-  };
-  DimsExprs output{};
-  expect(!run(node, &output), "output's shape, all known");
-  Node dynamic = node;
-  dynamic.n = dynamic.h = dynamic.w = -1;
-  expect(!run(dynamic, &output), "output's shape, N H W unknown");
-  expect(expressions.asked() == 0, "no expression made");
-  Node other = node;
-  other.dense_channels.push_back(0);  // conv_weights have one layer more
-  refused([&] { return run(other, &output); },
-          "shape of conv_weights: expected (5, 9, 64, 64), got (6, 9, 64, 64)", "another number of layers");
-  other = node;
-  other.c = 72;
-  refused([&] { return run(other, &output); }, "features' channels", "72 channels");
-  other = node;
-  other.c = 16;  // fewer than 24 dense ones
-  refused([&] { return run(other, &output); },
-          "attribute dense_channels: expected counts within 0..16, got 24", "C + 1 dense channels");
 }
 
 void check_formats(IPluginV3OneBuild& build, const Node& node, const Way& way) {
@@ -220,7 +179,11 @@ void check_way(IPluginCreatorV3One& creator, const Way& way) {
   check_core(*plugin);
   const Capabilities of(*plugin);
   check_types(*of.build, way);
-  check_shapes(*of.build, node);
+  check_shape_rule(
+      [&](const DimsExprs* inputs, int32_t count, IExprBuilder& expressions, DimsExprs* output) {
+        return of.build->getOutputShapes(inputs, count, nullptr, 0, output, 1, expressions) == 0;
+      },
+      node);
   check_formats(*of.build, node, way);
   const size_t workspace = check_configuration(*of.build, largest, way);
   check_identity(creator, *of.build, node);
@@ -232,32 +195,6 @@ void check_way(IPluginCreatorV3One& creator, const Way& way) {
   plugin.reset();
   check_launch(*Capabilities(*copy).runtime, node, way, workspace);
   check_launch(*Capabilities(*attached).runtime, node, way, workspace);
-}
-
-void check_bad_fields(IPluginCreatorV3One& creator) {
-  const auto refuse = [&](NodeFields fields, const std::string& part, const std::string& without = "") {
-    refused([&] { return create(creator, fields.collection(without)) == nullptr; }, part, "field: " + part);
-  };
-  const NodeFields good(unlike_node(), "float32");
-  for (const char* name : {"dense_channels", "layout", "compute"})
-    refuse(good, std::string("'body.0': attribute ") + name + ": expected a value, got none", name);
-  NodeFields bad = good;
-  bad.counts[1] = -1;
-  refuse(bad, "expected counts within 0..C, got [24, -1, 3, 0, 7]");
-  bad = good;
-  bad.counts.assign(9, 0);
-  refuse(bad, "expected 1..8 counts, one per layer, got 9");
-  bad = good;
-  bad.counts_type = PluginFieldType::kFLOAT32;
-  refuse(bad, "attribute dense_channels: expected a list of integers");
-  bad = good;
-  bad.compute = "bfloat16";
-  refuse(bad, "attribute compute: expected float32 or float16 on GPUs, got 'bfloat16'");
-  bad = good;
-  bad.layout = "NHWC";
-  refuse(bad, "attribute layout: expected NCHW, got 'NHWC'");
-  refused([&] { return create(creator, nullptr) == nullptr; }, "attribute dense_channels",
-          "no fields at all");
 }
 
 template <class Function>
@@ -285,7 +222,7 @@ int drive(const char* runtime_path, const char* plugin_path) {
   if (creator == nullptr) return 1;
   check_creator(*creator);
   for (const Way& way : kWays) check_way(*creator, way);
-  check_bad_fields(*creator);
+  check_bad_fields([&](const PluginFieldCollection* fields) { return create(*creator, fields) != nullptr; });
   expect(registry->loadLibrary(plugin_path) != nullptr || find("smsr") == creator,
          "loaded twice: still there");
   registry->deregisterLibrary(handle);

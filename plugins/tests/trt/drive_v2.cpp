@@ -4,7 +4,6 @@
 #include <dlfcn.h>
 
 #include <memory>
-#include <set>
 
 #include "trt_tensors.h"
 
@@ -18,25 +17,12 @@ struct Destroy {
 };
 using PluginPointer = std::unique_ptr<IPluginV2DynamicExt, Destroy>;
 
-bool same(const char* left, const char* right) { return std::string(left) == right; }
-
-template <class Body>
-void refused(const Body& returns_failure, const std::string& part, const std::string& what) {
-  bool failure = false;
-  const std::string text = printed([&] { failure = returns_failure(); });
-  expect(failure, what + " is refused");
-  expect_one_line(text, part, what);
-}
-
 void check_creator(IPluginCreator& creator) {
   creator.setPluginNamespace("other");
   expect(same(creator.getPluginName(), "SparseMaskModule") && same(creator.getPluginVersion(), "1") &&
              same(creator.getPluginNamespace(), "smsr"),
          "creator's names, whatever is set");
-  const PluginFieldCollection* names = creator.getFieldNames();
-  std::set<std::string> announced;
-  for (int32_t i = 0; i < names->nbFields; ++i) announced.insert(names->fields[i].name);
-  expect(announced == std::set<std::string>{"dense_channels", "layout", "compute"}, "creator's fields");
+  check_announced(*creator.getFieldNames());
 }
 
 PluginPointer create(IPluginCreator& creator, const PluginFieldCollection* fields) {
@@ -58,31 +44,6 @@ void check_core(IPluginV2DynamicExt& plugin) {
     inputs.fill(type);
     expect(plugin.getOutputDataType(0, inputs.data(), op::kInputs) == type, "output's type is the features'");
   }
-}
-
-void check_shapes(IPluginV2DynamicExt& plugin, const Node& node) {
-  FakeExpressions expressions;
-  const auto run = [&](const Node& of) {
-    const FakeShapes shapes(of);
-    return !same_dimensions(plugin.getOutputDimensions(0, shapes.data(), op::kInputs, expressions),
-                            shapes.data()[op::kFeatures]);
-  };
-  expect(!run(node), "output's shape, all known");
-  Node dynamic = node;
-  dynamic.n = dynamic.h = dynamic.w = -1;
-  expect(!run(dynamic), "output's shape, N H W unknown");
-  expect(expressions.asked() == 0, "no expression made");
-  Node other = node;
-  other.dense_channels.push_back(0);
-  refused([&] { return run(other); }, "shape of conv_weights: expected (5, 9, 64, 64), got (6, 9, 64, 64)",
-          "another number of layers");
-  other = node;
-  other.c = 16;
-  refused([&] { return run(other); }, "attribute dense_channels: expected counts within 0..16, got 24",
-          "C + 1 dense channels");
-  const FakeShapes shapes(node);
-  refused([&] { return plugin.getOutputDimensions(0, shapes.data(), 9, expressions).nbDims == -1; },
-          "got 9 and 1", "9 inputs");
 }
 
 void check_formats(IPluginV2DynamicExt& plugin, const Node& node, const Way& way) {
@@ -171,7 +132,12 @@ void check_way(IPluginCreator& creator, const Way& way) {
   expect(plugin != nullptr, "created");
   if (!plugin) return;
   check_core(*plugin);
-  check_shapes(*plugin, node);
+  check_shape_rule(
+      [&](const DimsExprs* inputs, int32_t count, IExprBuilder& expressions, DimsExprs* output) {
+        *output = plugin->getOutputDimensions(0, inputs, count, expressions);
+        return output->nbDims >= 0;
+      },
+      node);
   check_formats(*plugin, node, way);
   const size_t workspace = check_configuration(*plugin, largest, way);
   check_launch(*plugin, largest, way, workspace);
@@ -180,29 +146,6 @@ void check_way(IPluginCreator& creator, const Way& way) {
   expect(copy && plugin, "cloned, restored");
   check_launch(*copy, node, way, workspace);
   check_launch(*plugin, node, way, workspace);
-}
-
-void check_bad_fields(IPluginCreator& creator) {
-  const auto refuse = [&](NodeFields fields, const std::string& part, const std::string& without = "") {
-    refused([&] { return create(creator, fields.collection(without)) == nullptr; }, part, "field: " + part);
-  };
-  const NodeFields good(unlike_node(), "float32");
-  for (const char* name : {"dense_channels", "layout", "compute"})
-    refuse(good, std::string("'body.0': attribute ") + name + ": expected a value, got none", name);
-  NodeFields bad = good;
-  bad.counts[1] = -1;
-  refuse(bad, "expected counts within 0..C, got [24, -1, 3, 0, 7]");
-  bad = good;
-  bad.counts_type = PluginFieldType::kFLOAT32;
-  refuse(bad, "attribute dense_channels: expected a list of integers");
-  bad = good;
-  bad.compute = "bfloat16";
-  refuse(bad, "attribute compute: expected float32 or float16 on GPUs, got 'bfloat16'");
-  bad = good;
-  bad.layout = "NHWC";
-  refuse(bad, "attribute layout: expected NCHW, got 'NHWC'");
-  refused([&] { return create(creator, nullptr) == nullptr; }, "attribute dense_channels",
-          "no fields at all");
 }
 
 #if NV_TENSORRT_MINOR < 6
@@ -265,7 +208,7 @@ int drive(const char* path) {
   if (creator == nullptr) return summary(path);
   check_creator(*creator);
   for (const Way& way : kWays) check_way(*creator, way);
-  check_bad_fields(*creator);
+  check_bad_fields([&](const PluginFieldCollection* fields) { return create(*creator, fields) != nullptr; });
   return summary(path);
 }
 

@@ -4,6 +4,7 @@
 #include <NvInferRuntime.h>
 
 #include <deque>
+#include <set>
 
 #include "boundary.h"
 
@@ -183,6 +184,70 @@ int count_combinations(const Supports& supports, int position = 0) {
     for (const auto format : kFormats)
       if (supports(position, type, format)) count += count_combinations(supports, position + 1);
   return count;
+}
+
+// What the ONNX parser may pass on: it drops attributes that are not announced.
+inline void check_announced(const nvinfer1::PluginFieldCollection& collection) {
+  std::set<std::string> names;
+  for (int32_t i = 0; i < collection.nbFields; ++i) names.insert(collection.fields[i].name);
+  expect(names == std::set<std::string>{"dense_channels", "layout", "compute"}, "creator's fields");
+}
+
+// `creates(fields)`: whether the creator makes a plugin of them.
+template <class Creates>
+void check_bad_fields(const Creates& creates) {
+  const auto refuse = [&](NodeFields fields, const std::string& part, const std::string& without = "") {
+    refused([&] { return !creates(fields.collection(without)); }, part, "field: " + part);
+  };
+  const NodeFields good(unlike_node(), "float32");
+  for (const char* name : {"dense_channels", "layout", "compute"})
+    refuse(good, std::string("'body.0': attribute ") + name + ": expected a value, got none", name);
+  NodeFields bad = good;
+  bad.counts[1] = -1;
+  refuse(bad, "expected counts within 0..C, got [24, -1, 3, 0, 7]");
+  bad = good;
+  bad.counts.assign(9, 0);
+  refuse(bad, "expected 1..8 counts, one per layer, got 9");
+  bad = good;
+  bad.counts_type = nvinfer1::PluginFieldType::kFLOAT32;
+  refuse(bad, "attribute dense_channels: expected a list of integers");
+  bad = good;
+  bad.compute = "bfloat16";
+  refuse(bad, "attribute compute: expected float32 or float16 on GPUs, got 'bfloat16'");
+  bad = good;
+  bad.layout = "NHWC";
+  refuse(bad, "attribute layout: expected NCHW, got 'NHWC'");
+  refused([&] { return !creates(nullptr); }, "attribute dense_channels", "no fields at all");
+}
+
+// `shape_of(inputs, count, expressions, output)`: whether the plugin gave an output shape.
+template <class ShapeOf>
+void check_shape_rule(const ShapeOf& shape_of, const Node& node) {
+  FakeExpressions expressions;
+  const auto fails = [&](const Node& of) {
+    const FakeShapes shapes(of);
+    nvinfer1::DimsExprs output{};
+    return !shape_of(shapes.data(), op::kInputs, expressions, &output) ||
+           !same_dimensions(output, shapes.data()[op::kFeatures]);
+  };
+  expect(!fails(node), "output's shape, all known");
+  Node dynamic = node;
+  dynamic.n = dynamic.h = dynamic.w = -1;
+  expect(!fails(dynamic), "output's shape, N H W unknown");
+  expect(expressions.asked() == 0, "no expression made");
+  Node other = node;
+  other.dense_channels.push_back(0);  // conv_weights have one layer more
+  refused([&] { return fails(other); }, "shape of conv_weights: expected (5, 9, 64, 64), got (6, 9, 64, 64)",
+          "another number of layers");
+  other = node;
+  other.c = 72;
+  refused([&] { return fails(other); }, "features' channels", "72 channels");
+  other.c = 16;  // fewer than 24 dense ones
+  refused([&] { return fails(other); }, "attribute dense_channels: expected counts within 0..16, got 24",
+          "C + 1 dense channels");
+  const FakeShapes shapes(node);
+  nvinfer1::DimsExprs output{};
+  refused([&] { return !shape_of(shapes.data(), 9, expressions, &output); }, "got 9 and 1", "9 inputs");
 }
 
 }  // namespace smsr::testing
