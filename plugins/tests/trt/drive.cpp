@@ -230,8 +230,7 @@ int drive(const char* runtime_path, const char* plugin_path) {
   handle = registry->loadLibrary(plugin_path);
   expect(handle != nullptr && find("smsr") != nullptr, "loaded again");
   registry->deregisterLibrary(handle);
-  std::printf("runtime %d: ", version);
-  return summary(plugin_path);
+  return summary(("runtime " + std::to_string(version)).c_str());
 }
 
 }  // namespace

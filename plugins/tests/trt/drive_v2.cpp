@@ -205,11 +205,11 @@ IPluginCreator* open_plugin(const char* path) {
 int drive(const char* path) {
   IPluginCreator* creator = open_plugin(path);
   expect(creator != nullptr, "found its creator");
-  if (creator == nullptr) return summary(path);
+  if (creator == nullptr) return summary("own registry");
   check_creator(*creator);
   for (const Way& way : kWays) check_way(*creator, way);
   check_bad_fields([&](const PluginFieldCollection* fields) { return create(*creator, fields) != nullptr; });
-  return summary(path);
+  return summary("own registry");
 }
 
 }  // namespace
