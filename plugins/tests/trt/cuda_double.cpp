@@ -38,10 +38,9 @@ size_t features_bytes(const smsr_cuda_shape& s) {
 SMSR_DOUBLE Recorded* smsr_cuda_recorded(void) { return &recorded; }
 
 SMSR_DOUBLE const char* smsr_cuda_describe(smsr_cuda_status status) {
-  static const char* const texts[] = {"ok",           "bad size",    "bad channels",    "bad layers",
-                                      "bad counts",   "bad pointer", "small workspace", "bad device",
-                                      "launch failed"};
-  return texts[status];
+  static const char* const texts[] = {"ok",         "bad size",    "bad channels",    "bad layers",
+                                      "bad counts", "bad pointer", "small workspace", "bad device"};
+  return status <= SMSR_CUDA_BAD_DEVICE ? texts[status] : "launch failed";
 }
 
 // Grows with the features, and is no multiple of anything.

@@ -14,7 +14,7 @@ build=$(cd "$build" && pwd)
 PYTHON=${PYTHON:-python3}
 TENSORRT_REPOSITORY=${TENSORRT_REPOSITORY:-https://github.com/NVIDIA/TensorRT.git}
 TENSORRT_TAGS=${TENSORRT_TAGS:-8.5.3 v8.6.1 v10.0.0 v10.3.0 v10.8.0 v10.13.3 v10.16 v11.0 v11.1}
-LEAN_VERSIONS=${LEAN_VERSIONS:-10.16.1.11 11.4.0.106}
+LEAN_VERSIONS=${LEAN_VERSIONS:-10.15.1.29 10.16.1.11 11.0.0.114 11.4.0.106}
 
 fail() {
   echo "run.sh: $*" >&2
