@@ -57,7 +57,7 @@ inline std::vector<nvinfer1::DynamicPluginTensorDesc> dynamic_descs_of(const Nod
   return descs;
 }
 
-// A dimension that is a number, or unknown (-1).
+// A dimension that is a number, or unknown (-1): then its value means nothing.
 class FakeDimension final : public nvinfer1::IDimensionExpr {
  public:
   explicit FakeDimension(int64_t size) : impl_(size) { mImpl = &impl_; }
@@ -66,7 +66,7 @@ class FakeDimension final : public nvinfer1::IDimensionExpr {
   struct Impl final : nvinfer1::apiv::VDimensionExpr {
     explicit Impl(int64_t value) : size(value) {}
     bool isConstant() const noexcept override { return size >= 0; }
-    Size getConstantValue() const noexcept override { return static_cast<Size>(size); }
+    Size getConstantValue() const noexcept override { return static_cast<Size>(size >= 0 ? size : 12345); }
 #if NV_TENSORRT_MAJOR >= 10
     bool isSizeTensor() const noexcept override { return false; }
 #endif
