@@ -119,10 +119,9 @@ ModuleCreator* creator() {
   return &made;
 }
 
-#if NV_TENSORRT_MINOR < 6
-// TensorRT 8.5 cannot load plugin libraries: opening this one must register it. Its REGISTER_TENSORRT_PLUGIN
-// knows no namespace but "". Later versions register what getPluginCreators() gives, and refuse what is known
-// already.
+// Opening this library registers it: TensorRT 8.5 can load plugins in no other way, and in 8.6 the registry's
+// own way sits in another place from patch to patch, while this function is the table's first in all of 8.
+// Not by REGISTER_TENSORRT_PLUGIN, which knows no namespace but "".
 const bool registered = guarded(false, [] {
   IPluginRegistry* registry = getPluginRegistry();
   if (registry == nullptr || !registry->registerCreator(*creator(), contract::kDomain))
@@ -130,19 +129,20 @@ const bool registered = guarded(false, [] {
                 ": registry: expected to take this plugin, got a refusal; open this library only once");
   return true;
 });
-#endif
 
 }  // namespace
 }  // namespace smsr::trt
 
 #if NV_TENSORRT_MINOR >= 6
+// For the registry's loadLibrary(), which refuses creators that it knows: none where all is registered
+// already.
 SMSR_EXPORT nvinfer1::IPluginCreator* const* getPluginCreators(int32_t& count) {
   static nvinfer1::IPluginCreator* const creators[] = {smsr::trt::creator()};
-  count = 1;
+  count = smsr::trt::registered ? 0 : 1;
   return creators;
 }
 
-// The registry refuses a library without it. Not used: see report() in module_core.h.
+// loadLibrary() refuses a library without it. Not used: see report() in module_core.h.
 SMSR_EXPORT void setLoggerFinder(nvinfer1::ILoggerFinder*) {}
 #endif
 

@@ -149,7 +149,6 @@ void check_way(IPluginCreator& creator, const Way& way) {
   check_launch(*plugin, node, way, workspace);
 }
 
-#if NV_TENSORRT_MINOR < 6
 // Keeps what registers itself.
 class Registry final : public IPluginRegistry {
  public:
@@ -167,6 +166,12 @@ class Registry final : public IPluginRegistry {
   void setErrorRecorder(IErrorRecorder* const) noexcept override {}
   IErrorRecorder* getErrorRecorder() const noexcept override { return nullptr; }
   bool deregisterCreator(IPluginCreator const&) noexcept override { return true; }
+#if NV_TENSORRT_MINOR >= 6
+  bool isParentSearchEnabled() const override { return false; }
+  void setParentSearchEnabled(bool const) override {}
+  PluginLibraryHandle loadLibrary(AsciiChar const*) noexcept override { return nullptr; }
+  void deregisterLibrary(PluginLibraryHandle) noexcept override {}
+#endif
 
   bool accepts = true;
   int registrations = 0;
@@ -174,13 +179,32 @@ class Registry final : public IPluginRegistry {
   std::string name_space;
 } registry;
 
+// 8.6's loadLibrary() asks the opened library for creators to register: `expected` of them.
+void check_entry_points(void* library, int32_t expected) {
+#if NV_TENSORRT_MINOR >= 6
+  const auto set_finder = reinterpret_cast<void (*)(ILoggerFinder*)>(dlsym(library, "setLoggerFinder"));
+  const auto creators =
+      reinterpret_cast<IPluginCreator* const* (*)(int32_t&)>(dlsym(library, "getPluginCreators"));
+  expect(set_finder != nullptr && creators != nullptr, "8.6's entry points");
+  if (set_finder == nullptr || creators == nullptr) return;
+  set_finder(nullptr);
+  int32_t count = -1;
+  expect(creators(count)[0] == registry.found && count == expected, "creators left to register");
+#else
+  expect(dlsym(library, "getPluginCreators") == nullptr,
+         "no entry point of 8.6, " + std::to_string(expected));
+#endif
+}
+
 // In a process of its own, since a library registers itself only once a process.
 void check_refused_registration(const char* path) {
   const pid_t child = fork();
   if (child == 0) {
     registry.accepts = false;
-    expect_one_line(printed([&] { dlopen(path, RTLD_NOW); }), "registry: expected to take this plugin",
-                    "a refused registration");
+    void* library = nullptr;
+    expect_one_line(printed([&] { library = dlopen(path, RTLD_NOW); }),
+                    "registry: expected to take this plugin", "a refused registration");
+    check_entry_points(library, 1);
     std::fflush(stdout);
     _exit(failed == 0 ? 0 : 1);
   }
@@ -191,26 +215,12 @@ void check_refused_registration(const char* path) {
 
 IPluginCreator* open_plugin(const char* path) {
   check_refused_registration(path);
-  if (dlopen(path, RTLD_NOW) == nullptr) return std::fprintf(stderr, "%s\n", dlerror()), nullptr;
-  expect(registry.registrations == 1 && registry.name_space == "smsr", "registered once, in namespace smsr");
-  return registry.found;
-}
-#else
-IPluginCreator* open_plugin(const char* path) {
   void* library = dlopen(path, RTLD_NOW);
   if (library == nullptr) return std::fprintf(stderr, "%s\n", dlerror()), nullptr;
-  const auto set_finder = reinterpret_cast<void (*)(ILoggerFinder*)>(dlsym(library, "setLoggerFinder"));
-  const auto creators =
-      reinterpret_cast<IPluginCreator* const* (*)(int32_t&)>(dlsym(library, "getPluginCreators"));
-  expect(set_finder != nullptr && creators != nullptr, "8.6's entry points");
-  if (set_finder == nullptr || creators == nullptr) return nullptr;
-  set_finder(nullptr);
-  int32_t count = 0;
-  IPluginCreator* const* list = creators(count);
-  expect(count == 1, "one creator");
-  return list[0];
+  expect(registry.registrations == 1 && registry.name_space == "smsr", "registered once, in namespace smsr");
+  check_entry_points(library, 0);
+  return registry.found;
 }
-#endif
 
 int drive(const char* path) {
   IPluginCreator* creator = open_plugin(path);
@@ -225,12 +235,10 @@ int drive(const char* path) {
 }  // namespace
 }  // namespace smsr::testing
 
-#if NV_TENSORRT_MINOR < 6
 // What libnvinfer would give the plugin.
 extern "C" __attribute__((visibility("default"))) nvinfer1::IPluginRegistry* getPluginRegistry() noexcept {
   return &smsr::testing::registry;
 }
-#endif
 
 int main(int count, char** arguments) {
   if (count != 2) return std::fprintf(stderr, "usage: drive PLUGIN\n"), 2;

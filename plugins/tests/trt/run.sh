@@ -79,7 +79,7 @@ check_symbols() {
   local library=$1 version=$2 expected foreign=""
   case $version in
     8.5.*) expected="smsr_interface_hash " foreign="getPluginRegistry " ;;
-    8.*) expected="getPluginCreators setLoggerFinder smsr_interface_hash " ;;
+    8.*) expected="getPluginCreators setLoggerFinder smsr_interface_hash " foreign="getPluginRegistry " ;;
     *) expected="getCreators setLoggerFinder smsr_interface_hash " ;;
   esac
   [[ $(exported "$library") == "$expected" ]] ||
