@@ -27,7 +27,7 @@ else
 NEON_TEST := @echo 'skipped: NEON kernels (apt install g++-aarch64-linux-gnu qemu-user)'
 endif
 
-.PHONY: setup native demo bench test check format clean
+.PHONY: setup native demo bench test test-trt check format clean
 
 setup: $(VENV)/.installed native
 
@@ -57,6 +57,10 @@ test: setup check
 	ctest --test-dir $(BUILD) --output-on-failure
 	$(NEON_TEST)
 	$(BIN)/python -m pytest -n 2
+
+# NVIDIA's headers and lean runtimes, by git and pip or TENSORRT_INCLUDE, TENSORRT_LEAN; needs no GPU, runs no kernel.
+test-trt: $(VENV)/.installed
+	PYTHON=$(BIN)/python plugins/tests/trt/run.sh
 
 check: $(VENV)/.installed
 	ruff check .

@@ -27,6 +27,7 @@ def _operator(operator: contract.Operator) -> str:
         f"namespace {_snake(operator.name)} {{\n"
         f'inline constexpr const char* kName = "{operator.name}";\n'
         f"enum Input : int {{ {inputs}, kInputs }};\n"
+        f"{_strings('kInputNames', tuple(tensor.name for tensor in operator.inputs))}\n"
         f"{attributes}\n"
         f"}}  // namespace {_snake(operator.name)}"
     )
@@ -63,6 +64,7 @@ def header() -> str:
         f'inline constexpr const char* kInterfaceHash = "{contract.interface_hash()}";',
         f'inline constexpr const char* kDomain = "{contract.DOMAIN}";',
         f"inline constexpr int kOperatorVersion = {contract.OPERATOR_VERSION};",
+        f'inline constexpr const char* kOperatorVersionText = "{contract.OPERATOR_VERSION}";',
         f"inline constexpr int kChannelAttentionReduction = {contract.CHANNEL_ATTENTION_REDUCTION};",
         _strings("kLayouts", contract.LAYOUTS),
         _strings("kComputeTypes", contract.COMPUTE_TYPES),

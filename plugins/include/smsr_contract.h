@@ -5,6 +5,7 @@ namespace smsr::contract {
 inline constexpr const char* kInterfaceHash = "4d3ca874dbaeea94";
 inline constexpr const char* kDomain = "smsr";
 inline constexpr int kOperatorVersion = 1;
+inline constexpr const char* kOperatorVersionText = "1";
 inline constexpr int kChannelAttentionReduction = 16;
 inline constexpr const char* kLayouts[] = {"NHWC", "NCHW"};
 inline constexpr const char* kComputeTypes[] = {"float32", "bfloat16", "float16"};
@@ -12,6 +13,7 @@ inline constexpr const char* kComputeTypes[] = {"float32", "bfloat16", "float16"
 namespace sparse_mask_module {
 inline constexpr const char* kName = "SparseMaskModule";
 enum Input : int { kFeatures, kMargin, kTheta, kConvWeights, kCollectWeight, kCollectBias, kSqueezeWeight, kSqueezeBias, kExciteWeight, kExciteBias, kInputs };
+inline constexpr const char* kInputNames[] = {"features", "margin", "theta", "conv_weights", "collect_weight", "collect_bias", "squeeze_weight", "squeeze_bias", "excite_weight", "excite_bias"};
 inline constexpr const char* kDenseChannelsAttribute = "dense_channels";
 inline constexpr const char* kLayoutAttribute = "layout";
 inline constexpr const char* kComputeAttribute = "compute";
@@ -19,24 +21,28 @@ inline constexpr const char* kComputeAttribute = "compute";
 namespace convolution {
 inline constexpr const char* kName = "Convolution";
 enum Input : int { kFeatures, kWeight, kBias, kInputs };
+inline constexpr const char* kInputNames[] = {"features", "weight", "bias"};
 inline constexpr const char* kLayoutAttribute = "layout";
 inline constexpr const char* kComputeAttribute = "compute";
 }  // namespace convolution
 namespace convolution_relu {
 inline constexpr const char* kName = "ConvolutionRelu";
 enum Input : int { kFeatures, kWeight, kBias, kInputs };
+inline constexpr const char* kInputNames[] = {"features", "weight", "bias"};
 inline constexpr const char* kLayoutAttribute = "layout";
 inline constexpr const char* kComputeAttribute = "compute";
 }  // namespace convolution_relu
 namespace convolution_add {
 inline constexpr const char* kName = "ConvolutionAdd";
 enum Input : int { kFeatures, kWeight, kBias, kAddend, kInputs };
+inline constexpr const char* kInputNames[] = {"features", "weight", "bias", "addend"};
 inline constexpr const char* kLayoutAttribute = "layout";
 inline constexpr const char* kComputeAttribute = "compute";
 }  // namespace convolution_add
 namespace mask_branch {
 inline constexpr const char* kName = "MaskBranch";
 enum Input : int { kFeatures, kFullWeight, kFullBias, kHalfWeight, kHalfBias, kPhasesWeight, kPhasesBias, kInputs };
+inline constexpr const char* kInputNames[] = {"features", "full_weight", "full_bias", "half_weight", "half_bias", "phases_weight", "phases_bias"};
 inline constexpr const char* kLayoutAttribute = "layout";
 inline constexpr const char* kComputeAttribute = "compute";
 }  // namespace mask_branch

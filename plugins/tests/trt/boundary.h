@@ -1,0 +1,172 @@
+// What the tests of the TensorRT adapters share: what a call prints, and a node's tensors in host memory.
+#pragma once
+
+#include <unistd.h>
+
+#include <array>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "check.h"
+#include "cuda_double.h"
+#include "smsr_contract.h"
+
+namespace smsr::testing {
+
+namespace op = contract::sparse_mask_module;
+
+// What `body` writes to stderr.
+template <class Body>
+std::string printed(const Body& body) {
+  std::FILE* file = std::tmpfile();
+  if (file == nullptr) std::abort();
+  std::fflush(stderr);
+  const int before = dup(STDERR_FILENO);
+  dup2(fileno(file), STDERR_FILENO);
+  body();
+  std::fflush(stderr);
+  dup2(before, STDERR_FILENO);
+  close(before);
+  std::rewind(file);
+  std::string text(4096, '\0');
+  text.resize(std::fread(text.data(), 1, text.size(), file));
+  std::fclose(file);
+  return text;
+}
+
+// One line "smsr: where: what: expected ..., got ...; advice" that holds `part`.
+inline void expect_one_line(const std::string& text, const std::string& part, const std::string& what) {
+  const bool line = !text.empty() && text.find('\n') == text.size() - 1;
+  const bool whole = text.rfind("smsr: SparseMaskModule", 0) == 0 &&
+                     text.find(": expected ") != std::string::npos &&
+                     text.find(", got ") != std::string::npos && text.find("; ") != std::string::npos;
+  expect(line && whole && text.find(part) != std::string::npos, what + " says '" + part + "', said: " + text);
+}
+
+// `body` returns whether the call failed; it must, with one line that holds `part`.
+template <class Body>
+void refused(const Body& body, const std::string& part, const std::string& what) {
+  bool failure = false;
+  const std::string text = printed([&] { failure = body(); });
+  expect(failure, what + " is refused");
+  expect_one_line(text, part, what);
+}
+
+inline bool same(const char* left, const char* right) { return std::string(left) == right; }
+
+using Sizes = std::vector<int64_t>;
+
+struct Node {
+  int64_t n, c, h, w;
+  std::vector<int32_t> dense_channels;
+  int64_t layers() const { return static_cast<int64_t>(dense_channels.size()); }
+};
+
+// Sizes that all differ, so that none can stand for another.
+inline Node unlike_node() { return {2, 64, 5, 9, {24, 9, 3, 0, 7}}; }
+
+// As the exporter writes them; index kInputs is the output.
+inline Sizes sizes_of(const Node& node, int tensor) {
+  const int64_t c = node.c, reduced = c / 16;
+  switch (tensor) {
+    case op::kMargin:
+      return {node.n, 1, node.h, node.w};
+    case op::kTheta:
+      return {};
+    case op::kConvWeights:
+      return {node.layers(), 9, c, c};
+    case op::kCollectWeight:
+      return {node.layers() * c, c};
+    case op::kSqueezeWeight:
+      return {c, reduced};
+    case op::kSqueezeBias:
+      return {reduced};
+    case op::kExciteWeight:
+      return {reduced, c};
+    case op::kCollectBias:
+    case op::kExciteBias:
+      return {c};
+    default:
+      return {node.n, c, node.h, node.w};
+  }
+}
+
+// Host memory in place of the GPU's: each tensor filled with its own number, canaries behind output and
+// workspace.
+class Buffers {
+ public:
+  Buffers(const Node& node, size_t element_bytes, size_t workspace_bytes)
+      : workspace_bytes_(workspace_bytes) {
+    for (int tensor = 0; tensor <= op::kInputs; ++tensor) {
+      size_t bytes = element_bytes;
+      for (const int64_t size : sizes_of(node, tensor)) bytes *= static_cast<size_t>(size);
+      sizes_.push_back(bytes);
+      storage_.emplace_back(bytes + kCanaries + 16, static_cast<unsigned char>(tensor + 1));
+      auto* start = storage_.back().data();
+      start += (16 - reinterpret_cast<uintptr_t>(start) % 16) % 16;
+      starts_.push_back(start);
+      if (tensor < op::kInputs) inputs_.push_back(start);
+    }
+    std::memset(starts_.back() + sizes_.back(), kCanary, kCanaries);
+    workspace_.assign(workspace_bytes + kCanaries + 512, kCanary);
+    // As badly aligned as it can be: one byte past a border.
+    workspace_start_ = workspace_.data();
+    workspace_start_ += (256 - reinterpret_cast<uintptr_t>(workspace_start_) % 256) % 256 + 1;
+  }
+  const void* const* inputs() const { return inputs_.data(); }
+  void* output() const { return starts_.back(); }
+  void* workspace() const { return workspace_start_; }
+
+  // The output is the features (the double's work), nothing behind output and workspace is touched.
+  bool as_launched() const {
+    if (std::memcmp(starts_.front(), starts_.back(), sizes_.back()) != 0) return false;
+    return alive(starts_.back() + sizes_.back()) && alive(workspace_start_ + workspace_bytes_);
+  }
+
+ private:
+  static bool alive(const unsigned char* canaries) {
+    for (size_t i = 0; i < kCanaries; ++i)
+      if (canaries[i] != kCanary) return false;
+    return true;
+  }
+  size_t workspace_bytes_;
+  std::vector<size_t> sizes_;
+  std::vector<std::vector<unsigned char>> storage_;
+  std::vector<unsigned char*> starts_;
+  std::vector<const void*> inputs_;
+  std::vector<unsigned char> workspace_;
+  unsigned char* workspace_start_ = nullptr;
+};
+
+// The last launch got this node, these buffers, this stream.
+inline void expect_launch(const Node& node, const Buffers& buffers, smsr_cuda_type type,
+                          smsr_cuda_layout layout, cudaStream_t stream, const std::string& what) {
+  const Recorded& r = *smsr_cuda_recorded();
+  const smsr_cuda_module& m = r.module;
+  const void* const* in = buffers.inputs();
+  expect(m.shape.batch == node.n && m.shape.channels == node.c && m.shape.height == node.h &&
+             m.shape.width == node.w && m.shape.layers == node.layers() && m.shape.type == type &&
+             m.shape.layout == layout,
+         what + ": shape");
+  expect(std::memcmp(r.dense_channels, node.dense_channels.data(), node.dense_channels.size() * 4) == 0,
+         what + ": dense channels");
+  expect(m.features == in[op::kFeatures] && m.margin == in[op::kMargin] && m.theta == in[op::kTheta] &&
+             m.conv_weights == in[op::kConvWeights] && m.collect_weight == in[op::kCollectWeight] &&
+             m.collect_bias == in[op::kCollectBias] && m.squeeze_weight == in[op::kSqueezeWeight] &&
+             m.squeeze_bias == in[op::kSqueezeBias] && m.excite_weight == in[op::kExciteWeight] &&
+             m.excite_bias == in[op::kExciteBias] && m.output == buffers.output(),
+         what + ": pointers");
+  expect(r.stream == stream, what + ": stream");
+  expect(buffers.as_launched(), what + ": output written, nothing behind output and workspace");
+}
+
+inline int summary(const char* what) {
+  std::printf("%s: %d checks passed, %d failed\n", what, passed, failed);
+  return failed == 0 && passed > 0 ? 0 : 1;
+}
+
+}  // namespace smsr::testing

@@ -1,0 +1,304 @@
+#include "module_core.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <vector>
+
+namespace smsr::trt {
+namespace {
+
+constexpr int kReduction = contract::kChannelAttentionReduction;
+constexpr uintptr_t kWorkspaceAlignment = 256;  // what the CUDA core asks for; TensorRT promises none
+constexpr const char* kTypeNames[] = {contract::kComputeTypes[0], contract::kComputeTypes[2]};
+constexpr const char* kLayout = contract::kLayouts[1];  // TensorRT's dimensions are so whatever the format
+constexpr const char* kExportAgain = "export the model again with smsr-export --target trt";
+
+static_assert(SMSR_CUDA_FLOAT32 == 0 && SMSR_CUDA_FLOAT16 == 1, "kTypeNames is in this order");
+static_assert(std::string_view(kTypeNames[0]) == "float32" && std::string_view(kTypeNames[1]) == "float16");
+static_assert(std::string_view(kLayout) == "NCHW");
+static_assert(sizeof(State) == 56, "no padding: the state is compared and saved as bytes");
+
+std::string where_of(const char* name) {
+  const std::string node = name != nullptr ? name : "";
+  return node.empty() ? std::string(op::kName) : std::string(op::kName) + " '" + node + "'";
+}
+
+[[noreturn]] void raise(const std::string& where, const std::string& what, const std::string& expected,
+                        const std::string& got, const std::string& advice) {
+  throw Error(where + ": " + what + ": expected " + expected + ", got " + got + "; " + advice);
+}
+
+std::string text(const Dimensions& dims) {
+  std::string joined;
+  for (int i = 0; i < dims.rank && i < kMaxRank; ++i) {
+    const int64_t size = dims.size[static_cast<size_t>(i)];
+    joined += (i == 0 ? "" : ", ") + (size == kUnknown ? "?" : std::to_string(size));
+  }
+  return "(" + joined + ")";
+}
+
+std::string text(const std::vector<int64_t>& counts) {
+  std::string joined;
+  for (const int64_t count : counts) joined += (joined.empty() ? "" : ", ") + std::to_string(count);
+  return "[" + joined + "]";
+}
+
+const char* name_of(ElementType type) {
+  if (type == ElementType::kOther) return "another type";
+  return kTypeNames[type == ElementType::kFloat16 ? SMSR_CUDA_FLOAT16 : SMSR_CUDA_FLOAT32];
+}
+
+ElementType element_type(int32_t compute) {
+  return compute == SMSR_CUDA_FLOAT16 ? ElementType::kFloat16 : ElementType::kFloat32;
+}
+
+// The ONNX parsers of some versions count a terminating zero, those of others do not.
+std::string string_of(const std::string& where, const Field& field) {
+  if (field.type != FieldType::kChar || field.data == nullptr || field.length < 0)
+    raise(where, "attribute " + std::string(field.name), "a string", "another type or nothing", kExportAgain);
+  std::string value(static_cast<const char*>(field.data), static_cast<size_t>(field.length));
+  while (!value.empty() && value.back() == '\0') value.pop_back();
+  return value;
+}
+
+std::vector<int64_t> integers_of(const std::string& where, const Field& field) {
+  const bool wide = field.type == FieldType::kInt64;
+  if ((!wide && field.type != FieldType::kInt32) || field.data == nullptr)
+    raise(where, "attribute " + std::string(field.name), "a list of integers", "another type or nothing",
+          kExportAgain);
+  if (field.length < 1 || field.length > SMSR_CUDA_MAX_LAYERS)
+    raise(where, "attribute " + std::string(field.name),
+          "1.." + std::to_string(SMSR_CUDA_MAX_LAYERS) + " counts, one per layer",
+          std::to_string(field.length), kExportAgain);
+  std::vector<int64_t> values;
+  for (int64_t i = 0; i < field.length; ++i)
+    values.push_back(wide ? static_cast<const int64_t*>(field.data)[i]
+                          : static_cast<const int32_t*>(field.data)[i]);
+  return values;
+}
+
+void set_dense_channels(const std::string& where, const std::vector<int64_t>& counts, State* state) {
+  for (const int64_t count : counts)
+    if (count < 0 || count > SMSR_CUDA_MAX_CHANNELS)
+      raise(where, "attribute dense_channels", "counts within 0..C", text(counts), kExportAgain);
+  state->layers = static_cast<int32_t>(counts.size());
+  for (size_t i = 0; i < counts.size(); ++i) state->dense_channels[i] = static_cast<int32_t>(counts[i]);
+}
+
+int32_t compute_of(const std::string& where, const std::string& name) {
+  for (const int32_t type : {SMSR_CUDA_FLOAT32, SMSR_CUDA_FLOAT16})
+    if (name == kTypeNames[type]) return type;
+  raise(where, "attribute compute", "float32 or float16 on GPUs", "'" + name + "'", kExportAgain);
+}
+
+const Field& only_field(const std::string& where, const Field* fields, int count, const char* name) {
+  const Field* found = nullptr;
+  for (int i = 0; i < count; ++i) {
+    if (fields[i].name != name) continue;
+    if (found != nullptr) raise(where, std::string("attribute ") + name, "it once", "it twice", kExportAgain);
+    found = &fields[i];
+  }
+  if (found == nullptr) raise(where, std::string("attribute ") + name, "a value", "none", kExportAgain);
+  return *found;
+}
+
+void refuse_unknown_fields(const std::string& where, const Field* fields, int count) {
+  const std::string expected =
+      std::string(op::kDenseChannelsAttribute) + ", " + op::kLayoutAttribute + ", " + op::kComputeAttribute;
+  for (int i = 0; i < count; ++i) {
+    const std::string_view name = fields[i].name;
+    if (name != op::kDenseChannelsAttribute && name != op::kLayoutAttribute && name != op::kComputeAttribute)
+      raise(where, "attributes", expected, "'" + std::string(name) + "'", "remove it");
+  }
+}
+
+Dimensions dims(std::initializer_list<int64_t> sizes) {
+  Dimensions made;
+  for (const int64_t size : sizes) made.size[static_cast<size_t>(made.rank++)] = size;
+  return made;
+}
+
+bool fits(const Dimensions& found, const Dimensions& expected) {
+  if (found.rank != expected.rank) return false;
+  for (size_t i = 0; i < static_cast<size_t>(found.rank); ++i)
+    if (found.size[i] != kUnknown && expected.size[i] != kUnknown && found.size[i] != expected.size[i])
+      return false;
+  return true;
+}
+
+// By the contract; the features themselves are in front.
+std::array<Dimensions, op::kInputs> expected_shapes(const Dimensions& features, int64_t layers) {
+  const int64_t n = features.size[0], c = features.size[1], h = features.size[2], w = features.size[3];
+  const int64_t reduced = c / kReduction;
+  std::array<Dimensions, op::kInputs> expected;
+  expected[op::kFeatures] = features;
+  expected[op::kMargin] = dims({n, 1, h, w});
+  expected[op::kTheta] = dims({});
+  expected[op::kConvWeights] = dims({layers, 9, c, c});
+  expected[op::kCollectWeight] = dims({layers * c, c});
+  expected[op::kCollectBias] = dims({c});
+  expected[op::kSqueezeWeight] = dims({c, reduced});
+  expected[op::kSqueezeBias] = dims({reduced});
+  expected[op::kExciteWeight] = dims({reduced, c});
+  expected[op::kExciteBias] = dims({c});
+  return expected;
+}
+
+void* aligned(void* workspace) {
+  const uintptr_t address = reinterpret_cast<uintptr_t>(workspace);
+  return reinterpret_cast<void*>((address + kWorkspaceAlignment - 1) / kWorkspaceAlignment *
+                                 kWorkspaceAlignment);
+}
+
+}  // namespace
+
+void report(const char* text) noexcept {
+  const char* choice = std::getenv("SMSR_TRT_LOG");
+  if (choice != nullptr && std::strcmp(choice, "0") == 0) return;
+  std::fprintf(stderr, "smsr: %s\n", text);
+}
+
+Module::Module(const char* name, const State& state) : where_(where_of(name)), state_(state) {
+  description_ = std::string(op::kComputeAttribute) + "=" + kTypeNames[state.compute] + " " +
+                 op::kDenseChannelsAttribute + "=";
+  for (int32_t i = 0; i < state.layers; ++i)
+    description_ += (i == 0 ? "" : ",") + std::to_string(state.dense_channels[i]);
+  description_ += std::string(" interface=") + contract::kInterfaceHash;
+}
+
+Module Module::from_fields(const char* name, const Field* fields, int count) {
+  const std::string where = where_of(name);
+  if (fields == nullptr || count < 0) count = 0;
+  refuse_unknown_fields(where, fields, count);
+  State state{};
+  std::memcpy(state.interface_hash, contract::kInterfaceHash, sizeof state.interface_hash);
+  set_dense_channels(where, integers_of(where, only_field(where, fields, count, op::kDenseChannelsAttribute)),
+                     &state);
+  const std::string layout = string_of(where, only_field(where, fields, count, op::kLayoutAttribute));
+  if (layout != kLayout) raise(where, "attribute layout", kLayout, "'" + layout + "'", kExportAgain);
+  state.compute =
+      compute_of(where, string_of(where, only_field(where, fields, count, op::kComputeAttribute)));
+  return Module(name, state);
+}
+
+Module Module::from_state(const char* name, const void* bytes, size_t count) {
+  const std::string where = where_of(name);
+  const std::string advice = "build the engine again with this library";
+  if (bytes == nullptr || count != sizeof(State))
+    raise(where, "saved plugin", std::to_string(sizeof(State)) + " bytes", std::to_string(count), advice);
+  State state;
+  std::memcpy(&state, bytes, sizeof state);
+  const std::string_view hash(state.interface_hash, sizeof state.interface_hash);
+  if (hash != contract::kInterfaceHash)
+    raise(where, "saved plugin", std::string("interface ") + contract::kInterfaceHash, std::string(hash),
+          advice);
+  const bool valid = (state.compute == SMSR_CUDA_FLOAT32 || state.compute == SMSR_CUDA_FLOAT16) &&
+                     state.layers >= 1 && state.layers <= SMSR_CUDA_MAX_LAYERS;
+  if (!valid) raise(where, "saved plugin", "type and layers as written", "damaged bytes", advice);
+  set_dense_channels(where, {state.dense_channels, state.dense_channels + state.layers}, &state);
+  return Module(name, state);
+}
+
+State Module::state() const { return state_; }
+
+void Module::fail(const std::string& what, const std::string& expected, const std::string& got,
+                  const std::string& advice) const {
+  raise(where_, what, expected, got, advice);
+}
+
+void Module::check_counts(int inputs, int outputs) const {
+  if (inputs == op::kInputs && outputs == kOutputs) return;
+  fail("node", std::to_string(op::kInputs) + " inputs and 1 output",
+       std::to_string(inputs) + " and " + std::to_string(outputs), kExportAgain);
+}
+
+void Module::check_types(const ElementType* inputs) const {
+  const ElementType expected = element_type(state_.compute);
+  for (int i = 0; i < op::kInputs; ++i)
+    if (inputs[i] != expected)
+      fail(std::string("type of ") + op::kInputNames[i],
+           std::string(name_of(expected)) + " as attribute compute says", name_of(inputs[i]), kExportAgain);
+}
+
+bool Module::supports(int position, const Tensor& tensor, const Tensor& features) const {
+  if (position < 0 || position >= kTensors) return false;
+  if (tensor.type != element_type(state_.compute)) return false;
+  if (position == op::kInputs) return tensor.type == features.type && tensor.format == features.format;
+  if (tensor.format == Format::kLinear) return true;
+  // Channels are a multiple of 16, so kHWC8 has no padding: it is N H W C.
+  return position == op::kFeatures && tensor.format == Format::kHwc8 && tensor.type == ElementType::kFloat16;
+}
+
+void Module::check_shapes(const std::array<Dimensions, op::kInputs>& inputs) const {
+  const Dimensions& features = inputs[op::kFeatures];
+  if (features.rank != 4) fail("features", "(N, C, H, W)", text(features), kExportAgain);
+  const int64_t c = features.size[1];
+  if (c < 1 || c % kReduction != 0 || c > SMSR_CUDA_MAX_CHANNELS)
+    fail("features' channels",
+         "a fixed multiple of " + std::to_string(kReduction) + ", at most " +
+             std::to_string(SMSR_CUDA_MAX_CHANNELS),
+         text(features), kExportAgain);
+  for (int32_t i = 0; i < state_.layers; ++i)
+    if (state_.dense_channels[i] > c)
+      fail("attribute dense_channels", "counts within 0.." + std::to_string(c),
+           std::to_string(state_.dense_channels[i]), kExportAgain);
+  const auto expected = expected_shapes(features, state_.layers);
+  for (size_t i = 0; i < expected.size(); ++i)
+    if (!fits(inputs[i], expected[i]))
+      fail(std::string("shape of ") + op::kInputNames[i], text(expected[i]), text(inputs[i]), kExportAgain);
+}
+
+smsr_cuda_shape Module::shape(const Tensor& features) const {
+  const Dimensions& d = features.dims;
+  const auto in_range = [](int64_t size) { return size >= 1 && size <= std::numeric_limits<int32_t>::max(); };
+  if (d.rank != 4 || !in_range(d.size[0]) || !in_range(d.size[1]) || !in_range(d.size[2]) ||
+      !in_range(d.size[3]))
+    fail("features", "(N, C, H, W) of 1 or more", text(d), "set the profile's or the input's shape");
+  if (features.type != element_type(state_.compute))
+    fail("type of features", name_of(element_type(state_.compute)), name_of(features.type), kExportAgain);
+  if (features.format == Format::kOther)
+    fail("format of features", "linear or HWC8", "another one", "report this: TensorRT was told so");
+  smsr_cuda_shape made{};
+  made.batch = static_cast<int32_t>(d.size[0]);
+  made.channels = static_cast<int32_t>(d.size[1]);
+  made.height = static_cast<int32_t>(d.size[2]);
+  made.width = static_cast<int32_t>(d.size[3]);
+  made.layers = state_.layers;
+  made.type = static_cast<smsr_cuda_type>(state_.compute);
+  made.layout = features.format == Format::kHwc8 ? SMSR_CUDA_NHWC : SMSR_CUDA_NCHW;
+  return made;
+}
+
+size_t Module::workspace_bytes(const Tensor& features) const {
+  const smsr_cuda_shape size = shape(features);
+  const size_t bytes = smsr_cuda_workspace_bytes(&size);
+  if (bytes == 0)
+    fail("features", "a shape the kernels take (less than 2^31 elements)", text(features.dims),
+         "use a smaller profile or picture");
+  return bytes + kWorkspaceAlignment - 1;
+}
+
+void Module::enqueue(const Tensor& features, const void* const* inputs, void* output, void* workspace,
+                     cudaStream_t stream) const {
+  smsr_cuda_module module{};
+  module.shape = shape(features);
+  module.dense_channels = state_.dense_channels;
+  module.features = inputs[op::kFeatures];
+  module.margin = inputs[op::kMargin];
+  module.theta = inputs[op::kTheta];
+  module.conv_weights = inputs[op::kConvWeights];
+  module.collect_weight = inputs[op::kCollectWeight];
+  module.collect_bias = inputs[op::kCollectBias];
+  module.squeeze_weight = inputs[op::kSqueezeWeight];
+  module.squeeze_bias = inputs[op::kSqueezeBias];
+  module.excite_weight = inputs[op::kExciteWeight];
+  module.excite_bias = inputs[op::kExciteBias];
+  module.output = output;
+  const size_t bytes = smsr_cuda_workspace_bytes(&module.shape);
+  const smsr_cuda_status status = smsr_cuda_sparse_mask_module(&module, aligned(workspace), bytes, stream);
+  if (status != SMSR_CUDA_OK)
+    fail("kernel", "ok", smsr_cuda_describe(status), "features were " + text(features.dims));
+}
+
+}  // namespace smsr::trt
