@@ -73,11 +73,11 @@ def summary(rows: Sequence[Row], engines: Sequence[str]) -> str:
         [row.picture, f"{row.width}x{row.height}", f"{row.active_share:.2f}",
          f"{row.gmacs:.1f} / {row.dense_gmacs:.1f}", milliseconds(row, OURS), f"{row.gmacs_per_second():.0f}",
          f"{100 * row.of_peak():.0f} %",
-         *(f"{milliseconds(row, name)} ({row.ratios[name]:.2f}x)" for name in others)]
+         *(f"{milliseconds(row, name)} ({row.ratios[name]:.2f}x)" if name in row.seconds else "" for name in others)]
         for row in rows
     ]  # fmt: skip
     if len(rows) > 1:
-        means = [f"({geometric_mean([row.ratios[name] for row in rows]):.2f}x)" for name in others]
+        means = [f"({_mean_ratio(rows, name):.2f}x)" for name in others]
         cells.append(["geometric mean", *[""] * 6, *means])
     return tabulate(cells, head, tablefmt="github", disable_numparse=True)
 
@@ -89,7 +89,7 @@ def details(rows: Sequence[Row], engines: Sequence[str]) -> str:
         [row.picture, ENGINES[name].label, milliseconds(row, name), f"{row.ratios[name]:.2f}",
          f"{row.gmacs_per_second(name):.0f}", f"{100 * row.of_peak(name):.0f} %",
          f"{row.memory[name] / 2**20:.0f}" if name in row.memory else ""]
-        for row in rows for name in engines
+        for row in rows for name in engines if name in row.seconds
     ]  # fmt: skip
     return tabulate(cells, head, tablefmt="github", disable_numparse=True)
 
@@ -132,7 +132,7 @@ def markdown(results: Results) -> str:
 _MEANING = (
     "GMAC/s and share of peak count what the network needs (active pixels in full, others dense channels only, as "
     "direct convolutions), whatever an engine computes. Winograd multiplies less, so more than 100 % is possible. "
-    "Peak memory: a process of its own, whole."
+    "Peak memory: a process of its own, whole, on the largest picture."
 )
 _SERIES = {
     "Other active shares": "The first picture; every module's margin shifted so that this share of pixels is active.",
@@ -157,6 +157,11 @@ def not_exact(engines: Sequence[str]) -> str:
 
 def milliseconds(row: Row, engine: str) -> str:
     return f"{1e3 * row.seconds[engine]:.0f}"
+
+
+def _mean_ratio(rows: Sequence[Row], engine: str) -> float:
+    """Over the rows the engine ran on."""
+    return geometric_mean([row.ratios[engine] for row in rows if engine in row.ratios])
 
 
 def geometric_mean(values: Sequence[float]) -> float:

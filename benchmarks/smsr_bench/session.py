@@ -15,7 +15,7 @@ from tqdm import tqdm
 from smsr.complexity import network_macs
 from smsr.network import NetworkConfig
 from smsr_bench import engines, machine, masks, measure, memory
-from smsr_bench.engines import OURS, Run, Subject
+from smsr_bench.engines import ENGINES, OURS, Run, Subject
 from smsr_bench.inputs import Input
 from smsr_bench.report import Row
 from smsr_bench.rival import build_rival
@@ -25,8 +25,8 @@ SHARES = tuple(step / 10 for step in range(11))
 SIZES = ((240, 256), (360, 360), (480, 540), (720, 720), (1080, 960), (1080, 1920))
 """(h, w): 0.06, 0.13, 0.26, 0.52, 1.04, 2.07 megapixels"""
 SERIES_ENGINES = ("native", "rival", "openvino")
-LARGE, LARGE_ROUNDS = 400_000, 3
-"""From so many pixels on, so many rounds at most: there one run takes seconds."""
+LARGE, LARGE_ROUNDS = 200_000, 3
+"""From so many pixels on, so many rounds at most, and none of PyTorch's: there one run takes seconds."""
 
 
 @dataclass
@@ -49,13 +49,13 @@ class Bench:
         self.probe = machine.peak_probe(library.path, self.threads)
 
     def pictures(self, inputs: Sequence[Input]) -> list[Row]:
-        """A row an input, all engines."""
+        """A row an input, all engines; peak memory on the largest of them."""
         runs = engines.make(self.names, self.subject, self.threads)
         rows = [self._row(item, runs, self.subject) for item in tqdm(inputs, "pictures", disable=None)]
         del runs
         if self.with_memory:
-            for item, row in zip(inputs, tqdm(rows, "memory", disable=None), strict=True):
-                row.memory.update(self._memory(item))
+            largest = max(range(len(inputs)), key=lambda index: inputs[index].pixels)
+            rows[largest].memory.update(self._memory(inputs[largest], list(rows[largest].seconds)))
         return rows
 
     def shares(self, item: Input) -> list[Row]:
@@ -80,7 +80,10 @@ class Bench:
         return [name for name in SERIES_ENGINES if name in self.names]
 
     def _row(self, item: Input, runs: dict[str, Run], subject: Subject) -> Row:
-        rounds = min(self.rounds, LARGE_ROUNDS) if item.pixels >= LARGE else self.rounds
+        rounds = self.rounds
+        if item.pixels >= LARGE:
+            rounds = min(rounds, LARGE_ROUNDS)
+            runs = {name: run for name, run in runs.items() if ENGINES[name].package != "torch"}
         timing = measure.time_engines(runs, item.image, rounds, self.probe)
         upscaler = subject.upscaler(self.threads)
         shares = upscaler.active_shares(upscaler.upscale_float(item.image, margins=True)[1])
@@ -103,13 +106,13 @@ class Bench:
             upscaler = self.subject.changed(network, Path(folder)).upscaler(self.threads)
             return upscaler.upscale_float(image, margins=True)[1]
 
-    def _memory(self, item: Input) -> dict[str, int]:
+    def _memory(self, item: Input, names: Sequence[str]) -> dict[str, int]:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             onnx.save_model(build_rival(self.subject.network), folder / memory.RIVAL_FILE)
             np.save(folder / "image.npy", item.image)
             bundle, image = self.subject.bundle.path, folder / "image.npy"
-            return {engine: memory.peak_bytes(engine, bundle, image, folder, self.threads) for engine in self.names}
+            return {engine: memory.peak_bytes(engine, bundle, image, folder, self.threads) for engine in names}
 
 
 def config(network: FoldedNetwork) -> NetworkConfig:

@@ -109,6 +109,7 @@ def test_the_report_is_complete_and_adds_up(subject: Subject, picture: Path, tmp
     macs = network_macs(NetworkConfig(2, 16, 2, 3), counts)
     assert row["gmacs"] == pytest.approx(macs.remaining(row["active_shares"]) * 18 * 23 / 1e9)
     assert set(row["seconds"]) == set(row["memory"]) == {"native", "body", "rival"}
+    assert found["pictures"][1]["memory"] == {}
     assert min(row["memory"].values()) > 2**24
     assert row["ratios"]["native"] == 1.0
     assert [np.mean(other["active_shares"]) for other in found["shares"]][:: len(found["shares"]) - 1] == [0.0, 1.0]
