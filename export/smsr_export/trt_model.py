@@ -30,6 +30,9 @@ FLOAT32_NODES = ("centred/Sub", "image_padded/Pad", "bicubic/Conv", "phases/Add"
 """The float32 ends by node name; the runtime holds weakly typed TensorRT 8 to them (a test compares)."""
 _ELEMENT = {"float16": TensorProto.FLOAT16, "float32": TensorProto.FLOAT}
 
+MAX_LAYERS, MAX_CHANNELS = 8, 128
+"""What the CUDA core takes (SMSR_CUDA_MAX_* of plugins/kernels/cuda/sparse_mask_module_cuda.h; a test compares)."""
+
 Record = TypeVar("Record")
 
 
@@ -38,8 +41,9 @@ def build_trt_model(network: FoldedNetwork, precision: str, functions: bool = Fa
 
     functions: with the module's definition as a model-local function, which runs in any ONNX runtime and makes an
     engine without plugins. The shipped file has none: TensorRT 9.0 to 10.6 would prefer it to the plugin.
-    Raises ExportError where a weight has no place in T.
+    Raises ExportError where a weight has no place in T, or the network is larger than the plugin takes.
     """
+    _check_limits(network)
     compute = PRECISIONS[precision]
     build = GraphBuilder()
     margins = _network(build, _inside(network, compute), compute)
@@ -57,6 +61,12 @@ def build_trt_model(network: FoldedNetwork, precision: str, functions: bool = Fa
     helper.set_model_props(model, facts)
     onnx.checker.check_model(model, full_check=True)
     return model
+
+
+def _check_limits(network: FoldedNetwork) -> None:
+    for what, found, most in (("features", network.features, MAX_CHANNELS), ("layers", network.layers, MAX_LAYERS)):
+        if found > most:
+            raise ExportError("--target trt", f"at most {most} {what}", str(found), "use --target onnx")
 
 
 def _inside(network: FoldedNetwork, compute: str) -> FoldedNetwork:

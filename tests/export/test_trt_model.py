@@ -19,10 +19,18 @@ from smsr_export.freeze import freeze
 from smsr_export.graph import FoldedNetwork
 from smsr_export.op_function import OPSET
 from smsr_export.tensorrt_bundle import FunctionVariant, TensorRtTarget, verify_tensorrt
-from smsr_export.trt_model import FLOAT32_NODES, PLUGIN_NAMESPACE, PLUGIN_VERSION, PRECISIONS, build_trt_model
+from smsr_export.trt_model import (
+    FLOAT32_NODES,
+    MAX_CHANNELS,
+    MAX_LAYERS,
+    PLUGIN_NAMESPACE,
+    PLUGIN_VERSION,
+    PRECISIONS,
+    build_trt_model,
+)
 from smsr_export.verify import Picture
 from smsr_runtime.engine import plugin, precision
-from tests.helpers import random_image, random_network, relative_difference
+from tests.helpers import REPOSITORY, random_image, random_network, relative_difference
 
 BOTH = pytest.mark.parametrize("kind", PRECISIONS)
 CLOSE = {"fp32": 2e-6, "fp16": 2e-2}
@@ -171,6 +179,17 @@ def test_a_weight_beyond_float16_is_named(folded: FoldedNetwork) -> None:
         build_trt_model(wild, "fp16")
     bias = {item.name: item for item in build_trt_model(wild, "fp32").graph.initializer}["tail.bias"]
     assert numpy_helper.to_array(bias).max() == 1e5
+
+
+def test_a_network_larger_than_the_plugin_takes_is_refused() -> None:
+    header = (REPOSITORY / "plugins/kernels/cuda/sparse_mask_module_cuda.h").read_text()
+    assert f"SMSR_CUDA_MAX_CHANNELS = {MAX_CHANNELS}, SMSR_CUDA_MAX_LAYERS = {MAX_LAYERS} " in header
+    for config, words in (
+        (NetworkConfig(2, MAX_CHANNELS + 16, 1, 2), "at most 128 features, got 144"),
+        (NetworkConfig(2, 16, 1, MAX_LAYERS + 1), "at most 8 layers, got 9"),
+    ):
+        with pytest.raises(ExportError, match=words):
+            build_trt_model(fold(freeze(random_network(config))), "fp16")
 
 
 def test_the_graph_is_a_checked_onnx_file(folded: FoldedNetwork, tmp_path: Path) -> None:

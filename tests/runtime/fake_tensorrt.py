@@ -37,6 +37,7 @@ class World:
     too_large: int = 1 << 40
     plugin_format: str = "Channel major FP16 format where channel % 8 == 0"
     features_type: str = "float16"
+    output_type: str = "float32"
     no_device: bool = False
     loaded: list[str] = field(default_factory=list)
     builds: list[dict[str, Any]] = field(default_factory=list)
@@ -121,6 +122,7 @@ def _driver(world: World) -> ModuleType:
         return owner.view(np.ndarray)
 
     def mem_alloc(size: int) -> Device:
+        assert world.pushed > 0, "no context is current"
         if size > world.too_large:
             raise CudaMemoryError("cuMemAlloc failed: out of memory")
         memory = np.full(size // 4, np.nan, np.float32)
@@ -136,15 +138,19 @@ def _driver(world: World) -> ModuleType:
         world.copies += 1
         host[:] = world.memory[device]
 
+    def mem_get_info() -> tuple[int, int]:
+        assert world.pushed > 0, "no context is current"
+        return world.free, 16 << 30
+
     for function in (pagelocked_empty, mem_alloc, memcpy_htod_async, memcpy_dtoh_async):
         setattr(module, function.__name__, function)
     module.__dict__.update(
+        mem_get_info=mem_get_info,
         Error=CudaError,
         MemoryError=CudaMemoryError,
         Stream=Stream,
         device_attribute=SimpleNamespace(INTEGRATED="INTEGRATED"),
         host_alloc_flags=SimpleNamespace(DEVICEMAP=2),
-        mem_get_info=lambda: (world.free, 16 << 30),
     )
     return module
 
@@ -226,7 +232,8 @@ class Network:
     def __init__(self, world: World, flags: int) -> None:
         self.flags, self.model = flags, ""
         names = ["centred/Sub", "bicubic/Conv", "phases/Add", "features_1/SparseMaskModule", "tail/Conv"]
-        kinds = ["float32", "float32", "float32", world.features_type, world.features_type]
+        inside = world.features_type if world.major >= 10 else "float32"  # weakly typed: all are float32 until built
+        kinds = ["float32", "float32", "float32", inside, inside]
         self.layers = [Layer(name, kind) for name, kind in zip(names, kinds, strict=True)]
 
     @property
@@ -310,6 +317,7 @@ class Runtime:
         self._world, self._logger = world, logger
 
     def deserialize_cuda_engine(self, data: bytes) -> Engine | None:
+        assert self._world.pushed > 0, "no context is current"
         try:
             return Engine(self._world, json.loads(data))
         except ValueError:
@@ -331,6 +339,9 @@ class Engine:
 
     def get_tensor_name(self, index: int) -> str:
         return self._names[index]
+
+    def get_tensor_dtype(self, name: str) -> str:
+        return self._world.output_type if name in self.outputs else "float32"
 
     def create_execution_context(self) -> ExecutionContext:
         return ExecutionContext(self._world, self._session, self._plan["shapes"], self.outputs)

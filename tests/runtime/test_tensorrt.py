@@ -192,16 +192,22 @@ def test_results_are_the_caller_s_own(world: World, pending: Path) -> None:
     assert np.array_equal(first, kept)
 
 
-def test_another_thread_gets_the_context(world: World, pending: Path) -> None:
+def test_every_thread_gets_the_context_and_gives_it_back(world: World, pending: Path) -> None:
+    """pycuda makes it current in the thread that imported it only; the stand-ins refuse work without."""
     upscaler, found = smsr_runtime.load(pending), []
-    pushed: list[int] = []
-    run = upscaler.engine._execution.run
-    upscaler.engine._execution.run = lambda *given: pushed.append(world.pushed) or run(*given)
-    thread = threading.Thread(target=lambda: found.append(upscaler(PICTURE)))
+    assert world.pushed == 0
+    thread = threading.Thread(target=lambda: found.append(smsr_runtime.load(pending)(PICTURE)))
     thread.start()
     thread.join()
-    upscaler(PICTURE)
-    assert np.array_equal(found[0], nearest(PICTURE)) and pushed == [1, 0] and world.pushed == 0
+    assert all(np.array_equal(result, nearest(PICTURE)) for result in (found[0], upscaler(PICTURE)))
+    assert world.pushed == 0
+
+
+def test_an_engine_with_outputs_of_another_type_is_refused(world: World, pending: Path) -> None:
+    smsr_runtime.load(pending)
+    world.output_type = "float16"
+    with pytest.raises(smsr_runtime.BackendError, match=r"in float32, got .* in float16 and float32"):
+        smsr_runtime.load(pending)
 
 
 def test_a_size_outside_the_profile_names_the_range_and_the_way_to_widen_it(

@@ -118,16 +118,16 @@ class TrtBackend:
         self.path = f"TensorRT {machine.tensorrt} {bundle.precision}"
         self._where = str(bundle.path / ENGINE)
         self._machine, self._profile = machine, profile
-        self._lock, self._thread = threading.Lock(), threading.get_ident()
+        self._lock = threading.Lock()
         self._margins = [f"margin_{k}" for k in range(1, bundle.modules + 1)]
         load_plugin(machine.trt, machine.major, bundle.interface_hash)
         log = Log()
         self._runtime = machine.trt.Runtime(shared_logger(machine.trt, log))
-        with self._cuda_errors():
+        with machine.current(), self._cuda_errors():
             self._engine = self._runtime.deserialize_cuda_engine(data)
             if self._engine is None:
                 raise BackendError(self._where, "an engine TensorRT can read", log.summary(), REBUILD)
-            self._check_names()
+            self._check_tensors()
             self._execution = Execution(machine, self._engine, ["upscaled", *self._margins])
         _close_at_exit(self)
 
@@ -138,7 +138,7 @@ class TrtBackend:
         self._check_size((int(image.shape[2]), int(image.shape[3])))
         names = ["upscaled", *(self._margins if margins else [])]
         pictures = np.ascontiguousarray(image, dtype=np.float32)
-        with self._lock, self._current(), self._cuda_errors():
+        with self._lock, self._machine.current(), self._cuda_errors():
             results = [self._execution.run(pictures[n : n + 1], theta, names) for n in range(len(pictures))]
         upscaled, *found = [np.concatenate(parts) if len(parts) > 1 else parts[0] for parts in zip(*results)]
         return upscaled, found
@@ -146,15 +146,17 @@ class TrtBackend:
     def close(self) -> None:
         """Frees the GPU's memory; a second call does nothing."""
         if self._engine is not None:
-            self._execution.close()
-            self._engine = self._runtime = None
+            with self._machine.current():
+                self._execution.close()
+                self._engine = self._runtime = None
 
-    def _check_names(self) -> None:
+    def _check_tensors(self) -> None:
         found = {self._engine.get_tensor_name(index) for index in range(self._engine.num_io_tensors)}
         expected = {"image", "theta", "upscaled", *self._margins}
-        if found != expected:
-            got = ", ".join(sorted(found))
-            raise BackendError(self._where, f"tensors {', '.join(sorted(expected))}", got, REBUILD)
+        types = {self._engine.get_tensor_dtype(name) for name in found}
+        if found != expected or types != {self._machine.trt.float32}:
+            got = f"{', '.join(sorted(found))} in {' and '.join(sorted(map(str, types)))}"
+            raise BackendError(self._where, f"tensors {', '.join(sorted(expected))} in float32", got, REBUILD)
 
     def _check_size(self, size: tuple[int, int]) -> None:
         if not self._profile.holds(size):
@@ -164,18 +166,6 @@ class TrtBackend:
             todo = f"widen it with --rebuild --min-shape {wider_low} --max-shape {wider_high}, or use --backend ort"
             expected = f"height x width from {text(low)} to {text(high)}, the engine's profile"
             raise InputError("picture", expected, text(size), todo)
-
-    @contextlib.contextmanager
-    def _current(self) -> Iterator[None]:
-        """The primary context is current in the thread that opened the machine; others push it for the while."""
-        if threading.get_ident() == self._thread:
-            yield
-            return
-        self._machine.context.push()
-        try:
-            yield
-        finally:
-            self._machine.context.pop()
 
     @contextlib.contextmanager
     def _cuda_errors(self) -> Iterator[None]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Sequence
 
-from smsr_runtime.engine.precision import check_network, check_weakly_typed, pin_float32_ends
+from smsr_runtime.engine.precision import check_strongly_typed, check_weakly_typed, pin_float32_ends
 from smsr_runtime.engine.shapes import Profile, text
 from smsr_runtime.engine.tensorrt_log import Log, make_monitor, shared_logger
 from smsr_runtime.errors import BackendError, MemoryLimitError
@@ -104,7 +104,8 @@ def _parsed(trt: Any, builder: Any, logger: Any, request: BuildRequest, log: Log
         found = "; ".join(dict.fromkeys(parser.get_error(i).desc() for i in range(parser.num_errors))) or log.summary()
         todo = "export again with this release; is the plugin library the one for this TensorRT?"
         raise BackendError(request.model, f"a model TensorRT {trt.__version__} can read", found, todo)
-    check_network(trt, network, request.model, request.precision)
+    if strongly_typed(trt):
+        check_strongly_typed(trt, network, request.model, request.precision)
     return network
 
 

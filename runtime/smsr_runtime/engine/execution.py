@@ -98,7 +98,8 @@ class Execution:
         shapes.update((name, tuple(self._context.get_tensor_shape(name))) for name in self._outputs)
         buffers = {name: Buffer(self._machine, of) for name, of in shapes.items()}
         for name, buffer in buffers.items():
-            self._context.set_tensor_address(name, buffer.address)
+            if not self._context.set_tensor_address(name, buffer.address):
+                raise BackendError("TensorRT", f"to take a buffer for {name}", "a refusal", "run --selftest")
         self._buffers = buffers
 
     def _execute(self, names: tuple[str, ...]) -> None:

@@ -55,7 +55,8 @@ def finish_engine(
     per_pixel = BYTES_PER_PIXEL[bundle.precision] * bundle.features // _MEASURED_FEATURES
     timings = cache_file(machine)
     request = BuildRequest(bundle.path / MODEL_TRT, bundle.precision, options.workspace, _read(timings))
-    engine = build_engine(machine.trt, request, profiles(wanted, machine.free_memory(), per_pixel), options.say)
+    with machine.current():
+        engine = build_engine(machine.trt, request, profiles(wanted, machine.free_memory(), per_pixel), options.say)
     _keep(timings, engine, options.say)
     prove(engine.data, engine.profile)
     publish(bundle, engine.data, describe(bundle, machine, engine.profile))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Iterator
 
 from smsr_runtime.errors import BackendError
 
@@ -14,7 +15,7 @@ MAJORS = (8, 10, 11)
 
 @dataclass(frozen=True)
 class Machine:
-    """trt: the module tensorrt. cuda: pycuda.driver, its primary context current; stands in `context`.
+    """trt: the module tensorrt. cuda: pycuda.driver. context: the GPU's primary one.
 
     compute_capability: such as "8.7". integrated: GPU and CPU share their memory (Jetson).
     """
@@ -35,9 +36,19 @@ class Machine:
     def major(self) -> int:
         return int(self.tensorrt.split(".")[0])
 
+    @contextlib.contextmanager
+    def current(self) -> Iterator[None]:
+        """Makes the context current in the calling thread; a second time within does no harm."""
+        self.context.push()
+        try:
+            yield
+        finally:
+            self.context.pop()
+
     def free_memory(self) -> int:
         """Bytes of GPU memory that are free."""
-        free, _ = self.cuda.mem_get_info()
+        with self.current():
+            free, _ = self.cuda.mem_get_info()
         return int(free)
 
 

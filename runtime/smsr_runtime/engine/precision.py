@@ -20,7 +20,7 @@ _HALF_WORDS = ("FP16", "Half")
 _TODO = "report this with the TensorRT version; --precision fp32 exports a bundle that needs no fp16"
 
 
-def check_network(trt: Any, network: Any, model: Path, precision: str) -> None:
+def check_strongly_typed(trt: Any, network: Any, model: Path, precision: str) -> None:
     """Raises BackendError where a module's features would reach its plugin in another type than `precision`."""
     expected = trt.float16 if precision == "fp16" else trt.float32
     for layer in _layers(network):
