@@ -21,7 +21,7 @@ from smsr_export.trt_model import build_trt_model
 from tests.export.test_cli import assert_refused, export, tree
 from tests.helpers import run_python
 from tests.runtime.fake_tensorrt import World
-from tests.runtime.test_tensorrt import install, plugin_library
+from tests.runtime.tensorrt_machine import install, plugin_library
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from tests.runtime.fake_tensorrt import World, forget_library, tensorrt_model
 from tests.runtime.helpers import RUNTIME, Done, Run, tiny_model, write_bundle
+from tests.runtime.tensorrt_machine import install, plugin_library, write_pending
 
 
 @pytest.fixture(scope="session")
@@ -40,3 +42,23 @@ def run(bundle: Path) -> Run:
         return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, **options)
 
     return call
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A machine with a GPU, TensorRT 10.3 and the plugin library; tests change it before they use it."""
+    made = World()
+    forget_library()
+    monkeypatch.setenv("SMSR_TRT_LIBRARY", str(plugin_library(tmp_path)))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("SMSR_CUDA_GRAPH", raising=False)
+    install(made, monkeypatch)
+    return made
+
+
+@pytest.fixture
+def pending(own_bundle: Path) -> Path:
+    """A bundle as --target trt leaves it on a machine without a GPU."""
+    tensorrt_model(own_bundle, own_bundle / "model.onnx")
+    write_pending(own_bundle)
+    return own_bundle

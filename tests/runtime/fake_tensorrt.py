@@ -25,6 +25,11 @@ _libc = ctypes.CDLL(None)
 _libc.getenv.restype = ctypes.c_char_p
 
 
+def forget_library() -> None:
+    """As in a fresh process: no library has registered itself."""
+    _libc.unsetenv(REGISTERED)
+
+
 @dataclass
 class World:
     """What a test sets and looks at. too_large: areas above it run out of memory; half: what inspectors report."""

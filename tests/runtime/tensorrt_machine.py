@@ -1,0 +1,69 @@
+"""A machine with the stand-ins of fake_tensorrt.py installed, and bundles for it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from smsr import contract
+from smsr_runtime import cli
+from tests.runtime.fake_tensorrt import World, make_modules
+from tests.runtime.helpers import need, write_manifest
+
+PICTURE = np.random.default_rng(3).integers(0, 100, (9, 13, 3), dtype=np.uint8)
+SOURCE = """
+#include <stdlib.h>
+const char* smsr_interface_hash(void) {{ return "{hash}"; }}
+__attribute__((constructor)) static void registered(void) {{ setenv("SMSR_TEST_REGISTERED", "{sign}", 1); }}
+"""
+
+
+def plugin_library(folder: Path, interface_hash: str = contract.interface_hash(), sign: int = 1) -> Path:
+    """A library as the runtime checks one, by the C compiler; opened, it registers itself with the stand-in."""
+    compiler = shutil.which("cc")
+    need(compiler is not None, "a C compiler (cc)")
+    source, library = folder / "plugin.c", folder / "libsmsr_trt.so"
+    source.write_text(SOURCE.format(hash=interface_hash, sign=sign))
+    subprocess.run([str(compiler), "-shared", "-fPIC", "-o", library, source], check=True)
+    return library
+
+
+def install(world: World, monkeypatch: pytest.MonkeyPatch, without: tuple[str, ...] = ()) -> None:
+    for name in ("tensorrt", "pycuda", "pycuda.driver", "pycuda.autoprimaryctx"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    for name, module in make_modules(world).items():
+        monkeypatch.setitem(sys.modules, name, module)
+    for name in without:
+        monkeypatch.setitem(sys.modules, name, None)
+
+
+def write_pending(bundle: Path, **changes: object) -> None:
+    golden = {"input": "golden/input.png", "output": "golden/output.npy", "max_abs": 0.001, "engine_rmse": 0.08}
+    sizes = {"min": [4, 4]}
+    write_manifest(
+        bundle, **{"target": "trt", "precision": "fp16", "engine": "pending", "profile": sizes, "golden": golden}
+        | changes
+    )  # fmt: skip
+
+
+def manifest(bundle: Path) -> dict[str, Any]:
+    return dict(json.loads((bundle / "manifest.json").read_text()))
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def error_of(capsys: pytest.CaptureFixture[str], code: int, *arguments: object) -> str:
+    """Runs the command in this process; its one error line."""
+    assert cli.main([str(argument) for argument in arguments]) == code
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert ": expected " in line and ", got " in line and "; " in line
+    return line

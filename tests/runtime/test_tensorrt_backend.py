@@ -1,0 +1,234 @@
+"""An engine runs: results, sizes, threads, memory, other machines, CUDA graphs.
+
+Stand-ins for TensorRT and CUDA (fake_tensorrt.py): who is asked what, what is refused, what is left. What they cannot
+show, real engines on a real GPU, is named in docs/jetson.md as not run yet.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import smsr_runtime
+from smsr_runtime import cli
+from smsr_runtime.engine import cuda_graph, execution
+from tests.runtime.fake_tensorrt import World
+from tests.runtime.helpers import nearest
+from tests.runtime.tensorrt_machine import PICTURE, error_of, install, manifest, tree, write_pending
+
+
+@pytest.mark.parametrize("integrated", [False, True], ids=["discrete", "jetson"])
+def test_results_margins_theta_batches_and_sizes(integrated: bool, world: World, pending: Path) -> None:
+    world.integrated = integrated
+    tensorrt, cpu = smsr_runtime.load(pending), smsr_runtime.load(pending, backend="ort")
+    for height, width in ((9, 13), (9, 13), (13, 9), (4, 4)):
+        image = np.random.default_rng(height).uniform(0, 255, (2, 3, height, width)).astype(np.float32)
+        for theta in (0.0, 70.0):
+            tensorrt.theta = cpu.theta = theta
+            found, expected = tensorrt.upscale_float(image, margins=True), cpu.upscale_float(image, margins=True)
+            assert np.array_equal(found[0], expected[0])
+            assert len(found[1]) == 2 and all(map(np.array_equal, found[1], expected[1]))
+    assert (world.copies == 0) == integrated
+
+
+def test_results_are_the_caller_s_own(world: World, pending: Path) -> None:
+    upscaler = smsr_runtime.load(pending)
+    first = upscaler(PICTURE)
+    kept = first.copy()
+    upscaler(PICTURE[::-1])
+    assert np.array_equal(first, kept)
+
+
+def test_every_thread_gets_the_context_and_gives_it_back(world: World, pending: Path) -> None:
+    """pycuda makes it current in the thread that imported it only; the stand-ins refuse work without."""
+    upscaler, found = smsr_runtime.load(pending), []
+    assert world.pushed == 0
+    thread = threading.Thread(target=lambda: found.append(smsr_runtime.load(pending)(PICTURE)))
+    thread.start()
+    thread.join()
+    assert all(np.array_equal(result, nearest(PICTURE)) for result in (found[0], upscaler(PICTURE)))
+    assert world.pushed == 0
+
+
+def test_an_engine_with_outputs_of_another_type_is_refused(world: World, pending: Path) -> None:
+    smsr_runtime.load(pending)
+    world.output_type = "float16"
+    with pytest.raises(smsr_runtime.BackendError, match=r"in float32, got .* in float16 and float32"):
+        smsr_runtime.load(pending)
+
+
+def test_a_size_outside_the_profile_names_the_range_and_the_way_to_widen_it(
+    world: World, pending: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([str(pending), "--rebuild", "--min-shape", "8x8", "--max-shape", "20x30"]) == 0
+    capsys.readouterr()
+    Image.new("RGB", (40, 6)).save(tmp_path / "in.png")
+    line = error_of(capsys, 1, pending, tmp_path / "in.png", "-o", tmp_path / "out.png")
+    assert "from 8x8 to 20x30" in line and "got 6x40" in line
+    assert "--rebuild --min-shape 6x8 --max-shape 20x40" in line
+    assert not (tmp_path / "out.png").exists()
+    assert cli.main([str(pending), "--rebuild", "--min-shape", "6x8", "--max-shape", "20x40"]) == 0
+    assert cli.main([str(pending), str(tmp_path / "in.png"), "-o", str(tmp_path / "out.png")]) == 0
+
+
+def test_running_out_of_gpu_memory_for_one_picture_is_one_line(world: World, pending: Path) -> None:
+    upscaler = smsr_runtime.load(pending)
+    world.too_large = 1000
+    with pytest.raises(smsr_runtime.MemoryLimitError, match=r"GPU: expected memory for this picture.*--max-shape"):
+        upscaler(np.zeros((64, 64, 3), np.uint8))
+    assert np.array_equal(upscaler(PICTURE[:4, :4]), nearest(PICTURE[:4, :4]))
+
+
+@pytest.mark.parametrize(
+    ("without", "no_device", "words"),
+    [
+        (("tensorrt",), False, "expected the package tensorrt, got not installed"),
+        (("pycuda", "pycuda.driver"), False, "expected the package pycuda, got not installed"),
+        ((), True, "expected an NVIDIA GPU, got "),
+    ],
+    ids=["no tensorrt", "no pycuda", "no GPU"],
+)
+def test_what_is_missing_is_named_and_auto_runs_on_the_cpu(
+    without: tuple[str, ...], no_device: bool, words: str, world: World, pending: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    world.no_device = no_device
+    install(world, monkeypatch, without)
+    before = tree(pending)
+    assert words in error_of(capsys, 1, pending, "--selftest", "--backend", "trt")
+    assert words in error_of(capsys, 1, pending, "--rebuild")
+    with pytest.warns(smsr_runtime.BackendWarning, match="it runs on ONNX Runtime, on the CPU"):
+        assert smsr_runtime.load(pending).backend == "ort"
+    assert tree(pending) == before
+
+
+@pytest.mark.parametrize("version", ["8.4.1", "9.3.0", "12.0.0"])
+def test_a_tensorrt_that_nobody_tried_is_refused(
+    version: str, world: World, pending: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.version = version
+    install(world, monkeypatch)
+    line = error_of(capsys, 1, pending, "--selftest", "--backend", "trt")
+    assert f"8.5, 8.6, 10.x or 11.x, got {version}" in line
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"gpu": "NVIDIA Other"}, "an engine for GPU NVIDIA Other 8.7, got one for NVIDIA Test 8.7"),
+        ({"capability": (9, 0)}, "an engine for GPU NVIDIA Test 9.0, got one for NVIDIA Test 8.7"),
+        ({"version": "10.4.0"}, "an engine for TensorRT 10.4.0, got one for 10.3.0"),
+    ],
+)
+@pytest.mark.parametrize("backend", ["auto", "trt"])
+def test_an_engine_of_another_machine_is_refused_and_rebuilt_on_demand(
+    backend: str, change: dict[str, Any], words: str, world: World, pending: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    smsr_runtime.load(pending)
+    vars(world).update(change)
+    install(world, monkeypatch)
+    before = tree(pending)
+    line = error_of(capsys, 1, pending, "--selftest", "--backend", backend)
+    assert words in line and "--rebuild" in line and tree(pending) == before
+    assert cli.main([str(pending), "--selftest", "--backend", backend, "--rebuild"]) == 0
+    assert manifest(pending)["engine"]["tensorrt"] == world.version
+    assert cli.main([str(pending), "--selftest", "--backend", "ort"]) == 0
+
+
+def test_a_damaged_engine_is_named_and_rebuilt_on_demand(
+    world: World, pending: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    smsr_runtime.load(pending)
+    (pending / "model.engine").write_bytes(b"x")
+    assert "--rebuild" in error_of(capsys, 1, pending, "--selftest")
+    assert cli.main([str(pending), "--selftest", "--rebuild"]) == 0
+
+
+def test_an_engine_tensorrt_cannot_read_is_one_line(
+    world: World, pending: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    smsr_runtime.load(pending)
+    (pending / "model.engine").write_bytes(b"not a plan")
+    write_pending(pending, engine=manifest(pending)["engine"])
+    line = error_of(capsys, 1, pending, "--selftest")
+    assert "magic tag does not match" in line and "--rebuild" in line
+
+
+@pytest.mark.parametrize("entry", [3, {"file": "model.engine"}, {"file": "../x"}], ids=str)
+def test_a_manifest_with_half_an_engine_is_refused(entry: object, world: World, pending: Path) -> None:
+    write_pending(pending, engine=entry)
+    with pytest.raises(smsr_runtime.BundleError, match='a complete entry "engine"'):
+        smsr_runtime.load(pending, backend="trt")
+
+
+class Recorded:
+    """Stands for libcuda: capture and replay as `CudaGraph` asks for them."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.failing = ""
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*_: object) -> int:
+            self.calls.append(name)
+            return 999 if name == self.failing else 0
+
+        return call
+
+
+@pytest.fixture
+def driver(monkeypatch: pytest.MonkeyPatch) -> Recorded:
+    made = Recorded()
+    monkeypatch.setattr(cuda_graph, "_driver", lambda: made)
+    monkeypatch.setenv("SMSR_CUDA_GRAPH", "1")
+    return made
+
+
+def test_a_graph_is_recorded_at_the_second_picture_of_a_size_and_replayed(
+    world: World, pending: Path, driver: Recorded
+) -> None:
+    upscaler = smsr_runtime.load(pending)
+    upscaler(PICTURE)
+    assert driver.calls == []
+    upscaler(PICTURE)
+    recorded = ["cuStreamBeginCapture_v2", "cuStreamEndCapture", "cuGraphInstantiateWithFlags", "cuGraphDestroy"]
+    assert driver.calls == [*recorded, "cuGraphLaunch"]
+    upscaler(PICTURE)
+    assert driver.calls[5:] == ["cuGraphLaunch"]
+    upscaler(PICTURE[:5])
+    upscaler(PICTURE[:5])
+    assert driver.calls.count("cuStreamBeginCapture_v2") == 2
+    upscaler.with_margins(PICTURE[:5])
+    assert driver.calls.count("cuGraphLaunch") == 3  # other outputs: plainly first
+
+
+def test_without_the_variable_no_graph_is_made_and_another_value_is_refused(
+    world: World, pending: Path, driver: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SMSR_CUDA_GRAPH")
+    upscaler = smsr_runtime.load(pending)
+    assert all(np.array_equal(upscaler(PICTURE), nearest(PICTURE)) for _ in range(3)) and not driver.calls
+    monkeypatch.setenv("SMSR_CUDA_GRAPH", "yes")
+    with pytest.raises(smsr_runtime.UsageError, match="SMSR_CUDA_GRAPH: expected 0 or 1"):
+        execution.graphs_wanted()
+
+
+def test_a_capture_that_fails_is_one_line(world: World, pending: Path, driver: Recorded) -> None:
+    driver.failing = "cuStreamEndCapture"
+    upscaler = smsr_runtime.load(pending)
+    upscaler(PICTURE)
+    with pytest.raises(smsr_runtime.BackendError, match="cuStreamEndCapture to succeed, got CUDA error 999"):
+        upscaler(PICTURE)
+
+
+def test_closing_frees_and_a_second_time_does_nothing(world: World, pending: Path) -> None:
+    backend = smsr_runtime.load(pending).engine
+    backend.close()
+    backend.close()
+    assert backend._engine is None and not backend._execution._buffers

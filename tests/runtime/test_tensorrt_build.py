@@ -1,0 +1,248 @@
+"""Engines are built on the device: by every TensorRT, never in another precision, never half.
+
+Stand-ins for TensorRT and CUDA (fake_tensorrt.py): who is asked what, what is refused, what is left. What they cannot
+show, real engines on a real GPU, is named in docs/jetson.md as not run yet.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import smsr_runtime
+from smsr import contract
+from smsr_runtime.engine import record
+from smsr_runtime.engine.finish import EngineOptions
+from smsr_runtime.engine.shapes import Wanted
+from smsr_runtime.selftest import self_test
+from tests.runtime.fake_tensorrt import World
+from tests.runtime.helpers import nearest
+from tests.runtime.tensorrt_machine import PICTURE, error_of, install, manifest, plugin_library, tree, write_pending
+
+VERSIONS = ["8.5.2", "8.6.2", "10.3.0", "10.16.2", "11.1.0"]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_pending_bundle_builds_its_engine_on_the_first_run(
+    version: str, world: World, pending: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.version = version
+    install(world, monkeypatch)
+    lines: list[str] = []
+    upscaler = smsr_runtime.load(pending, engine=EngineOptions(say=lines.append))
+    assert (upscaler.backend, upscaler.path) == ("trt", f"TensorRT {version} fp16")
+    assert np.array_equal(upscaler(PICTURE), nearest(PICTURE))
+    assert "pending" in lines[0] and any("self-test passed" in line for line in lines)
+    entry = manifest(pending)["engine"]
+    assert entry == {
+        "file": "model.engine", "gpu": "NVIDIA Test", "compute_capability": "8.7", "tensorrt": version,
+        "precision": "fp16", "interface_hash": contract.interface_hash(),
+        "profile": {"min": [4, 4], "opt": [540, 960], "max": [1920, 1920]},
+    }  # fmt: skip
+    again = smsr_runtime.load(pending, engine=EngineOptions(say=lines.append))
+    assert len(world.builds) == 1 and again.backend == "trt"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_each_tensorrt_gets_the_flags_it_knows(
+    version: str, world: World, pending: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.version = version
+    install(world, monkeypatch)
+    smsr_runtime.load(pending, engine=EngineOptions(workspace=5 << 20))
+    (build,) = world.builds
+    network, config, old = build["network"], build["config"], world.major < 10
+    assert network.flags == {8: 1 << 0, 10: 1 << 1, 11: 1 << 0}[world.major]
+    assert config.flags == ({"FP16", "OBEY_PRECISION_CONSTRAINTS"} if old else set())
+    assert config.cleared == {"TF32"} and config.pools == {"WORKSPACE": 5 << 20}
+    assert (config.progress_monitor is None) == old
+    pinned = {layer.name for layer in network.layers if layer.precision == "float32" and layer.output_types}
+    assert pinned == ({"centred/Sub", "bicubic/Conv", "phases/Add"} if old else set())
+    assert len(world.loaded) == (0 if old else 1)
+
+
+def test_a_fp32_bundle_asks_tensorrt_8_for_no_fp16(
+    world: World, pending: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.version, world.features_type, world.plugin_format = "8.6.2", "float32", "Row major linear FP32"
+    install(world, monkeypatch)
+    write_pending(pending, precision="fp32")
+    assert smsr_runtime.load(pending).path == "TensorRT 8.6.2 fp32"
+    assert world.builds[0]["config"].flags == {"OBEY_PRECISION_CONSTRAINTS"}
+
+
+@pytest.mark.parametrize(
+    ("version", "changes", "words"),
+    [
+        ("8.6.2", {"plugin_format": "Row major linear FP32"}, "got Row major linear FP32"),
+        ("10.3.0", {"features_type": "float32"}, "features in float16, got float32"),
+        ("11.1.0", {"features_type": "float32"}, "features in float16, got float32"),
+    ],
+)
+def test_an_engine_that_would_be_float32_is_not_handed_out(
+    version: str, changes: dict[str, str], words: str, world: World, pending: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.version = version
+    vars(world).update(changes)
+    install(world, monkeypatch)
+    before = tree(pending)
+    with pytest.raises(smsr_runtime.BackendError, match=words):
+        smsr_runtime.load(pending)
+    assert tree(pending) == before
+
+
+def wrong_contract(folder: Path) -> Path:
+    return plugin_library(folder, "0123456789abcdef")
+
+
+def not_a_library(folder: Path) -> Path:
+    (folder / "text.so").write_text("text")
+    return folder / "text.so"
+
+
+def no_contract(folder: Path) -> Path:
+    (folder / "c.c").write_text("int x;")
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", folder / "c.so", folder / "c.c"], check=True)
+    return folder / "c.so"
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda folder: folder / "none.so", ("none.so", "no such file", "SMSR_TRT_LIBRARY")),
+        (wrong_contract, ("0123456789abcdef", contract.interface_hash())),
+        (not_a_library, ("text.so", "a loadable plugin library")),
+        (no_contract, ("no smsr_interface_hash",)),
+    ],
+    ids=["missing", "wrong contract", "not a library", "no contract"],
+)
+def test_a_plugin_library_that_is_missing_or_wrong_leaves_the_bundle_alone(
+    make: Any, words: tuple[str, ...], world: World, pending: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    folder = tmp_path / "library"
+    folder.mkdir()
+    monkeypatch.setenv("SMSR_TRT_LIBRARY", str(make(folder)))
+    before = tree(pending)
+    line = error_of(capsys, 1, pending, "--selftest")
+    assert all(word in line for word in words) and tree(pending) == before
+
+
+def test_without_a_library_the_one_for_this_tensorrt_is_named(
+    world: World, pending: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("SMSR_TRT_LIBRARY")
+    monkeypatch.setattr("smsr_runtime.engine.plugin.NATIVE", pending)
+    assert "libsmsr_trt10.so" in error_of(capsys, 1, pending, "--selftest")
+
+
+def test_a_library_that_registers_nothing_is_refused(
+    world: World, pending: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TensorRT 8: opening it was all there is to do."""
+    world.version = "8.6.2"
+    install(world, monkeypatch)
+    folder = tmp_path / "silent"
+    folder.mkdir()
+    monkeypatch.setenv("SMSR_TRT_LIBRARY", str(plugin_library(folder, sign=0)))
+    with pytest.raises(smsr_runtime.NativeLibraryError, match="without plugin SparseMaskModule version 1"):
+        smsr_runtime.load(pending)
+
+
+def test_running_out_of_gpu_memory_shrinks_our_sizes(world: World, pending: Path) -> None:
+    world.too_large = 700 * 700
+    lines: list[str] = []
+    smsr_runtime.load(pending, engine=EngineOptions(say=lines.append))
+    assert manifest(pending)["engine"]["profile"]["max"] == [640, 640]
+    assert [line for line in lines if line.startswith("note: ")] == [
+        f"note: not enough GPU memory for {side}x{side}" for side in (1920, 1280, 960)
+    ]
+
+
+def test_running_out_of_gpu_memory_never_shrinks_the_user_s_sizes(
+    world: World, pending: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.too_large, before = 100, tree(pending)
+    line = error_of(capsys, 1, pending, "--rebuild", "--max-shape", "64x80")
+    assert "out of memory at 64x80" in line and "--max-shape below 64x80" in line and tree(pending) == before
+
+
+def test_an_engine_that_fails_the_golden_output_is_not_kept(world: World, pending: Path) -> None:
+    golden = pending / "golden" / "output.npy"
+    np.save(golden, np.load(golden) + np.float32(0.5))
+    write_pending(pending)
+    before = tree(pending)
+    with pytest.raises(smsr_runtime.SelfTestError, match=r"RMSE at most 0\.08.*RMSE 0\.5"):
+        smsr_runtime.load(pending)
+    assert tree(pending) == before
+
+
+def test_the_golden_output_may_differ_by_the_rmse_of_fp16(world: World, pending: Path) -> None:
+    golden = pending / "golden" / "output.npy"
+    np.save(golden, np.load(golden) + np.float32(0.07))
+    write_pending(pending)
+    assert smsr_runtime.load(pending).backend == "trt"
+    with pytest.raises(smsr_runtime.SelfTestError, match=r"largest difference at most 0\.001"):
+        self_test(smsr_runtime.load(pending, backend="ort"))
+
+
+def test_a_golden_picture_outside_the_profile_is_noted(world: World, pending: Path) -> None:
+    lines: list[str] = []
+    wanted = Wanted((32, 32), None, (64, 64))
+    smsr_runtime.load(pending, engine=EngineOptions(True, wanted, None, lines.append))
+    assert any(line.startswith("note: no self-test") for line in lines)
+
+
+def test_a_bundle_that_cannot_be_written_to_is_named(
+    world: World, pending: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    before = tree(pending)
+    monkeypatch.setattr("smsr_runtime.files.tempfile.mkstemp", full)
+    with pytest.raises(smsr_runtime.OutputError, match="a bundle to put its engine into, got no space left"):
+        smsr_runtime.load(pending)
+    assert tree(pending) == before
+
+
+def test_a_crash_between_engine_and_manifest_leaves_a_pending_bundle(
+    world: World, pending: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    smsr_runtime.load(pending)
+
+    def crash(path: Path, data: bytes) -> None:
+        path.write_bytes(data)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(record, "write_bytes", lambda path, data: (
+        crash(path, data) if path.name == "model.engine" else path.write_bytes(data)
+    ))  # fmt: skip
+    with pytest.raises(KeyboardInterrupt):
+        smsr_runtime.load(pending, engine=EngineOptions(rebuild=True))
+    assert manifest(pending)["engine"] == "pending"
+    monkeypatch.undo()
+
+
+def test_timings_are_kept_by_gpu_and_version_and_given_to_the_next_build(
+    world: World, pending: Path, tmp_path: Path
+) -> None:
+    smsr_runtime.load(pending)
+    smsr_runtime.load(pending, engine=EngineOptions(rebuild=True))
+    (file,) = (tmp_path / "cache" / "smsr").iterdir()
+    assert file.name == "timings-NVIDIA-Test-8.7-tensorrt-10.3.0.cache"
+    assert file.read_bytes() == b"+timings+timings"
+
+
+def test_a_cache_folder_that_cannot_be_is_a_note(
+    world: World, pending: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    lines: list[str] = []
+    smsr_runtime.load(pending, engine=EngineOptions(say=lines.append))
+    assert any(line.startswith("note: the next build takes as long") for line in lines)
