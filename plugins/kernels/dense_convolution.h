@@ -20,6 +20,7 @@ struct DenseParams {
   const float* features;  // [N, H, W, I]
   const float* weight;    // [taps, I, O], tap = 3 * ky + kx
   const float* prepared;  // of prepare_dense_weights(), or null: the direct convolution runs
+  const uint16_t* reduced;  // of prepare_reduced_dense_weights(), or null; goes before `prepared`
   const float* bias;      // [O]
   const float* addend;    // [N, H, W, O] or null; may be `output`
   float* output;          // [N, H, W, O], must not overlap features
@@ -29,8 +30,12 @@ struct DenseParams {
 int64_t prepared_dense_weights(int64_t inputs, int64_t outputs, int taps);
 void prepare_dense_weights(const float* weight, int64_t inputs, int64_t outputs, float* prepared);
 
+// The same number of values for multiplicands of reduced precision, as kernels.reduced multiplies them.
+void prepare_reduced_dense_weights(const ReducedKernels& kernels, const float* weight, int64_t inputs,
+                                   int64_t outputs, uint16_t* prepared);
+
 // Bytes of scratch memory dense_convolution() needs, with prepared weights or without; 0 where the shape is
-// refused: kBadSize or kBadChannels (outputs).
+// refused: kBadSize or kBadChannels (outputs). `prepared`: of either kind.
 size_t dense_workspace_bytes(const DenseShape& shape, bool prepared);
 
 // The result does not depend, bit for bit, on how Parallel spreads the tasks.

@@ -56,7 +56,7 @@ void convolve_pixels(const PixelConvolution& c, int64_t first, int64_t count, co
     }
     fill_up(used, &block);
     if (addend != nullptr) add_bias(addend + i * c.outputs, c.bias, used, c.outputs, to);
-    multiply_block<Wide>(block, c.outputs);
+    multiply_block<Single<Wide>>(block, c.outputs);
   }
 }
 
@@ -111,7 +111,7 @@ void convolve_pooled(const PixelConvolution& c, int64_t first, int64_t count, fl
     for (int64_t group = 0; group < c.outputs; group += kPooledGroup) {
       block.weights = c.weights + group;
       block.bias = c.bias + group;
-      multiply_block<Wide>(block, kPooledGroup);
+      multiply_block<Single<Wide>>(block, kPooledGroup);
       for (int p = 0; p < used; ++p) average(full + 4 * p * kPooledGroup, out + (i + p) * c.outputs + group);
     }
   }
@@ -130,10 +130,11 @@ inline void pool_rows(const typename V::Register upper[kTileSize],
 
 // All outputs of one tile from its 36 points, as its four pooled pixels. The image ends after `rows` rows and
 // `columns` columns of the tile, where the last ones are repeated.
-template <class V>
-void transform_output_pooled(const TileConvolution& c, const float* points, int64_t rows, int64_t columns,
-                             float* const out[4]) {
+template <class V, class Weight>
+void transform_output_pooled(const TileConvolutionOf<float, float, Weight>& c, const float* points,
+                             int64_t rows, int64_t columns, float* const out[4]) {
   using Register = typename V::Register;
+  using Points = typename PointsOf<Weight>::Type;
   for (int64_t channel = 0; channel < c.outputs; channel += V::kLanes) {
     Register down[kTileSize][kWindowSize], pixels[kTileSize][kTileSize];
 #pragma GCC unroll 6
@@ -142,14 +143,14 @@ void transform_output_pooled(const TileConvolution& c, const float* points, int6
 #pragma GCC unroll 6
       for (int y = 0; y < kWindowSize; ++y)
         line[y] = V::load(points + (y * kWindowSize + x) * c.outputs + channel);
-      transform_output_line<V>(line, column);
+      Points::template output_line<V>(line, column);
 #pragma GCC unroll 4
       for (int y = 0; y < kTileSize; ++y) down[y][x] = column[y];
     }
     const Register bias = V::load(c.bias + channel);
 #pragma GCC unroll 4
     for (int y = 0; y < kTileSize; ++y) {
-      transform_output_line<V>(down[y], pixels[y]);
+      Points::template output_line<V>(down[y], pixels[y]);
 #pragma GCC unroll 4
       for (int x = 0; x < kTileSize; ++x) pixels[y][x] = V::relu(V::add(pixels[y][x], bias));
       if (columns == 1) pixels[y][1] = pixels[y][0];
@@ -164,14 +165,15 @@ void transform_output_pooled(const TileConvolution& c, const float* points, int6
   }
 }
 
-void convolve_pooled_tiles(const TileConvolution& c, int64_t first, int64_t count, float* pooled,
-                           float* memory) {
+template <class V, class Weight>
+void convolve_pooled_tile_list(const TileConvolutionOf<float, float, Weight>& c, int64_t first, int64_t count,
+                               float* pooled, float* memory) {
   const Tiles tiles{nullptr, first, count};
-  const TileScratch scratch(c, memory);
+  const TileScratch<Weight> scratch(c, memory);
   const int64_t height = pooled_size(c.height), width = pooled_size(c.width);
   for (int64_t done = 0; done < count; done += kTilesPerBlock) {
     const int64_t left = count - done, here = left < kTilesPerBlock ? left : kTilesPerBlock;
-    multiply_tiles<Wide>(c, tiles, done, here, c.outputs, scratch);
+    multiply_tiles<V, V>(c, tiles, done, here, c.outputs, scratch);
     for (int64_t i = 0; i < here; ++i) {
       const TilePlace at(c, tiles, done + i);
       float* out[4];
@@ -179,10 +181,15 @@ void convolve_pooled_tiles(const TileConvolution& c, int64_t first, int64_t coun
         const int64_t y = at.y / 2 + k / 2, x = at.x / 2 + k % 2;
         out[k] = y < height && x < width ? pooled + (y * width + x) * c.outputs : scratch.dump;
       }
-      transform_output_pooled<Wide>(c, scratch.products + i * tile_stride(c.outputs), c.height - at.y,
-                                    c.width - at.x, out);
+      transform_output_pooled<V>(c, scratch.products + i * tile_stride(c.outputs), c.height - at.y,
+                                 c.width - at.x, out);
     }
   }
+}
+
+void convolve_pooled_tiles(const TileConvolution& c, int64_t first, int64_t count, float* pooled,
+                           float* memory) {
+  convolve_pooled_tile_list<Single<Wide>>(c, first, count, pooled, memory);
 }
 
 const DenseKernels dense_kernels = {convolve_pixels, convolve_pooled, convolve_pooled_tiles};

@@ -19,6 +19,7 @@ struct BranchParams {
   const float* features;       // [N, H, W, C]
   const float* full_weight;    // [9, C, Q]
   const float* full_prepared;  // of prepare_dense_weights(), or null: the direct convolution runs
+  const uint16_t* full_reduced;  // of prepare_reduced_dense_weights(), or null; goes before full_prepared
   const float* full_bias;      // [Q]
   const float* half_weight;    // [9, Q, Q]
   const float* half_bias;      // [Q]

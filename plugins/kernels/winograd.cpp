@@ -1,5 +1,7 @@
 #include "winograd.h"
 
+#include "reduced_kernels.h"
+
 namespace smsr {
 namespace {
 
@@ -13,22 +15,55 @@ constexpr double kG[kWindowSize][3] = {{1.0, 0.0, 0.0},
                                        {1.0 / 15.0, -2.0 / 15.0, 4.0 / 15.0},
                                        {0.0, 0.0, 1.0}};
 
+// The same for products of reduced precision: points 0, 2/3, -2/3, 3/2, -3/2 and infinity.
+constexpr double kReducedG[kWindowSize][3] = {{1.0, 0.0, 0.0},
+                                              {-81.0 / 130.0, -54.0 / 130.0, -36.0 / 130.0},
+                                              {-81.0 / 130.0, 54.0 / 130.0, -36.0 / 130.0},
+                                              {16.0 / 130.0, 24.0 / 130.0, 36.0 / 130.0},
+                                              {16.0 / 130.0, -24.0 / 130.0, 36.0 / 130.0},
+                                              {0.0, 0.0, 1.0}};
+
+// Element i of [inputs, outputs] of one point, from weights [9, size].
+double transformed(const double g[kWindowSize][3], int64_t point, const float* weights, int64_t size,
+                   int64_t i) {
+  const double* gy = g[point / kWindowSize];
+  const double* gx = g[point % kWindowSize];
+  double sum = 0.0;
+  for (int64_t tap = 0; tap < 9; ++tap)
+    sum += gy[tap / 3] * gx[tap % 3] * static_cast<double>(weights[tap * size + i]);
+  return sum;
+}
+
+// Where element [k, o] of a matrix of `outputs` columns lies when packed.
+int64_t packed_index(int64_t step, int64_t outputs, int64_t k, int64_t o) {
+  return (k / step * outputs + o) * step + k % step;
+}
+
 }  // namespace
 
 int64_t winograd_weights_size(int64_t inputs, int64_t outputs) { return kWinogradPoints * inputs * outputs; }
 
 void winograd_prepare(const float* weights, int64_t inputs, int64_t outputs, float* prepared) {
   const int64_t size = inputs * outputs;
-  for (int64_t point = 0; point < kWinogradPoints; ++point) {
-    const double* gy = kG[point / kWindowSize];
-    const double* gx = kG[point % kWindowSize];
+  for (int64_t point = 0; point < kWinogradPoints; ++point)
+    for (int64_t i = 0; i < size; ++i)
+      prepared[point * size + i] = static_cast<float>(transformed(kG, point, weights, size, i));
+}
+
+void winograd_prepare_reduced(const ReducedKernels& kernels, const float* weights, int64_t inputs,
+                              int64_t outputs, Reduced* prepared) {
+  const int64_t size = inputs * outputs;
+  for (int64_t point = 0; point < kWinogradPoints; ++point, prepared += size)
     for (int64_t i = 0; i < size; ++i) {
-      double sum = 0.0;
-      for (int64_t tap = 0; tap < 9; ++tap)
-        sum += gy[tap / 3] * gx[tap % 3] * static_cast<double>(weights[tap * size + i]);
-      prepared[point * size + i] = static_cast<float>(sum);
+      const auto value = static_cast<float>(transformed(kReducedG, point, weights, size, i));
+      prepared[packed_index(kernels.step, outputs, i / outputs, i % outputs)] = kernels.round(value);
     }
-  }
+}
+
+void pack_reduced(const ReducedKernels& kernels, const float* matrix, int64_t inputs, int64_t outputs,
+                  Reduced* packed) {
+  for (int64_t i = 0; i < inputs * outputs; ++i)
+    packed[packed_index(kernels.step, outputs, i / outputs, i % outputs)] = kernels.round(matrix[i]);
 }
 
 int64_t winograd_scratch_size(int64_t inputs, int64_t outputs) {

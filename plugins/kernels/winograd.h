@@ -51,17 +51,18 @@ struct Tiles {
 
 // out = conv(in) [+ bias] [+ addend] [ReLU]. Inputs and outputs are multiples of 16 and the elements between
 // pixels of `in`, and of `out` and `addend`.
-struct TileConvolution {
+template <class In, class Out, class Weight>
+struct TileConvolutionOf {
   int64_t height, width, inputs, outputs;
-  const float* weights;  // winograd_prepare's
-  const float* zeros;    // [inputs], read in place of pixels outside the image
-  const float* bias;     // [outputs] or null
+  const Weight* weights;  // winograd_prepare's
+  const In* zeros;        // [inputs], read in place of pixels outside the image
+  const float* bias;      // [outputs] or null
   bool relu;
   int64_t leading;    // see Tile
   bool leading_only;  // no tile of the list has `full` pixels: the other outputs are not computed
-  ConstRows in;
+  RowsOf<const In> in;
   ConstRows addend;  // data null: none. May be the memory of `out`.
-  Rows out;
+  RowsOf<Out> out;
 };
 
 }  // namespace smsr

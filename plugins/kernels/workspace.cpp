@@ -62,6 +62,7 @@ size_t lay_out(const Shape& shape, void* base, Workspace* workspace) {
   workspace->squeezed = cursor.take<float>(shape.channels / 16);
   workspace->row_sums = cursor.take<float>(shape.height * shape.channels);
   workspace->ring_views = cursor.take<Rows>(shape.layers);
+  workspace->reduced_views = cursor.take<RowsOf<Reduced>>(shape.layers);
   workspace->stages = cursor.take<Stage>(shape.layers);
   workspace->full = cursor.take<int64_t>(shape.layers);
   int64_t rows = 0;

@@ -3,6 +3,7 @@
 
 #include "kernels.h"
 #include "mask_index.h"
+#include "reduced_kernels.h"
 #include "scratch.h"
 #include "sparse_mask_module.h"
 #include "winograd.h"
@@ -45,6 +46,7 @@ struct Workspace {
   float* row_sums;   // [H, C]
   float* rings;      // [sum of ring rows, W, C]
   Rows* ring_views;  // [L]
+  RowsOf<Reduced>* reduced_views;  // [L] the same memory, where layers are of reduced precision
   Stage* stages;     // [L]
   int64_t* full;     // [L] all C
   ScratchSlots scratch;
