@@ -122,6 +122,10 @@ void prepare_dense_weights(const float* weight, int64_t inputs, int64_t outputs,
   winograd_prepare(weight, inputs, outputs, prepared);
 }
 
+int64_t reduced_dense_weights(int64_t inputs, int64_t outputs, int taps) {
+  return taps == 9 && inputs % 16 == 0 ? reduced_winograd_size(inputs, outputs) : 0;
+}
+
 void prepare_reduced_dense_weights(const ReducedKernels& kernels, const float* weight, int64_t inputs,
                                    int64_t outputs, Reduced* prepared) {
   winograd_prepare_reduced(kernels, weight, inputs, outputs, prepared);

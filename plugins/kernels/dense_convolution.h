@@ -30,7 +30,8 @@ struct DenseParams {
 int64_t prepared_dense_weights(int64_t inputs, int64_t outputs, int taps);
 void prepare_dense_weights(const float* weight, int64_t inputs, int64_t outputs, float* prepared);
 
-// The same number of values for multiplicands of reduced precision, as kernels.reduced multiplies them.
+// The same for multiplicands of reduced precision, as kernels.reduced multiplies them.
+int64_t reduced_dense_weights(int64_t inputs, int64_t outputs, int taps);
 void prepare_reduced_dense_weights(const ReducedKernels& kernels, const float* weight, int64_t inputs,
                                    int64_t outputs, uint16_t* prepared);
 

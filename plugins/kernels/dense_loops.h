@@ -128,40 +128,31 @@ inline void pool_rows(const typename V::Register upper[kTileSize],
         V::broadcast(&kQuarter), V::zero());
 }
 
-// All outputs of one tile from its 36 points, as its four pooled pixels. The image ends after `rows` rows and
+// All outputs of one tile from its points, as its four pooled pixels. The image ends after `rows` rows and
 // `columns` columns of the tile, where the last ones are repeated.
 template <class V, class Weight>
 void transform_output_pooled(const TileConvolutionOf<float, float, Weight>& c, const float* points,
                              int64_t rows, int64_t columns, float* const out[4]) {
   using Register = typename V::Register;
-  using Points = typename PointsOf<Weight>::Type;
   for (int64_t channel = 0; channel < c.outputs; channel += V::kLanes) {
-    Register down[kTileSize][kWindowSize], pixels[kTileSize][kTileSize];
-#pragma GCC unroll 6
-    for (int x = 0; x < kWindowSize; ++x) {
-      Register line[kWindowSize], column[kTileSize];
-#pragma GCC unroll 6
-      for (int y = 0; y < kWindowSize; ++y)
-        line[y] = V::load(points + (y * kWindowSize + x) * c.outputs + channel);
-      Points::template output_line<V>(line, column);
-#pragma GCC unroll 4
-      for (int y = 0; y < kTileSize; ++y) down[y][x] = column[y];
-    }
     const Register bias = V::load(c.bias + channel);
+    Register above[kTileSize];
+    PointsOf<Weight>::Type::template output<V>(
+        points + channel, c.outputs, [&](int y, Register pixels[kTileSize]) {
 #pragma GCC unroll 4
-    for (int y = 0; y < kTileSize; ++y) {
-      Points::template output_line<V>(down[y], pixels[y]);
+          for (int x = 0; x < kTileSize; ++x) pixels[x] = V::relu(V::add(pixels[x], bias));
+          if (columns == 1) pixels[1] = pixels[0];
+          if (columns == 3) pixels[3] = pixels[2];
+          if (y % 2 == 0) {
 #pragma GCC unroll 4
-      for (int x = 0; x < kTileSize; ++x) pixels[y][x] = V::relu(V::add(pixels[y][x], bias));
-      if (columns == 1) pixels[y][1] = pixels[y][0];
-      if (columns == 3) pixels[y][3] = pixels[y][2];
-    }
-    Register pooled[2];
-    for (int k = 0; k < 2; ++k) {
-      pool_rows<V>(pixels[2 * k], pixels[2 * k + 1 < rows ? 2 * k + 1 : 2 * k], pooled);
-      V::store(out[2 * k] + channel, pooled[0]);
-      V::store(out[2 * k + 1] + channel, pooled[1]);
-    }
+            for (int x = 0; x < kTileSize; ++x) above[x] = pixels[x];
+            return;
+          }
+          Register pooled[2];
+          pool_rows<V>(above, y < rows ? pixels : above, pooled);
+          V::store(out[y - 1] + channel, pooled[0]);
+          V::store(out[y] + channel, pooled[1]);
+        });
   }
 }
 
@@ -181,7 +172,7 @@ void convolve_pooled_tile_list(const TileConvolutionOf<float, float, Weight>& c,
         const int64_t y = at.y / 2 + k / 2, x = at.x / 2 + k % 2;
         out[k] = y < height && x < width ? pooled + (y * width + x) * c.outputs : scratch.dump;
       }
-      transform_output_pooled<V>(c, scratch.products + i * tile_stride(c.outputs), c.height - at.y,
+      transform_output_pooled<V>(c, scratch.products + i * stride_of_tiles<Weight>(c.outputs), c.height - at.y,
                                  c.width - at.x, out);
     }
   }

@@ -32,7 +32,8 @@ struct ReducedKernels {
 void pack_reduced(const ReducedKernels& kernels, const float* matrix, int64_t inputs, int64_t outputs,
                   Reduced* packed);
 
-// winograd_prepare for reduced kernels, with points of their own: winograd_weights_size() values.
+// winograd_prepare for reduced kernels, with points of their own: [24, inputs, outputs], packed.
+int64_t reduced_winograd_size(int64_t inputs, int64_t outputs);
 void winograd_prepare_reduced(const ReducedKernels& kernels, const float* weights, int64_t inputs,
                               int64_t outputs, Reduced* prepared);
 

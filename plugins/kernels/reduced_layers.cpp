@@ -6,7 +6,7 @@ namespace {
 
 // The parts of Params::reduced_weights; all have C inputs and C outputs.
 struct Packed {
-  const Reduced *taps, *collect, *tiles;  // [L, 9, C, C], [L, C, C], [L, 36, C, C]
+  const Reduced *taps, *collect, *tiles;  // [L, 9, C, C], [L, C, C], [L, 24, C, C]
   explicit Packed(const Image& image) {
     const int64_t layers = image.params.shape.layers, c = image.params.shape.channels;
     taps = image.params.reduced_weights;
@@ -46,7 +46,7 @@ void run_reduced_work(const Image& image, int64_t layer, const Work& work, int64
     if (work.kind == Work::kActive) return kernels.active(c, part(work.pixels, task, kActivePerTask));
     return kernels.inactive(c, part(work.pixels, task, kInactivePerTask));
   }
-  const Reduced* weights = Packed(image).tiles + layer * kWinogradPoints * size;
+  const Reduced* weights = Packed(image).tiles + layer * reduced_winograd_size(image.params.shape.channels, image.params.shape.channels);
   const Scratch scratch(image.workspace.scratch);
   kernels.tiles(layer_tiles(image, layer, work.kind, weights, in, out), block_of(work, task), scratch.data());
 }
@@ -69,7 +69,7 @@ void collect_reduced_row(const Image& image, int64_t y) {
 }
 
 int64_t reduced_weights_size(int64_t layers, int64_t channels) {
-  return layers * (9 + 1 + kWinogradPoints) * channels * channels;
+  return layers * (10 * channels * channels + reduced_winograd_size(channels, channels));
 }
 
 void prepare_reduced_weights(const ReducedKernels& kernels, const float* conv_weights,
@@ -80,7 +80,7 @@ void prepare_reduced_weights(const ReducedKernels& kernels, const float* conv_we
     pack_reduced(kernels, conv_weights + tap * size, channels, channels, prepared);
   for (int64_t layer = 0; layer < layers; ++layer, prepared += size)
     pack_reduced(kernels, collect_weight + layer * size, channels, channels, prepared);
-  for (int64_t layer = 0; layer < layers; ++layer, prepared += kWinogradPoints * size)
+  for (int64_t layer = 0; layer < layers; ++layer, prepared += reduced_winograd_size(channels, channels))
     winograd_prepare_reduced(kernels, conv_weights + layer * 9 * size, channels, channels, prepared);
 }
 

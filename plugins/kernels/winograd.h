@@ -27,9 +27,9 @@ inline int64_t tiles_along(int64_t pixels) { return (pixels + kTileSize - 1) / k
 int64_t winograd_weights_size(int64_t inputs, int64_t outputs);
 void winograd_prepare(const float* weights, int64_t inputs, int64_t outputs, float* prepared);
 
-// Floats between the transformed inputs, or outputs, of a block's tiles: 36 points, and 16 floats that keep
-// the tiles from sharing the cache's sets.
-inline int64_t tile_stride(int64_t channels) { return kWinogradPoints * channels + 16; }
+// Values between the transformed inputs, or outputs, of a block's tiles: their points, and 16 that keep the
+// tiles from sharing the cache's sets.
+inline int64_t tile_stride(int64_t points, int64_t channels) { return points * channels + 16; }
 
 // Floats of scratch memory for one call of Kernels::convolve_tiles, whatever its number of tiles. 64-byte
 // aligned memory is fastest.

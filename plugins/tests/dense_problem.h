@@ -27,7 +27,7 @@ inline Floats prepared(const Floats& weight, int64_t taps, int64_t inputs, int64
 
 inline Halves prepared_reduced(const ReducedKernels& kernels, const Floats& weight, int64_t inputs,
                                int64_t outputs) {
-  Halves made(static_cast<size_t>(prepared_dense_weights(inputs, outputs, 9)));
+  Halves made(static_cast<size_t>(reduced_dense_weights(inputs, outputs, 9)));
   prepare_reduced_dense_weights(kernels, weight.data(), inputs, outputs, made.data());
   return made;
 }
