@@ -141,34 +141,45 @@ struct ReducedPoints {
     out[3] = V::multiply_add(odd_a, V::broadcast(&kA3), V::multiply_add(odd_b, V::broadcast(&kB3), m[5]));
   }
 
-  // The 6x6 pixels `window` to the 24 points of both parts.
+  // Rows [first, end) of the window, transformed along.
+  template <class V, int first, int end, class In>
+  static inline void input_rows(const In* const window[kWinogradPoints],
+                                const In* const next[kWinogradPoints], int64_t c,
+                                typename V::Register rows[kWindowSize][kWindowSize]) {
+#pragma GCC unroll 4
+    for (int y = first; y < end; ++y) {
+      typename V::Register line[kWindowSize];
+#pragma GCC unroll 6
+      for (int x = 0; x < kWindowSize; ++x) line[x] = V::load(window[y * kWindowSize + x] + c);
+      input_line<V>(line, rows[y]);
+      if (c * sizeof(In) % 64 == 0) prefetch_row(next, y, c);  // once a cache line
+    }
+  }
+
+  // The 24 points of a part from its transformed rows.
+  template <class V>
+  static inline void input_part(const typename V::Register rows[kPartWindow][kWindowSize], int64_t channels,
+                                Reduced* to) {
+#pragma GCC unroll 6
+    for (int x = 0; x < kWindowSize; ++x, to += channels) {
+      const int64_t below = kWindowSize * channels;
+      V::store(to, V::subtract(rows[0][x], rows[2][x]));
+      V::store(to + below, V::add(rows[1][x], rows[2][x]));
+      V::store(to + 2 * below, V::subtract(rows[2][x], rows[1][x]));
+      V::store(to + 3 * below, V::subtract(rows[1][x], rows[3][x]));
+    }
+  }
+
+  // The 6x6 pixels `window` to the 24 points of both parts; no more than four rows at a time fit the registers.
   template <class V, class In>
   static void input(const In* const window[kWinogradPoints], const In* const next[kWinogradPoints],
                     int64_t channels, Reduced* points) {
-    using Register = typename V::Register;
     for (int64_t c = 0; c < channels; c += V::kLanes) {
-      Register rows[kWindowSize][kWindowSize];
-#pragma GCC unroll 6
-      for (int y = 0; y < kWindowSize; ++y) {
-        Register line[kWindowSize];
-#pragma GCC unroll 6
-        for (int x = 0; x < kWindowSize; ++x) line[x] = V::load(window[y * kWindowSize + x] + c);
-        input_line<V>(line, rows[y]);
-        if (c * sizeof(In) % 64 == 0) prefetch_row(next, y, c);  // once a cache line
-      }
-#pragma GCC unroll 2
-      for (int part = 0; part < kParts; ++part) {
-        Reduced* const to = points + part * kMatrices * channels + c;
-#pragma GCC unroll 6
-        for (int x = 0; x < kWindowSize; ++x) {
-          const Register d0 = rows[kPartRows * part][x], d1 = rows[kPartRows * part + 1][x];
-          const Register d2 = rows[kPartRows * part + 2][x], d3 = rows[kPartRows * part + 3][x];
-          V::store(to + x * channels, V::subtract(d0, d2));
-          V::store(to + (kWindowSize + x) * channels, V::add(d1, d2));
-          V::store(to + (2 * kWindowSize + x) * channels, V::subtract(d2, d1));
-          V::store(to + (3 * kWindowSize + x) * channels, V::subtract(d1, d3));
-        }
-      }
+      typename V::Register rows[kWindowSize][kWindowSize];
+      input_rows<V, 0, 4>(window, next, c, rows);
+      input_part<V>(rows, channels, points + c);
+      input_rows<V, 4, 6>(window, next, c, rows);
+      input_part<V>(rows + 2, channels, points + kMatrices * channels + c);
     }
   }
 
