@@ -17,13 +17,13 @@ struct DenseShape {
 struct DenseParams {
   DenseShape shape;
   bool relu;
-  const float* features;  // [N, H, W, I]
-  const float* weight;    // [taps, I, O], tap = 3 * ky + kx
-  const float* prepared;  // of prepare_dense_weights(), or null: the direct convolution runs
+  const float* features;    // [N, H, W, I]
+  const float* weight;      // [taps, I, O], tap = 3 * ky + kx
+  const float* prepared;    // of prepare_dense_weights(), or null: the direct convolution runs
   const uint16_t* reduced;  // of prepare_reduced_dense_weights(), or null; goes before `prepared`
-  const float* bias;      // [O]
-  const float* addend;    // [N, H, W, O] or null; may be `output`
-  float* output;          // [N, H, W, O], must not overlap features
+  const float* bias;        // [O]
+  const float* addend;      // [N, H, W, O] or null; may be `output`
+  float* output;            // [N, H, W, O], must not overlap features
 };
 
 // Floats of the weights as Winograd's convolution wants them; 0 where only the direct convolution can run.

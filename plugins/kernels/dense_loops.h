@@ -137,22 +137,23 @@ void transform_output_pooled(const TileConvolutionOf<float, float, Weight>& c, c
   for (int64_t channel = 0; channel < c.outputs; channel += V::kLanes) {
     const Register bias = V::load(c.bias + channel);
     Register above[kTileSize];
-    PointsOf<Weight>::Type::template output<V>(
-        points + channel, c.outputs, [&](int y, Register pixels[kTileSize]) {
+    PointsOf<Weight>::Type::template output<V>(points + channel, c.outputs,
+                                               [&](int y, Register pixels[kTileSize]) {
 #pragma GCC unroll 4
-          for (int x = 0; x < kTileSize; ++x) pixels[x] = V::relu(V::add(pixels[x], bias));
-          if (columns == 1) pixels[1] = pixels[0];
-          if (columns == 3) pixels[3] = pixels[2];
-          if (y % 2 == 0) {
+                                                 for (int x = 0; x < kTileSize; ++x)
+                                                   pixels[x] = V::relu(V::add(pixels[x], bias));
+                                                 if (columns == 1) pixels[1] = pixels[0];
+                                                 if (columns == 3) pixels[3] = pixels[2];
+                                                 if (y % 2 == 0) {
 #pragma GCC unroll 4
-            for (int x = 0; x < kTileSize; ++x) above[x] = pixels[x];
-            return;
-          }
-          Register pooled[2];
-          pool_rows<V>(above, y < rows ? pixels : above, pooled);
-          V::store(out[y - 1] + channel, pooled[0]);
-          V::store(out[y] + channel, pooled[1]);
-        });
+                                                   for (int x = 0; x < kTileSize; ++x) above[x] = pixels[x];
+                                                   return;
+                                                 }
+                                                 Register pooled[2];
+                                                 pool_rows<V>(above, y < rows ? pixels : above, pooled);
+                                                 V::store(out[y - 1] + channel, pooled[0]);
+                                                 V::store(out[y] + channel, pooled[1]);
+                                               });
   }
 }
 
@@ -172,8 +173,8 @@ void convolve_pooled_tile_list(const TileConvolutionOf<float, float, Weight>& c,
         const int64_t y = at.y / 2 + k / 2, x = at.x / 2 + k % 2;
         out[k] = y < height && x < width ? pooled + (y * width + x) * c.outputs : scratch.dump;
       }
-      transform_output_pooled<V>(c, scratch.products + i * stride_of_tiles<Weight>(c.outputs), c.height - at.y,
-                                 c.width - at.x, out);
+      transform_output_pooled<V>(c, scratch.products + i * stride_of_tiles<Weight>(c.outputs),
+                                 c.height - at.y, c.width - at.x, out);
     }
   }
 }

@@ -1,6 +1,6 @@
 // What an instruction set with multiplications of reduced precision provides besides Kernels: multiplicands
-// are bfloat16 or float16, rounded to the nearest even, sums float32. Features between the module's layers are
-// stored in that type; everything outside stays float32.
+// are bfloat16 or float16, rounded to the nearest even, sums float32. Features between the module's layers
+// are stored in that type; everything outside stays float32.
 #pragma once
 
 #include "kernels.h"

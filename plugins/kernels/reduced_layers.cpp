@@ -1,4 +1,5 @@
-// The module's layers in reduced precision: what lies between them is stored in the type of the multiplicands.
+// The module's layers in reduced precision: what lies between them is stored in the type of the
+// multiplicands.
 #include "module_layers.h"
 
 namespace smsr {
@@ -46,7 +47,8 @@ void run_reduced_work(const Image& image, int64_t layer, const Work& work, int64
     if (work.kind == Work::kActive) return kernels.active(c, part(work.pixels, task, kActivePerTask));
     return kernels.inactive(c, part(work.pixels, task, kInactivePerTask));
   }
-  const Reduced* weights = Packed(image).tiles + layer * reduced_winograd_size(image.params.shape.channels, image.params.shape.channels);
+  const Reduced* weights = Packed(image).tiles + layer * reduced_winograd_size(image.params.shape.channels,
+                                                                               image.params.shape.channels);
   const Scratch scratch(image.workspace.scratch);
   kernels.tiles(layer_tiles(image, layer, work.kind, weights, in, out), block_of(work, task), scratch.data());
 }

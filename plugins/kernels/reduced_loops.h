@@ -1,5 +1,5 @@
-// The loops of ReducedKernels, see reduced_kernels.h. Included after loops.h by instruction sets whose Wide and
-// Narrow also multiply values of reduced precision.
+// The loops of ReducedKernels, see reduced_kernels.h. Included after loops.h by instruction sets whose Wide
+// and Narrow also multiply values of reduced precision.
 
 // Multiplicands float32, results rounded: the first layer pixel by pixel.
 template <class R>
@@ -62,7 +62,16 @@ void reduced_pooled_tiles(const TileConvolutionOf<float, float, Reduced>& c, int
 }
 
 constexpr ReducedKernels reduced_kernels(const char* type, Reduced (*round)(float)) {
-  return {type,           Wide::kReducedStep, round,           first_active,  first_inactive,
-          first_tiles,    reduced_active,     reduced_inactive, reduced_tiles, reduced_collect,
-          reduced_dense_tiles, reduced_pooled_tiles};
+  return {type,
+          Wide::kReducedStep,
+          round,
+          first_active,
+          first_inactive,
+          first_tiles,
+          reduced_active,
+          reduced_inactive,
+          reduced_tiles,
+          reduced_collect,
+          reduced_dense_tiles,
+          reduced_pooled_tiles};
 }

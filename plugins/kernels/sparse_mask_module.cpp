@@ -178,6 +178,7 @@ Status sparse_mask_module(const Params& params, const Kernels& kernels, const Pa
   if (memory == nullptr || bytes < workspace_bytes(params.shape)) return Status::kSmallWorkspace;
   Workspace workspace;
   lay_out(params.shape, memory, &workspace);
+  workspace.index.heavy_from = params.reduced_weights != nullptr ? kHeavyFromReduced : kHeavyFrom;
   prepare(params.shape, workspace);
   for (int64_t n = 0; n < params.shape.batch; ++n) {
     const Image image{params,

@@ -15,16 +15,17 @@ constexpr double kG[kWindowSize][3] = {{1.0, 0.0, 0.0},
                                        {1.0 / 15.0, -2.0 / 15.0, 4.0 / 15.0},
                                        {0.0, 0.0, 1.0}};
 
-// For products of reduced precision: along rows points 0, 2/3, -2/3, 3/2, -3/2 and infinity, down columns 0, 1,
-// -1 and infinity.
+// For products of reduced precision: along rows points 0, 2/3, -2/3, 3/2, -3/2 and infinity, down columns 0,
+// 1, -1 and infinity.
 constexpr double kReducedRowG[kWindowSize][3] = {{1.0, 0.0, 0.0},
-                                              {-81.0 / 130.0, -54.0 / 130.0, -36.0 / 130.0},
-                                              {-81.0 / 130.0, 54.0 / 130.0, -36.0 / 130.0},
-                                              {16.0 / 130.0, 24.0 / 130.0, 36.0 / 130.0},
-                                              {16.0 / 130.0, -24.0 / 130.0, 36.0 / 130.0},
-                                              {0.0, 0.0, 1.0}};
+                                                 {-81.0 / 130.0, -54.0 / 130.0, -36.0 / 130.0},
+                                                 {-81.0 / 130.0, 54.0 / 130.0, -36.0 / 130.0},
+                                                 {16.0 / 130.0, 24.0 / 130.0, 36.0 / 130.0},
+                                                 {16.0 / 130.0, -24.0 / 130.0, 36.0 / 130.0},
+                                                 {0.0, 0.0, 1.0}};
 
-constexpr double kReducedColumnG[4][3] = {{1.0, 0.0, 0.0}, {0.5, 0.5, 0.5}, {0.5, -0.5, 0.5}, {0.0, 0.0, 1.0}};
+constexpr double kReducedColumnG[4][3] = {
+    {1.0, 0.0, 0.0}, {0.5, 0.5, 0.5}, {0.5, -0.5, 0.5}, {0.0, 0.0, 1.0}};
 
 // Element i of [inputs, outputs] of one point, from weights [9, size].
 double transformed(const double gy[3], const double gx[3], const float* weights, int64_t size, int64_t i) {
@@ -47,8 +48,8 @@ void winograd_prepare(const float* weights, int64_t inputs, int64_t outputs, flo
   const int64_t size = inputs * outputs;
   for (int64_t point = 0; point < kWinogradPoints; ++point)
     for (int64_t i = 0; i < size; ++i)
-      prepared[point * size + i] = static_cast<float>(
-          transformed(kG[point / kWindowSize], kG[point % kWindowSize], weights, size, i));
+      prepared[point * size + i] =
+          static_cast<float>(transformed(kG[point / kWindowSize], kG[point % kWindowSize], weights, size, i));
 }
 
 int64_t reduced_winograd_size(int64_t inputs, int64_t outputs) { return 24 * inputs * outputs; }

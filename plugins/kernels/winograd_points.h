@@ -16,7 +16,7 @@ struct FloatPoints {
   // One line of B^T d.
   template <class V>
   static inline void input_line(const typename V::Register d[kWindowSize],
-                                   typename V::Register out[kWindowSize]) {
+                                typename V::Register out[kWindowSize]) {
     static constexpr float kHalf = 0.5f, kOneHalf = 1.5f, kTwo = 2.0f, kTwoHalf = 2.5f;
     static constexpr float kMinusHalf = -0.5f, kMinusTwo = -2.0f, kMinusTwoHalf = -2.5f;
     using Register = typename V::Register;
@@ -36,7 +36,7 @@ struct FloatPoints {
   // One line of A^T m.
   template <class V>
   static inline void output_line(const typename V::Register m[kWindowSize],
-                                    typename V::Register out[kTileSize]) {
+                                 typename V::Register out[kTileSize]) {
     static constexpr float kHalf = 0.5f, kQuarter = 0.25f, kEighth = 0.125f;
     static constexpr float kMinusTwo = -2.0f, kFour = 4.0f, kMinusEight = -8.0f;
     using Register = typename V::Register;
@@ -71,8 +71,7 @@ struct FloatPoints {
         for (int y = 0; y < kWindowSize; ++y) line[y] = rows[y][x];
         input_line<V>(line, out);
 #pragma GCC unroll 6
-        for (int y = 0; y < kWindowSize; ++y)
-          V::store(points + (y * kWindowSize + x) * channels + c, out[y]);
+        for (int y = 0; y < kWindowSize; ++y) V::store(points + (y * kWindowSize + x) * channels + c, out[y]);
       }
     }
   }
@@ -101,8 +100,9 @@ struct FloatPoints {
 };
 
 // Where multiplicands are reduced: F(4, 3) along rows with points 0, 2/3, -2/3, 3/2, -3/2 and infinity, the
-// least rounding of all; F(2, 3) down columns with 0, 1, -1 and infinity (docs/adr/0005-reduced-precision.md).
-// A tile is two parts of 2x4 pixels that share the 24 matrices of weights.
+// least rounding of all; F(2, 3) down columns with 0, 1, -1 and infinity
+// (docs/adr/0005-reduced-precision.md). A tile is two parts of 2x4 pixels that share the 24 matrices of
+// weights.
 struct ReducedPoints {
   static constexpr int kMatrices = 24, kParts = 2, kPartRows = 2, kPartWindow = 4;
   // The points' squares p, q with p * q = 1, p + q = s.
@@ -170,7 +170,8 @@ struct ReducedPoints {
     }
   }
 
-  // The 6x6 pixels `window` to the 24 points of both parts; no more than four rows at a time fit the registers.
+  // The 6x6 pixels `window` to the 24 points of both parts; no more than four rows at a time fit the
+  // registers.
   template <class V, class In>
   static void input(const In* const window[kWinogradPoints], const In* const next[kWinogradPoints],
                     int64_t channels, Reduced* points) {

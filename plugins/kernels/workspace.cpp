@@ -31,8 +31,8 @@ void lay_out_tiles(const Shape& shape, MaskIndex* index, Cursor* cursor) {
   index->heavy = take_list<Tile>(rows, tiles, cursor);
   index->heavy_with_inactive = take_list<Tile>(rows, tiles, cursor);
   index->light_with_inactive = take_list<Tile>(rows, tiles, cursor);
-  index->outside_heavy = take_list<Pixel>(rows, tiles * (kHeavy - 1), cursor);
-  index->outside_heavy_with_inactive = take_list<Pixel>(rows, tiles * (kHeavyWithInactive - 1), cursor);
+  index->outside_heavy = take_list<Pixel>(rows, tiles * kMostOutsideHeavy, cursor);
+  index->outside_heavy_with_inactive = take_list<Pixel>(rows, tiles * kMostOutsideHeavyWithInactive, cursor);
 }
 
 }  // namespace

@@ -40,15 +40,15 @@ struct Stage {
 
 struct Workspace {
   MaskIndex index;
-  float* zeros;      // [C]
-  float* scale;      // [C] channel attention
-  float* squeezed;   // [C / 16]
-  float* row_sums;   // [H, C]
-  float* rings;      // [sum of ring rows, W, C]
-  Rows* ring_views;  // [L]
+  float* zeros;                    // [C]
+  float* scale;                    // [C] channel attention
+  float* squeezed;                 // [C / 16]
+  float* row_sums;                 // [H, C]
+  float* rings;                    // [sum of ring rows, W, C]
+  Rows* ring_views;                // [L]
   RowsOf<Reduced>* reduced_views;  // [L] the same memory, where layers are of reduced precision
-  Stage* stages;     // [L]
-  int64_t* full;     // [L] all C
+  Stage* stages;                   // [L]
+  int64_t* full;                   // [L] all C
   ScratchSlots scratch;
 };
 

@@ -26,8 +26,9 @@ std::string name_of(const Ort::ConstKernelInfo& info, const char* op);
 void expect_attribute(const std::string& where, const Ort::ConstKernelInfo& info, const char* name,
                       const std::string& expected);
 
-// What multiplies where the attribute `compute` asks for reduced precision and the variant has it; null: all is
-// float32, because that was asked for or as the more exact way out. An error where it names no type at all.
+// What multiplies where the attribute `compute` asks for reduced precision and the variant has it; null: all
+// is float32, because that was asked for or as the more exact way out. An error where it names no type at
+// all.
 const ReducedKernels* reduced_kernels(const std::string& where, const Ort::ConstKernelInfo& info,
                                       const char* attribute, const Kernels& kernels);
 

@@ -71,7 +71,8 @@ bool is_good(const Constant& convolutions) {
   return convolutions.data != nullptr && s.size() == 4 && s[1] == 9 && s[2] == s[3];
 }
 bool is_good(const Constant& collect, const Dimensions& convolutions) {
-  return collect.data != nullptr && collect.shape == Dimensions{convolutions[0] * convolutions[2], convolutions[2]};
+  return collect.data != nullptr &&
+         collect.shape == Dimensions{convolutions[0] * convolutions[2], convolutions[2]};
 }
 
 // Weights as the kernels want them, made once: nothing where they may change. In float32, Winograd's only.
@@ -101,8 +102,8 @@ SparseMaskModuleKernel::SparseMaskModuleKernel(const OrtKernelInfo* kernel_info)
   dense_channels_ = dense_channels(where_, info);
   kernels_ = variant(where_);
   winograd_ = winograd_allowed(where_);
-  prepared_ = prepared_weights(constant(info, op::kConvWeights), constant(info, op::kCollectWeight), winograd_,
-                               reduced_kernels(where_, info, op::kComputeAttribute, *kernels_));
+  prepared_ = prepared_weights(constant(info, op::kConvWeights), constant(info, op::kCollectWeight),
+                               winograd_, reduced_kernels(where_, info, op::kComputeAttribute, *kernels_));
 }
 
 void SparseMaskModuleKernel::compute(OrtKernelContext* raw) const {

@@ -67,7 +67,7 @@ class ConvolutionProblem {
   double macs() const {
     return static_cast<double>(outputs()) * static_cast<double>(shape_.taps * shape_.inputs);
   }
-  static size_t bytes(const Params& p) { 
+  static size_t bytes(const Params& p) {
     return dense_workspace_bytes(p.shape, p.prepared != nullptr || p.reduced != nullptr);
   }
   static Status run(const Params& p, const Kernels& kernels, const Parallel& parallel, void* workspace,
@@ -121,7 +121,7 @@ class BranchProblem {
     const double c = static_cast<double>(shape_.channels), q = static_cast<double>(shape_.squeezed);
     return static_cast<double>(outputs()) * (9.0 * c * q + (9.0 * q * q + 16.0 * q) / 4.0);
   }
-  static size_t bytes(const Params& p) { 
+  static size_t bytes(const Params& p) {
     return branch_workspace_bytes(p.shape, p.full_prepared != nullptr || p.full_reduced != nullptr);
   }
   static Status run(const Params& p, const Kernels& kernels, const Parallel& parallel, void* workspace,

@@ -4,8 +4,8 @@
 // --cpu-time: the process's CPU time in place of wall time, for one thread on a machine that others use too.
 // Peak: multiply-adds in registers only, same threads, measured in between; medians of interleaved rounds.
 // GMAC/s count the multiply-adds of the remaining network as direct convolutions would do them. Winograd does
-// fewer, so the share of peak may exceed 1; SMSR_WINOGRAD=0 switches it off. Variants that multiply in reduced
-// precision are timed in that, too; the peak is float32's.
+// fewer, so the share of peak may exceed 1; SMSR_WINOGRAD=0 switches it off. Variants that multiply in
+// reduced precision are timed in that, too; the peak is float32's.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -57,12 +57,13 @@ void report(const Options& o, const std::vector<int64_t>& dense, const Kernels& 
             const Result& r) {
   std::string split;
   for (const int64_t d : dense) split += (split.empty() ? "" : " ") + std::to_string(d);
-  const char* format =
-      o.json ? "{\"variant\": \"%s\", \"compute\": \"%s\", \"dense\": \"%s\", \"h\": %lld, \"w\": %lld, \"share\": %g, "
-               "\"threads\": %d, \"ms\": %.3f, \"best_ms\": %.3f, \"gmac_per_s\": %.2f, "
-               "\"peak_gmac_per_s\": %.2f, \"of_peak\": %.4f}\n"
-             : "%-10s %-8s [%-8s] %lldx%lld share %.2f threads %d: %8.2f ms (best %8.2f) %7.1f GMAC/s, peak %6.1f, "
-               "%.3f of peak\n";
+  const char* format = o.json ? "{\"variant\": \"%s\", \"compute\": \"%s\", \"dense\": \"%s\", \"h\": %lld, "
+                                "\"w\": %lld, \"share\": %g, "
+                                "\"threads\": %d, \"ms\": %.3f, \"best_ms\": %.3f, \"gmac_per_s\": %.2f, "
+                                "\"peak_gmac_per_s\": %.2f, \"of_peak\": %.4f}\n"
+                              : "%-10s %-8s [%-8s] %lldx%lld share %.2f threads %d: %8.2f ms (best %8.2f) "
+                                "%7.1f GMAC/s, peak %6.1f, "
+                                "%.3f of peak\n";
   std::printf(format, kernels.name, type, split.c_str(), static_cast<long long>(o.height),
               static_cast<long long>(o.width), o.share, o.threads, 1e3 * r.seconds, 1e3 * r.best_seconds,
               r.gmacs, r.peak, r.gmacs / r.peak);

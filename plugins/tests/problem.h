@@ -92,7 +92,8 @@ struct Spec {
   double share = 0.4;    // of active pixels, masks "clustered" and "random"
 };
 
-// How the weights are prepared: not at all (pixel by pixel), or for Winograd; and the same in reduced precision.
+// How the weights are prepared: not at all (pixel by pixel), or for Winograd; and the same in reduced
+// precision.
 struct Mode {
   bool winograd = true;
   const ReducedKernels* reduced = nullptr;
