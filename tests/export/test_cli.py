@@ -213,8 +213,13 @@ def test_a_folder_of_pictures_that_cannot_be_read_is_named(checkpoint: Path, tmp
 
 @pytest.mark.parametrize(
     ("arguments", "code"),
-    [(["--target", "trt"], 1), (["--target", "trt", "--precision", "bf16"], 2), (["--precision", "int3"], 2),
-     (["--no-such"], 2), ([], 2)],
+    [
+        (["--target", "trt"], 1),
+        (["--target", "trt", "--precision", "bf16"], 2),
+        (["--precision", "int3"], 2),
+        (["--no-such"], 2),
+        ([], 2),
+    ],
     ids=str,
 )
 def test_what_cannot_be_asked_for_leaves_nothing(

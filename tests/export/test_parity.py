@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-import smsr_runtime
-from smsr_runtime.selftest import self_test
 
+import smsr_runtime
 from smsr import contract
 from smsr.network import InferenceResult, Network
 from smsr_export import manifest
 from smsr_export.verify import FUNCTION_BODY, Parity, ParityRow, Picture, _failures, verify
+from smsr_runtime.selftest import self_test
 
 Set5 = list[tuple[Picture, InferenceResult]]
 
