@@ -34,7 +34,7 @@ _GOLDEN_SIZE = (40, 56)
 @dataclass(frozen=True)
 class ExportRequest:
     """pictures: what parity is measured on; force: replace an existing bundle; accept_failure: ship it all the same;
-    tensorrt: also a model for TensorRT, its engine pending."""
+    tensorrt: also a model for TensorRT, its engine pending; precision: of model.onnx, one of contract.PRECISIONS."""
 
     checkpoint: Path
     output: Path
@@ -42,6 +42,7 @@ class ExportRequest:
     force: bool = False
     accept_failure: bool = False
     tensorrt: TensorRtTarget | None = None
+    precision: str = "fp32"
 
 
 def check_output(output: Path, force: bool) -> None:
@@ -71,9 +72,10 @@ def export_onnx(network: Network, request: ExportRequest) -> Parity:
 
 
 def _fill(work: Path, network: Network, folded: FoldedNetwork, request: ExportRequest) -> Parity:
-    facts = manifest.describe(request.output.stem, request.checkpoint, network.config, folded)
-    onnx.save_model(build_model(folded), work / "model.onnx")
-    facts["golden"] = _write_golden(work, network)
+    facts = manifest.describe(request.output.stem, request.checkpoint, network.config, folded, request.precision)
+    model = build_model(folded, compute=contract.COMPUTE_OF_PRECISION[request.precision])
+    onnx.save_model(model, work / "model.onnx")
+    facts["golden"] = _write_golden(work, network, request.precision)
     manifest.write(work, facts, None, False)
     parity = verify(network, work, request.pictures, facts["precision"])
     if request.tensorrt:
@@ -88,7 +90,7 @@ def _fill(work: Path, network: Network, folded: FoldedNetwork, request: ExportRe
     return parity
 
 
-def _write_golden(work: Path, network: Network) -> dict[str, object]:
+def _write_golden(work: Path, network: Network, precision: str) -> dict[str, object]:
     """Our own small picture and what PyTorch makes of it, for the self-test on the device."""
     picture = sample_picture(*_GOLDEN_SIZE)
     (work / "golden").mkdir()
@@ -99,7 +101,7 @@ def _write_golden(work: Path, network: Network) -> dict[str, object]:
     with torch.inference_mode():
         upscaled = network.infer(torch.from_numpy(picture.transpose(2, 0, 1)[None].astype(np.float32))).upscaled
     np.save(work / GOLDEN_OUTPUT, upscaled.numpy())
-    return {"input": GOLDEN_INPUT, "output": GOLDEN_OUTPUT, "max_abs": contract.TOLERANCES["fp32"].max_abs}
+    return {"input": GOLDEN_INPUT, "output": GOLDEN_OUTPUT, "max_abs": contract.TOLERANCES[precision].golden}
 
 
 @contextlib.contextmanager

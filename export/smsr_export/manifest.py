@@ -20,7 +20,9 @@ MANIFEST = "manifest.json"
 _PACKAGES = ("torch", "onnx", "onnxruntime", "numpy")
 
 
-def describe(name: str, checkpoint: Path, config: NetworkConfig, folded: FoldedNetwork) -> dict[str, Any]:
+def describe(
+    name: str, checkpoint: Path, config: NetworkConfig, folded: FoldedNetwork, precision: str = "fp32"
+) -> dict[str, Any]:
     """The manifest but for `files`, `golden` and `parity`."""
     dense_channels = [list(module.dense_channels) for module in folded.modules]
     macs = network_macs(config, dense_channels)
@@ -29,7 +31,7 @@ def describe(name: str, checkpoint: Path, config: NetworkConfig, folded: FoldedN
         "format_version": contract.BUNDLE_FORMAT,
         "name": name,
         "target": "onnx",
-        "precision": "fp32",
+        "precision": precision,
         "scale": config.scale,
         "features": config.features,
         "layers": config.layers,

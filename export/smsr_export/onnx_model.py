@@ -24,9 +24,14 @@ IR_VERSION = 8
 TO_NHWC, TO_NCHW = [0, 2, 3, 1], [0, 3, 1, 2]
 
 
-def build_model(network: FoldedNetwork, metadata: Mapping[str, str] | None = None) -> onnx.ModelProto:
-    """`model.onnx`: image, theta (default 0) -> upscaled, margin_1 .. margin_K; checked, shapes inferred."""
-    build = OperatorBuilder()
+def build_model(
+    network: FoldedNetwork, metadata: Mapping[str, str] | None = None, compute: str = "float32"
+) -> onnx.ModelProto:
+    """`model.onnx`: image, theta (default 0) -> upscaled, margin_1 .. margin_K; checked, shapes inferred.
+
+    compute: of our operators, one of contract.COMPUTE_TYPES; all tensors are float32, whichever it is.
+    """
+    build = OperatorBuilder(compute=compute)
     build.constant(np.zeros((), np.float32), "theta")
     margins = _network(build, network)
     graph = helper.make_graph(

@@ -69,10 +69,20 @@ class Parity:
     def passed(self) -> bool:
         return not self.failures
 
+    @property
+    def in_reduced_precision(self) -> bool:
+        """Whether what was asked for ran somewhere: always in fp32, else by a variant named after the precision."""
+        return self.precision == "fp32" or any(row.path.endswith(self.precision) for row in self.rows)
+
     def as_json(self) -> dict[str, object]:
         """Plain JSON data; a number that is not finite becomes null."""
         rows = [{key: _json_number(value) for key, value in asdict(row).items()} for row in self.rows]
-        return {"passed": self.passed, "failures": self.failures, "rows": rows}
+        return {
+            "passed": self.passed,
+            "in_reduced_precision": self.in_reduced_precision,
+            "failures": self.failures,
+            "rows": rows,
+        }
 
     def table(self) -> str:
         """The rows and, a path, their mean PSNR as plain text."""

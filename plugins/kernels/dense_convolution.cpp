@@ -5,6 +5,7 @@
 #include "dense_kernels.h"
 #include "layout.h"
 #include "parallel.h"
+#include "reduced_kernels.h"
 #include "scratch.h"
 #include "winograd.h"
 
@@ -69,29 +70,46 @@ void run_direct(const Image& image) {
   });
 }
 
-void run_winograd(const Image& image) {
+template <class Weight>
+TileConvolutionOf<float, float, Weight> tile_convolution(const Image& image, const Weight* weights) {
   const DenseParams& p = image.params;
   const DenseShape& s = p.shape;
   const int64_t in_row = s.width * s.inputs, out_row = s.width * s.outputs;
-  TileConvolution c{};
+  TileConvolutionOf<float, float, Weight> c{};
   c.height = s.height;
   c.width = s.width;
   c.inputs = s.inputs;
   c.outputs = c.leading = s.outputs;
-  c.weights = p.prepared;
+  c.weights = weights;
   c.zeros = image.workspace.zeros;
   c.bias = p.bias;
   c.relu = p.relu;
   c.in = {image.features, in_row, s.height};
   c.addend = {image.addend, out_row, s.height};
   c.out = {image.output, out_row, s.height};
-  const int64_t tiles = tiles_along(s.height) * tiles_along(s.width);
+  return c;
+}
+
+template <class Weight>
+void run_winograd(const Image& image, const Weight* weights,
+                  void (*convolve)(const TileConvolutionOf<float, float, Weight>&, Tiles, float*)) {
+  const auto c = tile_convolution(image, weights);
+  const int64_t tiles = tiles_along(c.height) * tiles_along(c.width);
   parallel_for(image.parallel, divide_up(tiles, kTilesPerBlock), [&](int64_t task) {
     const Scratch scratch(image.workspace.scratch);
     const int64_t first = task * kTilesPerBlock;
-    image.kernels.convolve_tiles(c, {nullptr, first, std::min(kTilesPerBlock, tiles - first)},
-                                 scratch.data());
+    convolve(c, {nullptr, first, std::min(kTilesPerBlock, tiles - first)}, scratch.data());
   });
+}
+
+void run(const Image& image) {
+  const DenseParams& p = image.params;
+  if (p.reduced != nullptr)
+    run_winograd(image, p.reduced, image.kernels.reduced->dense_tiles);
+  else if (p.prepared != nullptr)
+    run_winograd(image, p.prepared, image.kernels.convolve_tiles);
+  else
+    run_direct(image);
 }
 
 }  // namespace
@@ -102,6 +120,15 @@ int64_t prepared_dense_weights(int64_t inputs, int64_t outputs, int taps) {
 
 void prepare_dense_weights(const float* weight, int64_t inputs, int64_t outputs, float* prepared) {
   winograd_prepare(weight, inputs, outputs, prepared);
+}
+
+int64_t reduced_dense_weights(int64_t inputs, int64_t outputs, int taps) {
+  return taps == 9 && inputs % 16 == 0 ? reduced_winograd_size(inputs, outputs) : 0;
+}
+
+void prepare_reduced_dense_weights(const ReducedKernels& kernels, const float* weight, int64_t inputs,
+                                   int64_t outputs, Reduced* prepared) {
+  winograd_prepare_reduced(kernels, weight, inputs, outputs, prepared);
 }
 
 size_t dense_workspace_bytes(const DenseShape& shape, bool prepared) {
@@ -115,7 +142,7 @@ Status dense_convolution(const DenseParams& params, const Kernels& kernels, cons
   const Status status = check(params);
   if (status != Status::kOk) return status;
   const DenseShape& s = params.shape;
-  const bool prepared = params.prepared != nullptr;
+  const bool prepared = params.prepared != nullptr || params.reduced != nullptr;
   if (memory == nullptr || bytes < dense_workspace_bytes(s, prepared)) return Status::kSmallWorkspace;
   Workspace workspace;
   lay_out(s, prepared, memory, &workspace);
@@ -131,10 +158,7 @@ Status dense_convolution(const DenseParams& params, const Kernels& kernels, cons
                       params.features + n * pixels * s.inputs,
                       params.addend != nullptr ? params.addend + out : nullptr,
                       params.output + out};
-    if (prepared)
-      run_winograd(image);
-    else
-      run_direct(image);
+    run(image);
   }
   return Status::kOk;
 }

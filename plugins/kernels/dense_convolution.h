@@ -17,20 +17,26 @@ struct DenseShape {
 struct DenseParams {
   DenseShape shape;
   bool relu;
-  const float* features;  // [N, H, W, I]
-  const float* weight;    // [taps, I, O], tap = 3 * ky + kx
-  const float* prepared;  // of prepare_dense_weights(), or null: the direct convolution runs
-  const float* bias;      // [O]
-  const float* addend;    // [N, H, W, O] or null; may be `output`
-  float* output;          // [N, H, W, O], must not overlap features
+  const float* features;    // [N, H, W, I]
+  const float* weight;      // [taps, I, O], tap = 3 * ky + kx
+  const float* prepared;    // of prepare_dense_weights(), or null: the direct convolution runs
+  const uint16_t* reduced;  // of prepare_reduced_dense_weights(), or null; goes before `prepared`
+  const float* bias;        // [O]
+  const float* addend;      // [N, H, W, O] or null; may be `output`
+  float* output;            // [N, H, W, O], must not overlap features
 };
 
 // Floats of the weights as Winograd's convolution wants them; 0 where only the direct convolution can run.
 int64_t prepared_dense_weights(int64_t inputs, int64_t outputs, int taps);
 void prepare_dense_weights(const float* weight, int64_t inputs, int64_t outputs, float* prepared);
 
+// The same for multiplicands of reduced precision, as kernels.reduced multiplies them.
+int64_t reduced_dense_weights(int64_t inputs, int64_t outputs, int taps);
+void prepare_reduced_dense_weights(const ReducedKernels& kernels, const float* weight, int64_t inputs,
+                                   int64_t outputs, uint16_t* prepared);
+
 // Bytes of scratch memory dense_convolution() needs, with prepared weights or without; 0 where the shape is
-// refused: kBadSize or kBadChannels (outputs).
+// refused: kBadSize or kBadChannels (outputs). `prepared`: of either kind.
 size_t dense_workspace_bytes(const DenseShape& shape, bool prepared);
 
 // The result does not depend, bit for bit, on how Parallel spreads the tasks.

@@ -56,7 +56,7 @@ void convolve_pixels(const PixelConvolution& c, int64_t first, int64_t count, co
     }
     fill_up(used, &block);
     if (addend != nullptr) add_bias(addend + i * c.outputs, c.bias, used, c.outputs, to);
-    multiply_block<Wide>(block, c.outputs);
+    multiply_block<Single<Wide>>(block, c.outputs);
   }
 }
 
@@ -111,7 +111,7 @@ void convolve_pooled(const PixelConvolution& c, int64_t first, int64_t count, fl
     for (int64_t group = 0; group < c.outputs; group += kPooledGroup) {
       block.weights = c.weights + group;
       block.bias = c.bias + group;
-      multiply_block<Wide>(block, kPooledGroup);
+      multiply_block<Single<Wide>>(block, kPooledGroup);
       for (int p = 0; p < used; ++p) average(full + 4 * p * kPooledGroup, out + (i + p) * c.outputs + group);
     }
   }
@@ -128,50 +128,44 @@ inline void pool_rows(const typename V::Register upper[kTileSize],
         V::broadcast(&kQuarter), V::zero());
 }
 
-// All outputs of one tile from its 36 points, as its four pooled pixels. The image ends after `rows` rows and
+// All outputs of one tile from its points, as its four pooled pixels. The image ends after `rows` rows and
 // `columns` columns of the tile, where the last ones are repeated.
-template <class V>
-void transform_output_pooled(const TileConvolution& c, const float* points, int64_t rows, int64_t columns,
-                             float* const out[4]) {
+template <class V, class Weight>
+void transform_output_pooled(const TileConvolutionOf<float, float, Weight>& c, const float* points,
+                             int64_t rows, int64_t columns, float* const out[4]) {
   using Register = typename V::Register;
   for (int64_t channel = 0; channel < c.outputs; channel += V::kLanes) {
-    Register down[kTileSize][kWindowSize], pixels[kTileSize][kTileSize];
-#pragma GCC unroll 6
-    for (int x = 0; x < kWindowSize; ++x) {
-      Register line[kWindowSize], column[kTileSize];
-#pragma GCC unroll 6
-      for (int y = 0; y < kWindowSize; ++y)
-        line[y] = V::load(points + (y * kWindowSize + x) * c.outputs + channel);
-      transform_output_line<V>(line, column);
-#pragma GCC unroll 4
-      for (int y = 0; y < kTileSize; ++y) down[y][x] = column[y];
-    }
     const Register bias = V::load(c.bias + channel);
+    Register above[kTileSize];
+    PointsOf<Weight>::Type::template output<V>(points + channel, c.outputs,
+                                               [&](int y, Register pixels[kTileSize]) {
 #pragma GCC unroll 4
-    for (int y = 0; y < kTileSize; ++y) {
-      transform_output_line<V>(down[y], pixels[y]);
+                                                 for (int x = 0; x < kTileSize; ++x)
+                                                   pixels[x] = V::relu(V::add(pixels[x], bias));
+                                                 if (columns == 1) pixels[1] = pixels[0];
+                                                 if (columns == 3) pixels[3] = pixels[2];
+                                                 if (y % 2 == 0) {
 #pragma GCC unroll 4
-      for (int x = 0; x < kTileSize; ++x) pixels[y][x] = V::relu(V::add(pixels[y][x], bias));
-      if (columns == 1) pixels[y][1] = pixels[y][0];
-      if (columns == 3) pixels[y][3] = pixels[y][2];
-    }
-    Register pooled[2];
-    for (int k = 0; k < 2; ++k) {
-      pool_rows<V>(pixels[2 * k], pixels[2 * k + 1 < rows ? 2 * k + 1 : 2 * k], pooled);
-      V::store(out[2 * k] + channel, pooled[0]);
-      V::store(out[2 * k + 1] + channel, pooled[1]);
-    }
+                                                   for (int x = 0; x < kTileSize; ++x) above[x] = pixels[x];
+                                                   return;
+                                                 }
+                                                 Register pooled[2];
+                                                 pool_rows<V>(above, y < rows ? pixels : above, pooled);
+                                                 V::store(out[y - 1] + channel, pooled[0]);
+                                                 V::store(out[y] + channel, pooled[1]);
+                                               });
   }
 }
 
-void convolve_pooled_tiles(const TileConvolution& c, int64_t first, int64_t count, float* pooled,
-                           float* memory) {
+template <class V, class Weight>
+void convolve_pooled_tile_list(const TileConvolutionOf<float, float, Weight>& c, int64_t first, int64_t count,
+                               float* pooled, float* memory) {
   const Tiles tiles{nullptr, first, count};
-  const TileScratch scratch(c, memory);
+  const TileScratch<Weight> scratch(c, memory);
   const int64_t height = pooled_size(c.height), width = pooled_size(c.width);
   for (int64_t done = 0; done < count; done += kTilesPerBlock) {
     const int64_t left = count - done, here = left < kTilesPerBlock ? left : kTilesPerBlock;
-    multiply_tiles<Wide>(c, tiles, done, here, c.outputs, scratch);
+    multiply_tiles<V, V>(c, tiles, done, here, c.outputs, scratch);
     for (int64_t i = 0; i < here; ++i) {
       const TilePlace at(c, tiles, done + i);
       float* out[4];
@@ -179,10 +173,15 @@ void convolve_pooled_tiles(const TileConvolution& c, int64_t first, int64_t coun
         const int64_t y = at.y / 2 + k / 2, x = at.x / 2 + k % 2;
         out[k] = y < height && x < width ? pooled + (y * width + x) * c.outputs : scratch.dump;
       }
-      transform_output_pooled<Wide>(c, scratch.products + i * tile_stride(c.outputs), c.height - at.y,
-                                    c.width - at.x, out);
+      transform_output_pooled<V>(c, scratch.products + i * stride_of_tiles<Weight>(c.outputs),
+                                 c.height - at.y, c.width - at.x, out);
     }
   }
+}
+
+void convolve_pooled_tiles(const TileConvolution& c, int64_t first, int64_t count, float* pooled,
+                           float* memory) {
+  convolve_pooled_tile_list<Single<Wide>>(c, first, count, pooled, memory);
 }
 
 const DenseKernels dense_kernels = {convolve_pixels, convolve_pooled, convolve_pooled_tiles};

@@ -28,29 +28,36 @@ struct Pixels {
 };
 
 // One masked 3x3 convolution with ReLU.
-struct Convolution {
+template <class In, class Out, class Weight>
+struct ConvolutionOf {
   int64_t height, width, channels;
   int64_t dense_in, dense_out;
-  bool zero_sparse;      // another layer follows: zero the sparse channels of marked pixels
-  const float* weights;  // [9, C in, C out]
-  const float* zeros;    // [C], read in place of pixels outside the image
-  ConstRows in;
-  Rows out;
+  bool zero_sparse;       // another layer follows: zero the sparse channels of marked pixels
+  const Weight* weights;  // [9, C in, C out]
+  const In* zeros;        // [C], read in place of pixels outside the image
+  RowsOf<const In> in;
+  RowsOf<Out> out;
 };
+using Convolution = ConvolutionOf<float, float, float>;
 
 // The 1x1 convolution over all layers' outputs of one pixel list.
-struct Collect {
+template <class In, class Weight>
+struct CollectOf {
   int64_t width, channels, layers;
   const int64_t* depth;  // [L] input channels of each layer: C on active pixels, the dense ones on others
-  const float* weight;   // [L * C, C]
+  const Weight* weight;  // [L * C, C]
   const float* bias;     // [C]
-  const Rows* in;        // [L]
+  const RowsOf<In>* in;  // [L]
   Rows out;
 };
+using Collect = CollectOf<float, float>;
 
-struct TileConvolution;  // winograd.h
+template <class In, class Out, class Weight>
+struct TileConvolutionOf;  // winograd.h
+using TileConvolution = TileConvolutionOf<float, float, float>;
 struct Tiles;
-struct DenseKernels;  // dense_kernels.h
+struct DenseKernels;    // dense_kernels.h
+struct ReducedKernels;  // reduced_kernels.h
 
 struct Kernels {
   const char* name;
@@ -67,6 +74,7 @@ struct Kernels {
   // Multiply-adds of independent accumulators, for measuring the machine's peak; returns how many were done.
   double (*peak)(int64_t rounds);
   const DenseKernels* dense;
+  const ReducedKernels* reduced = nullptr;  // where the instruction set has them
 };
 
 }  // namespace smsr

@@ -16,10 +16,12 @@ struct Walk {
 };
 
 // The three input rows around a pixel; rows outside the image are one zero pixel (step 0).
-struct Neighbours {
-  const float* row[3];
+template <class In>
+struct NeighboursOf {
+  const In* row[3];
   int64_t step[3];
-  void move(const Convolution& c, int64_t y) {
+  template <class Out, class Weight>
+  void move(const ConvolutionOf<In, Out, Weight>& c, int64_t y) {
     for (int64_t k = 0; k < 3; ++k) {
       const int64_t from = y + k - 1;
       const bool inside = from >= 0 && from < c.height;
@@ -29,9 +31,13 @@ struct Neighbours {
   }
 };
 
-inline void point_at_taps(const Convolution& c, const Neighbours& near, int64_t x, int slot, Block* block) {
+using Neighbours = NeighboursOf<float>;
+
+template <class In, class Out, class Weight>
+inline void point_at_taps(const ConvolutionOf<In, Out, Weight>& c, const NeighboursOf<In>& near, int64_t x,
+                          int slot, BlockOf<In, Out, Weight>* block) {
   for (int ky = 0; ky < 3; ++ky) {
-    const float* centre = near.row[ky] + x * near.step[ky];
+    const In* centre = near.row[ky] + x * near.step[ky];
     block->in[3 * ky][slot] = x > 0 ? centre - near.step[ky] : c.zeros;
     block->in[3 * ky + 1][slot] = centre;
     block->in[3 * ky + 2][slot] = x + 1 < c.width ? centre + near.step[ky] : c.zeros;
@@ -40,7 +46,8 @@ inline void point_at_taps(const Convolution& c, const Neighbours& near, int64_t 
 
 // Slots past the last pixel repeat it, so that every tile is full; they store the same values to the same
 // place.
-inline void fill_up(int used, Block* block) {
+template <class AnyBlock>
+inline void fill_up(int used, AnyBlock* block) {
   block->pixels = used;
   for (int slot = used; slot < used + kMaxTilePixels - 1; ++slot) {
     for (int s = 0; s < block->segments; ++s) block->in[s][slot] = block->in[s][used - 1];
@@ -50,8 +57,9 @@ inline void fill_up(int used, Block* block) {
 
 // Output channels [0, outputs) of a 3x3 convolution for a list of pixels, from `depth` input channels.
 template <class V>
-void convolve(const Convolution& c, Pixels pixels, int64_t depth, int64_t outputs) {
-  Block block;
+void convolve(const ConvolutionOf<typename V::Input, typename V::Output, typename V::Weight>& c,
+              Pixels pixels, int64_t depth, int64_t outputs) {
+  BlockFor<V> block;
   block.segments = 9;
   for (int s = 0; s < 9; ++s) block.depth[s] = depth;
   block.weights = c.weights;
@@ -61,9 +69,9 @@ void convolve(const Convolution& c, Pixels pixels, int64_t depth, int64_t output
   block.resume = false;
   block.relu = true;
   Walk walk(c.width, pixels.first[0]);
-  Neighbours near;
+  NeighboursOf<typename V::Input> near;
   near.move(c, walk.y);
-  float* out = c.out.row(walk.y);
+  typename V::Output* out = c.out.row(walk.y);
   for (int64_t i = 0; i < pixels.count; i += kBlockPixels) {
     const int used = static_cast<int>(pixels.count - i < kBlockPixels ? pixels.count - i : kBlockPixels);
     for (int slot = 0; slot < used; ++slot) {
@@ -82,26 +90,29 @@ void convolve(const Convolution& c, Pixels pixels, int64_t depth, int64_t output
 }
 
 void convolve_active(const Convolution& c, Pixels pixels) {
-  convolve<Wide>(c, pixels, c.channels, c.channels);
+  convolve<Single<Wide>>(c, pixels, c.channels, c.channels);
 }
 
-void zero_sparse_channels(const Convolution& c, Pixels pixels) {
+template <class AnyConvolution>
+void zero_sparse_channels(const AnyConvolution& c, Pixels pixels) {
   for (int64_t i = 0; i < pixels.count; ++i) {
     if (!(pixels.first[i] & kBesideActive)) continue;
     const int64_t pixel = pixels.first[i] & ~kBesideActive, y = pixel / c.width;
-    float* out = c.out.row(y) + (pixel - y * c.width) * c.channels;
-    for (int64_t k = c.dense_out; k < c.channels; ++k) out[k] = 0.0f;
+    auto* out = c.out.row(y) + (pixel - y * c.width) * c.channels;
+    for (int64_t k = c.dense_out; k < c.channels; ++k) out[k] = 0;
   }
 }
 
 void convolve_inactive(const Convolution& c, Pixels pixels) {
-  convolve<Narrow>(c, pixels, c.dense_in, c.dense_out);
+  convolve<Single<Narrow>>(c, pixels, c.dense_in, c.dense_out);
   // After the convolution: its last vector may have spilled into the sparse channels.
   if (c.zero_sparse) zero_sparse_channels(c, pixels);
 }
 
 // Layers [first, first + block->segments) of the collect; later groups go on from what `out` holds.
-inline void collect_layers(const Collect& c, Pixels pixels, int64_t first, Block* block) {
+template <class V>
+inline void collect_layers(const CollectOf<typename V::Input, typename V::Weight>& c, Pixels pixels,
+                           int64_t first, BlockFor<V>* block) {
   for (int s = 0; s < block->segments; ++s) block->depth[s] = c.depth[first + s];
   block->weights = c.weight + first * c.channels * c.channels;
   block->resume = first > 0;
@@ -114,12 +125,13 @@ inline void collect_layers(const Collect& c, Pixels pixels, int64_t first, Block
       block->out[slot] = c.out.row(y) + x * c.channels;
     }
     fill_up(used, block);
-    multiply_block<Wide>(*block, c.channels);
+    multiply_block<V>(*block, c.channels);
   }
 }
 
-void collect(const Collect& c, Pixels pixels) {
-  Block block;
+template <class V>
+void collect_pixels(const CollectOf<typename V::Input, typename V::Weight>& c, Pixels pixels) {
+  BlockFor<V> block;
   block.weights_stride = c.channels;
   block.segment_stride = c.channels * c.channels;
   block.bias = c.bias;
@@ -127,9 +139,11 @@ void collect(const Collect& c, Pixels pixels) {
   for (int64_t first = 0; first < c.layers; first += kMaxSegments) {
     const int64_t left = c.layers - first;
     block.segments = static_cast<int>(left < kMaxSegments ? left : kMaxSegments);
-    collect_layers(c, pixels, first, &block);
+    collect_layers<V>(c, pixels, first, &block);
   }
 }
+
+void collect(const Collect& c, Pixels pixels) { collect_pixels<Single<Wide>>(c, pixels); }
 
 #include "winograd_loops.h"
 

@@ -7,6 +7,7 @@
 #include "dense_kernels.h"
 #include "layout.h"
 #include "parallel.h"
+#include "reduced_kernels.h"
 #include "winograd.h"
 
 namespace smsr {
@@ -85,15 +86,18 @@ void pool_direct(const Image& image) {
   });
 }
 
-void pool_winograd(const Image& image) {
+template <class Weight>
+void pool_winograd(const Image& image, const Weight* weights,
+                   void (*convolve)(const TileConvolutionOf<float, float, Weight>&, int64_t, int64_t, float*,
+                                    float*)) {
   const BranchParams& p = image.params;
   const BranchShape& s = p.shape;
-  TileConvolution c{};
+  TileConvolutionOf<float, float, Weight> c{};
   c.height = s.height;
   c.width = s.width;
   c.inputs = s.channels;
   c.outputs = c.leading = s.squeezed;
-  c.weights = p.full_prepared;
+  c.weights = weights;
   c.zeros = image.workspace.zeros;
   c.bias = p.full_bias;
   c.in = {image.features, s.width * s.channels, s.height};
@@ -101,9 +105,18 @@ void pool_winograd(const Image& image) {
   parallel_for(image.parallel, divide_up(tiles, kTilesPerBlock), [&](int64_t task) {
     const int64_t first = task * kTilesPerBlock;
     const Scratch scratch(image.workspace.scratch);
-    image.kernels.dense->convolve_pooled_tiles(c, first, std::min(kTilesPerBlock, tiles - first),
-                                               image.workspace.pooled, scratch.data());
+    convolve(c, first, std::min(kTilesPerBlock, tiles - first), image.workspace.pooled, scratch.data());
   });
+}
+
+void pool(const Image& image) {
+  const BranchParams& p = image.params;
+  if (p.full_reduced != nullptr)
+    pool_winograd(image, p.full_reduced, image.kernels.reduced->pooled_tiles);
+  else if (p.full_prepared != nullptr)
+    pool_winograd(image, p.full_prepared, image.kernels.dense->convolve_pooled_tiles);
+  else
+    pool_direct(image);
 }
 
 // A 2x2 convolution to 4 phases is, seen from its inputs, a 1x1 convolution to 16 terms.
@@ -176,7 +189,7 @@ Status mask_branch(const BranchParams& params, const Kernels& kernels, const Par
   const Status status = check(params);
   if (status != Status::kOk) return status;
   const BranchShape& s = params.shape;
-  const bool prepared = params.full_prepared != nullptr;
+  const bool prepared = params.full_prepared != nullptr || params.full_reduced != nullptr;
   if (memory == nullptr || bytes < branch_workspace_bytes(s, prepared)) return Status::kSmallWorkspace;
   Workspace workspace;
   lay_out(s, prepared, memory, &workspace);
@@ -191,10 +204,7 @@ Status mask_branch(const BranchParams& params, const Kernels& kernels, const Par
                       workspace,
                       params.features + n * pixels * s.channels,
                       params.margin + n * pixels};
-    if (prepared)
-      pool_winograd(image);
-    else
-      pool_direct(image);
+    pool(image);
     find_terms(image);
     write_margin(image);
   }

@@ -16,15 +16,16 @@ struct BranchShape {
 // All tensors are packed; taps are 3 * ky + kx of 3x3, 2 * dy + dx of 2x2.
 struct BranchParams {
   BranchShape shape;
-  const float* features;       // [N, H, W, C]
-  const float* full_weight;    // [9, C, Q]
-  const float* full_prepared;  // of prepare_dense_weights(), or null: the direct convolution runs
-  const float* full_bias;      // [Q]
-  const float* half_weight;    // [9, Q, Q]
-  const float* half_bias;      // [Q]
-  const float* phases_weight;  // [4, Q, 4], phase = 2 * py + px
-  const float* phases_bias;    // [4]
-  float* margin;               // [N, H, W]
+  const float* features;         // [N, H, W, C]
+  const float* full_weight;      // [9, C, Q]
+  const float* full_prepared;    // of prepare_dense_weights(), or null: the direct convolution runs
+  const uint16_t* full_reduced;  // of prepare_reduced_dense_weights(), or null; goes before full_prepared
+  const float* full_bias;        // [Q]
+  const float* half_weight;      // [9, Q, Q]
+  const float* half_bias;        // [Q]
+  const float* phases_weight;    // [4, Q, 4], phase = 2 * py + px
+  const float* phases_bias;      // [4]
+  float* margin;                 // [N, H, W]
 };
 
 // Bytes of scratch memory mask_branch() needs; 0 where the shape is refused: kBadSize or kBadChannels.

@@ -37,9 +37,9 @@ void mark_tiles(const MaskIndex& index, int64_t ty) {
         bits |= static_cast<unsigned>(corner[y * index.width + x]) << (y * kTileSize + x);
     tiles[tx] = static_cast<uint16_t>(bits);
     const int count = active_pixels(tiles[tx]);
-    count >= kHeavy ? ++heavy : outside += count;
-    count >= kHeavyWithInactive ? ++with_inactive : outside_with_inactive += count;
-    if (count < kHeavy) continue;
+    count >= index.heavy_from.active ? ++heavy : outside += count;
+    count >= index.heavy_from.with_inactive ? ++with_inactive : outside_with_inactive += count;
+    if (count < index.heavy_from.active) continue;
     for (int64_t y = 0; y < rows; ++y)
       for (int64_t x = 0; x < columns; ++x) corner[y * index.width + x] |= kInHeavyTile;
   }
@@ -89,8 +89,8 @@ void list_tiles(const MaskIndex& index, int64_t ty) {
     const auto tile = static_cast<uint32_t>(i);
     const uint16_t active = index.tile_active[i], marked = index.tile_marked[i], all = 0xffff;
     const int count = active_pixels(active);
-    if (count >= kHeavy) *heavy++ = {tile, active, 0, 0};
-    if (count >= kHeavyWithInactive)
+    if (count >= index.heavy_from.active) *heavy++ = {tile, active, 0, 0};
+    if (count >= index.heavy_from.with_inactive)
       *with_inactive++ = {tile, active, all, marked};
     else
       *light++ = {tile, 0, static_cast<uint16_t>(~active), marked};
@@ -116,8 +116,8 @@ void list_tile_row(const MaskIndex& index, int64_t ty) {
   std::fill_n(index.tile_marked + ty * along, along, uint16_t{0});
   for (int64_t y = ty * kTileSize; y < std::min(index.height, (ty + 1) * kTileSize); ++y) list_row(index, y);
   list_tiles(index, ty);
-  list_outside(index, ty, kHeavy, index.outside_heavy);
-  list_outside(index, ty, kHeavyWithInactive, index.outside_heavy_with_inactive);
+  list_outside(index, ty, index.heavy_from.active, index.outside_heavy);
+  list_outside(index, ty, index.heavy_from.with_inactive, index.outside_heavy_with_inactive);
 }
 
 // Counts per row, from start[1] on, to sums.

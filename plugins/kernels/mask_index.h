@@ -8,8 +8,13 @@
 namespace smsr {
 
 // From how many active pixels on a tile is cheaper by Winograd than pixel by pixel. Fewer where the leading
-// outputs of its inactive pixels are wanted too (README).
-constexpr int kHeavy = 5, kHeavyWithInactive = 3;
+// outputs of its inactive pixels are wanted too (README). Reduced precision makes pixel by pixel cheaper
+// still.
+struct HeavyFrom {
+  int active, with_inactive;
+};
+constexpr HeavyFrom kHeavyFrom = {5, 3}, kHeavyFromReduced = {7, 3};
+constexpr int kMostOutsideHeavy = 6, kMostOutsideHeavyWithInactive = 2;  // active pixels of tiles left out
 
 // A list whose entries of image or tile row r are items[start[r]] .. items[start[r + 1]].
 template <class T>
@@ -22,6 +27,7 @@ struct ListByRow {
 
 struct MaskIndex {
   int64_t height, width;
+  HeavyFrom heavy_from;
   unsigned char* mask;  // [H, W] bits kActive and kInHeavyTile
   Pixel* pixels;        // [H * W] all active ones, then all others, each in raster order
   int64_t* row_start;   // [H + 1] active pixels above row y

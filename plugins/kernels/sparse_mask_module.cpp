@@ -6,6 +6,7 @@
 
 #include "attention.h"
 #include "kernels.h"
+#include "module_layers.h"
 #include "parallel.h"
 #include "winograd.h"
 #include "workspace.h"
@@ -13,63 +14,9 @@
 namespace smsr {
 namespace {
 
-// Pixels a task takes: multiples of every tile's rows, small enough to balance within a step.
-constexpr int64_t kActivePerTask = 48, kInactivePerTask = 192;
 constexpr int64_t kFinishRowsPerTask = 4;
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-Pixels part(Pixels all, int64_t task, int64_t size) {
-  return {all.first + task * size, std::min(size, all.count - task * size)};
-}
-
-// One image of the batch.
-struct Image {
-  const Params& params;
-  const Kernels& kernels;
-  const Parallel& parallel;
-  const Workspace& workspace;
-  const float* features;
-  const float* margin;
-  float* output;
-};
-
-int64_t dense_in(const Params& params, int64_t layer) {
-  return layer == 0 ? params.shape.channels : params.dense_channels[layer - 1];
-}
-
-Convolution convolution(const Image& image, int64_t layer) {
-  const Shape& shape = image.params.shape;
-  const Rows* rings = image.workspace.ring_views;
-  Convolution c;
-  c.height = shape.height;
-  c.width = shape.width;
-  c.channels = shape.channels;
-  c.dense_in = dense_in(image.params, layer);
-  c.dense_out = image.params.dense_channels[layer];
-  c.zero_sparse = layer + 1 < shape.layers && c.dense_out < c.channels;
-  c.weights = image.params.conv_weights + layer * 9 * c.channels * c.channels;
-  c.zeros = image.workspace.zeros;
-  c.in = layer == 0 ? ConstRows{image.features, image.params.features_row_stride, shape.height}
-                    : ConstRows{rings[layer - 1].data, rings[layer - 1].stride, rings[layer - 1].ring};
-  c.out = rings[layer];
-  return c;
-}
-
-TileConvolution tile_convolution(const Image& image, int64_t layer) {
-  const Convolution direct = convolution(image, layer);
-  TileConvolution c{};
-  c.height = direct.height;
-  c.width = direct.width;
-  c.inputs = c.outputs = direct.channels;
-  c.weights = image.params.prepared_weights + layer * winograd_weights_size(c.inputs, c.outputs);
-  c.zeros = direct.zeros;
-  c.relu = true;
-  c.leading = layer == 0 ? direct.dense_out : 0;
-  c.in = direct.in;
-  c.out = direct.out;
-  return c;
-}
 
 Work pixel_work(Work::Kind kind, Pixels pixels) {
   const int64_t per_task = kind == Work::kActive ? kActivePerTask : kInactivePerTask;
@@ -90,7 +37,7 @@ Work outside_work(const ListByRow<Pixel>& list, int64_t row, int64_t end) {
 void divide_layer(const Image& image, int64_t layer, Stage* s) {
   const MaskIndex& index = image.workspace.index;
   const int64_t row = s->y0 / kTileSize, end = tiles_along(s->y1), dense = image.params.dense_channels[layer];
-  const bool tiles = image.params.prepared_weights != nullptr;
+  const bool tiles = image.tiles();
   if (tiles && layer == 0 && dense > 0) {
     s->work[0] = tile_work(Work::kTiles, index.heavy_with_inactive, row, end);
     s->work[1] = tile_work(Work::kLeadingTiles, index.light_with_inactive, row, end);
@@ -116,40 +63,10 @@ Stage make_stage(const Image& image, int64_t step, int64_t stage) {
   return s;
 }
 
-void run_work(const Image& image, int64_t layer, const Work& work, int64_t task) {
-  const Kernels& kernels = image.kernels;
-  if (work.kind == Work::kActive)
-    return kernels.convolve_active(convolution(image, layer), part(work.pixels, task, kActivePerTask));
-  if (work.kind == Work::kInactive)
-    return kernels.convolve_inactive(convolution(image, layer), part(work.pixels, task, kInactivePerTask));
-  TileConvolution c = tile_convolution(image, layer);
-  c.leading_only = work.kind == Work::kLeadingTiles;
-  const int64_t done = task * kTilesPerBlock;
-  const Scratch scratch(image.workspace.scratch);
-  kernels.convolve_tiles(c, {work.tiles.list + done, 0, std::min(kTilesPerBlock, work.tiles.count - done)},
-                         scratch.data());
-}
-
-// Whole rows: the pooling sums must not depend on how pixels are grouped.
-void collect_row(const Image& image, int64_t y) {
-  const Shape& shape = image.params.shape;
-  const Workspace& workspace = image.workspace;
-  Collect c{shape.width,
-            shape.channels,
-            shape.layers,
-            workspace.full,
-            image.params.collect_weight,
-            image.params.collect_bias,
-            workspace.ring_views,
-            {image.output, image.params.output_row_stride, shape.height}};
-  image.kernels.collect(c, workspace.index.active(y, y + 1));
-  c.depth = image.params.dense_channels;
-  image.kernels.collect(c, workspace.index.inactive(y, y + 1));
-  image.kernels.sum_row(c.out.row(y), shape.width, shape.channels, workspace.row_sums + y * shape.channels);
-}
-
 void run_step(const Image& image, int64_t step) {
   const int64_t layers = image.params.shape.layers;
+  const auto collect = image.reduced() ? collect_reduced_row : collect_row;
+  const auto work_on = image.reduced() ? run_reduced_work : run_work;
   Stage* stages = image.workspace.stages;
   const Stage rows = make_stage(image, step, layers);
   int64_t tasks = rows.y1 - rows.y0;
@@ -158,11 +75,11 @@ void run_step(const Image& image, int64_t step) {
     for (const Work& work : stages[layer].work) tasks += work.tasks;
   }
   parallel_for(image.parallel, tasks, [&](int64_t task) {
-    if (task < rows.y1 - rows.y0) return collect_row(image, rows.y0 + task);  // the longest ones first
+    if (task < rows.y1 - rows.y0) return collect(image, rows.y0 + task);  // the longest ones first
     task -= rows.y1 - rows.y0;
     for (int64_t layer = 0; layer < layers; ++layer)
       for (const Work& work : stages[layer].work) {
-        if (task < work.tasks) return run_work(image, layer, work, task);
+        if (task < work.tasks) return work_on(image, layer, work, task);
         task -= work.tasks;
       }
   });
@@ -210,6 +127,7 @@ void prepare(const Shape& shape, const Workspace& workspace) {
   float* ring = workspace.rings;
   for (int64_t layer = 0; layer < shape.layers; ++layer) {
     workspace.ring_views[layer] = {ring, stride, ring_rows(shape, layer)};
+    workspace.reduced_views[layer] = {reinterpret_cast<Reduced*>(ring), stride, ring_rows(shape, layer)};
     ring += ring_rows(shape, layer) * stride;
   }
   workspace.scratch.reset();
@@ -260,6 +178,7 @@ Status sparse_mask_module(const Params& params, const Kernels& kernels, const Pa
   if (memory == nullptr || bytes < workspace_bytes(params.shape)) return Status::kSmallWorkspace;
   Workspace workspace;
   lay_out(params.shape, memory, &workspace);
+  workspace.index.heavy_from = params.reduced_weights != nullptr ? kHeavyFromReduced : kHeavyFrom;
   prepare(params.shape, workspace);
   for (int64_t n = 0; n < params.shape.batch; ++n) {
     const Image image{params,

@@ -36,6 +36,9 @@ struct Params {
   const float* conv_weights;  // [L, 9, C in, C out], tap = 3 * ky + kx
   // The same, transformed: prepare_weights's; null: all convolutions are done directly.
   const float* prepared_weights;
+  // Convolutions' and collect's weights of kernels.reduced: prepare_reduced_weights's; null: all is float32.
+  const uint16_t* reduced_weights;
+  bool reduced_tiles;           // with them: Winograd, too
   const float* collect_weight;  // [L * C, C]
   const float* collect_bias;    // [C]
   const float* squeeze_weight;  // [C, C / 16]
@@ -50,6 +53,13 @@ struct Params {
 // rounding, and a NaN or an infinity in the features reaches the whole of a tile instead of its neighbours.
 int64_t prepared_weights_size(int64_t layers, int64_t channels);
 void prepare_weights(const float* conv_weights, int64_t layers, int64_t channels, float* prepared);
+
+// The same for multiplicands of reduced precision, as kernels.reduced multiplies them.
+struct ReducedKernels;  // reduced_kernels.h
+int64_t reduced_weights_size(int64_t layers, int64_t channels);
+void prepare_reduced_weights(const ReducedKernels& kernels, const float* conv_weights,
+                             const float* collect_weight, int64_t layers, int64_t channels,
+                             uint16_t* prepared);
 
 // Calls fn(argument, i) once for every i below tasks, in any order, on any threads, and returns when all are
 // done.

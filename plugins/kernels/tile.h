@@ -7,13 +7,25 @@ constexpr int kBlockPixels = 48;
 constexpr int kMaxTilePixels = 12;
 constexpr int kSlots = kBlockPixels + kMaxTilePixels - 1;
 
+// The micro-kernel's view of registers R of floats: multiplicands are float32, one input channel a step.
+// Another view, of reduced precision: reduced_loops.h.
+template <class R>
+struct Single : R {
+  using Input = float;
+  using Output = float;
+  using Weight = float;
+  static constexpr int kStep = 1;  // input channels of one multiply_add
+  static typename R::Register load_weights(const float* p) { return R::load(p); }
+};
+
 // Some pixels and where their inputs, weights and outputs are.
-struct Block {
-  const float* in[kMaxSegments][kSlots];  // first input channel of each pixel, per segment
-  float* out[kSlots];
+template <class In, class Out, class Weight>
+struct BlockOf {
+  const In* in[kMaxSegments][kSlots];  // first input channel of each pixel, per segment
+  Out* out[kSlots];
   int64_t depth[kMaxSegments];  // input channels to sum over, per segment
   int segments, pixels;
-  const float* weights;    // of segment 0, input channel 0, output channel 0
+  const Weight* weights;   // of segment 0, input channel 0, output channel 0
   int64_t weights_stride;  // elements between input channels
   int64_t segment_stride;  // elements between segments
   const float* bias;       // to start from, or null
@@ -21,14 +33,17 @@ struct Block {
   bool relu;               // at the end
   bool stream = false;     // one segment, whose pixels follow each other in memory
 };
+using Block = BlockOf<float, float, float>;
+template <class V>
+using BlockFor = BlockOf<typename V::Input, typename V::Output, typename V::Weight>;
 
 // Sums all segments of outputs [channel, channel + kCount * lanes) for kRows pixels from `slot` on. The order
 // of sums within a pixel depends on nothing but the segments: any grouping into tiles gives the same bits.
 template <class V, int kRows, int kCount>
-void multiply(const Block& block, int slot, int64_t channel) {
+void multiply(const BlockFor<V>& block, int slot, int64_t channel) {
   using Register = typename V::Register;
   Register sum[kRows][kCount];
-  float* const* const out = block.out + slot;
+  typename V::Output* const* const out = block.out + slot;
   if (block.resume) {
 #pragma GCC unroll 12
     for (int r = 0; r < kRows; ++r)
@@ -44,20 +59,31 @@ void multiply(const Block& block, int slot, int64_t channel) {
     }
   }
   for (int s = 0; s < block.segments; ++s) {
-    const float* weights = block.weights + s * block.segment_stride + channel;
-    const int64_t weights_stride = block.weights_stride, depth = block.depth[s];
-    const float* in[kRows];
+    const typename V::Weight* weights = block.weights + s * block.segment_stride + channel * V::kStep;
+    const int64_t weights_stride = block.weights_stride * V::kStep, depth = block.depth[s];
+    const typename V::Input* in[kRows];
 #pragma GCC unroll 12
     for (int r = 0; r < kRows; ++r) in[r] = block.in[s][slot + r];
-    for (int64_t k = 0; k < depth; ++k, weights += weights_stride) {
-      Register w[kCount];
+    int64_t k = 0;
+    for (; k + V::kStep <= depth; k += V::kStep, weights += weights_stride) {
+      decltype(V::load_weights(weights)) w[kCount];
 #pragma GCC unroll 4
-      for (int v = 0; v < kCount; ++v) w[v] = V::load(weights + v * V::kLanes);
+      for (int v = 0; v < kCount; ++v) w[v] = V::load_weights(weights + v * V::kLanes * V::kStep);
 #pragma GCC unroll 12
       for (int r = 0; r < kRows; ++r) {
-        const Register a = V::broadcast(in[r] + k);
+        const auto a = V::broadcast(in[r] + k);
 #pragma GCC unroll 4
         for (int v = 0; v < kCount; ++v) sum[r][v] = V::multiply_add(a, w[v], sum[r][v]);
+      }
+    }
+    if constexpr (V::kStep == 2) {
+      if (k == depth) continue;  // else the last channel alone: what lies behind it may be no number
+#pragma GCC unroll 4
+      for (int v = 0; v < kCount; ++v) {
+        const auto w = V::load_first_weights(weights + v * V::kLanes * V::kStep);
+#pragma GCC unroll 12
+        for (int r = 0; r < kRows; ++r)
+          sum[r][v] = V::multiply_add(V::broadcast_first(in[r] + k), w, sum[r][v]);
       }
     }
   }
@@ -74,7 +100,7 @@ void multiply(const Block& block, int slot, int64_t channel) {
 }
 
 template <class V>
-void multiply_tile(const Block& block, int slot, int64_t channel, int vectors) {
+void multiply_tile(const BlockFor<V>& block, int slot, int64_t channel, int vectors) {
   switch (vectors) {
     case 1:
       return multiply<V, V::rows(1), 1>(block, slot, channel);
@@ -90,26 +116,30 @@ void multiply_tile(const Block& block, int slot, int64_t channel, int vectors) {
 // Asks for the inputs of the tile at `slot` while the one before is worked on: mask borders break up the runs
 // of pixels that the hardware could foresee. Only the last row of taps: the others were read with the rows
 // above.
-inline void prefetch(const Block& block, int slot, int rows) {
+template <class In, class Out, class Weight>
+inline void prefetch(const BlockOf<In, Out, Weight>& block, int slot, int rows) {
+  constexpr int64_t kLine = 64 / sizeof(In);
   if (slot >= block.pixels) return;
   for (int s = block.segments - 3; s < block.segments; ++s)
     for (int r = 0; r < rows; ++r)
-      for (int64_t k = 0; k < block.depth[s]; k += 16) __builtin_prefetch(block.in[s][slot + r] + k);
+      for (int64_t k = 0; k < block.depth[s]; k += kLine) __builtin_prefetch(block.in[s][slot + r] + k);
 }
 
 // The same for pixels in one stream, which a 1x1 convolution reads faster than the hardware foresees: asks
 // for pixels further on, a few lines per tile (in one burst per block they cost more than they gain).
-inline void prefetch_stream(const Block& block, int slot, int rows) {
+template <class In, class Out, class Weight>
+inline void prefetch_stream(const BlockOf<In, Out, Weight>& block, int slot, int rows) {
   constexpr int kPixelsAhead = 24;
-  const float* from = block.in[0][slot] + kPixelsAhead * block.depth[0];
-  for (int64_t k = 0; k < rows * block.depth[0]; k += 16) __builtin_prefetch(from + k);
+  constexpr int64_t kLine = 64 / sizeof(In);
+  const In* from = block.in[0][slot] + kPixelsAhead * block.depth[0];
+  for (int64_t k = 0; k < rows * block.depth[0]; k += kLine) __builtin_prefetch(from + k);
 }
 
 // Output channels [0, channels) of all pixels of the block. Each tile runs through all weights: streaming
 // them from the second-level cache costs less than storing and reloading sums per tap (DESIGN 5; figures in
 // the README).
 template <class V>
-void multiply_block(const Block& block, int64_t channels) {
+void multiply_block(const BlockFor<V>& block, int64_t channels) {
   const int total = static_cast<int>((channels + V::kLanes - 1) / V::kLanes);
   for (int done = 0; done < total; done += V::kVectors) {
     const int vectors = total - done < V::kVectors ? total - done : V::kVectors, rows = V::rows(vectors);

@@ -3,6 +3,7 @@
 
 #include "dense_kernels.h"
 #include "kernels.h"
+#include "reduced_kernels.h"
 #include "winograd.h"
 
 namespace smsr {

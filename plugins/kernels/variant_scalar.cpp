@@ -1,6 +1,7 @@
 // Plain C++: runs on any CPU; for testing and as the last resort, not for speed.
 #include "dense_kernels.h"
 #include "kernels.h"
+#include "reduced_kernels.h"
 #include "winograd.h"
 
 namespace smsr {

@@ -27,9 +27,9 @@ inline int64_t tiles_along(int64_t pixels) { return (pixels + kTileSize - 1) / k
 int64_t winograd_weights_size(int64_t inputs, int64_t outputs);
 void winograd_prepare(const float* weights, int64_t inputs, int64_t outputs, float* prepared);
 
-// Floats between the transformed inputs, or outputs, of a block's tiles: 36 points, and 16 floats that keep
-// the tiles from sharing the cache's sets.
-inline int64_t tile_stride(int64_t channels) { return kWinogradPoints * channels + 16; }
+// Values between the transformed inputs, or outputs, of a block's tiles: their points, and 16 that keep the
+// tiles from sharing the cache's sets.
+inline int64_t tile_stride(int64_t points, int64_t channels) { return points * channels + 16; }
 
 // Floats of scratch memory for one call of Kernels::convolve_tiles, whatever its number of tiles. 64-byte
 // aligned memory is fastest.
@@ -51,17 +51,18 @@ struct Tiles {
 
 // out = conv(in) [+ bias] [+ addend] [ReLU]. Inputs and outputs are multiples of 16 and the elements between
 // pixels of `in`, and of `out` and `addend`.
-struct TileConvolution {
+template <class In, class Out, class Weight>
+struct TileConvolutionOf {
   int64_t height, width, inputs, outputs;
-  const float* weights;  // winograd_prepare's
-  const float* zeros;    // [inputs], read in place of pixels outside the image
-  const float* bias;     // [outputs] or null
+  const Weight* weights;  // winograd_prepare's
+  const In* zeros;        // [inputs], read in place of pixels outside the image
+  const float* bias;      // [outputs] or null
   bool relu;
   int64_t leading;    // see Tile
   bool leading_only;  // no tile of the list has `full` pixels: the other outputs are not computed
-  ConstRows in;
+  RowsOf<const In> in;
   ConstRows addend;  // data null: none. May be the memory of `out`.
-  Rows out;
+  RowsOf<Out> out;
 };
 
 }  // namespace smsr

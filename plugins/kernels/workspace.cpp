@@ -31,8 +31,8 @@ void lay_out_tiles(const Shape& shape, MaskIndex* index, Cursor* cursor) {
   index->heavy = take_list<Tile>(rows, tiles, cursor);
   index->heavy_with_inactive = take_list<Tile>(rows, tiles, cursor);
   index->light_with_inactive = take_list<Tile>(rows, tiles, cursor);
-  index->outside_heavy = take_list<Pixel>(rows, tiles * (kHeavy - 1), cursor);
-  index->outside_heavy_with_inactive = take_list<Pixel>(rows, tiles * (kHeavyWithInactive - 1), cursor);
+  index->outside_heavy = take_list<Pixel>(rows, tiles * kMostOutsideHeavy, cursor);
+  index->outside_heavy_with_inactive = take_list<Pixel>(rows, tiles * kMostOutsideHeavyWithInactive, cursor);
 }
 
 }  // namespace
@@ -62,6 +62,7 @@ size_t lay_out(const Shape& shape, void* base, Workspace* workspace) {
   workspace->squeezed = cursor.take<float>(shape.channels / 16);
   workspace->row_sums = cursor.take<float>(shape.height * shape.channels);
   workspace->ring_views = cursor.take<Rows>(shape.layers);
+  workspace->reduced_views = cursor.take<RowsOf<Reduced>>(shape.layers);
   workspace->stages = cursor.take<Stage>(shape.layers);
   workspace->full = cursor.take<int64_t>(shape.layers);
   int64_t rows = 0;

@@ -3,6 +3,7 @@
 
 #include "kernels.h"
 #include "mask_index.h"
+#include "reduced_kernels.h"
 #include "scratch.h"
 #include "sparse_mask_module.h"
 #include "winograd.h"
@@ -39,14 +40,15 @@ struct Stage {
 
 struct Workspace {
   MaskIndex index;
-  float* zeros;      // [C]
-  float* scale;      // [C] channel attention
-  float* squeezed;   // [C / 16]
-  float* row_sums;   // [H, C]
-  float* rings;      // [sum of ring rows, W, C]
-  Rows* ring_views;  // [L]
-  Stage* stages;     // [L]
-  int64_t* full;     // [L] all C
+  float* zeros;                    // [C]
+  float* scale;                    // [C] channel attention
+  float* squeezed;                 // [C / 16]
+  float* row_sums;                 // [H, C]
+  float* rings;                    // [sum of ring rows, W, C]
+  Rows* ring_views;                // [L]
+  RowsOf<Reduced>* reduced_views;  // [L] the same memory, where layers are of reduced precision
+  Stage* stages;                   // [L]
+  int64_t* full;                   // [L] all C
   ScratchSlots scratch;
 };
 

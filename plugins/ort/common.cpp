@@ -1,6 +1,8 @@
 #include "common.h"
 
+#include <algorithm>
 #include <cstdlib>
+#include <iterator>
 #include <new>
 
 #include "dispatch.h"
@@ -24,6 +26,17 @@ void expect_attribute(const std::string& where, const Ort::ConstKernelInfo& info
   const std::string got = info.GetAttribute<std::string>(name);
   if (got != expected)
     fail(where, std::string("attribute ") + name, expected + ", all this library has", got);
+}
+
+const ReducedKernels* reduced_kernels(const std::string& where, const Ort::ConstKernelInfo& info,
+                                      const char* attribute, const Kernels& kernels) {
+  const std::string type = info.GetAttribute<std::string>(attribute);
+  std::string all;
+  for (const char* known : contract::kComputeTypes) all += (all.empty() ? "" : ", ") + std::string(known);
+  if (std::find(std::begin(contract::kComputeTypes), std::end(contract::kComputeTypes), type) ==
+      std::end(contract::kComputeTypes))
+    fail(where, std::string("attribute ") + attribute, "one of " + all, type);
+  return kernels.reduced != nullptr && type == kernels.reduced->type ? kernels.reduced : nullptr;
 }
 
 const Kernels* variant(const std::string& where) {
@@ -63,12 +76,9 @@ bool winograd_allowed(const std::string& where) {
 
 constexpr std::align_val_t kCacheLine{64};
 
-float* AlignedFloats::allocate(int64_t count) {
-  if (count == 0) return nullptr;
-  return static_cast<float*>(::operator new(static_cast<size_t>(count) * sizeof(float), kCacheLine));
-}
+void* allocate(size_t bytes) { return bytes == 0 ? nullptr : ::operator new(bytes, kCacheLine); }
 
-void AlignedFloats::release(float* data) { ::operator delete(data, kCacheLine); }
+void release(void* data) { ::operator delete(data, kCacheLine); }
 
 // As many batches as tasks: ONNX Runtime then hands them out one by one; their costs differ with the mask.
 // A refused call runs the tasks here: nothing is lost but time.

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels.h"
+#include "reduced_kernels.h"
 #include "smsr_contract.h"
 
 namespace smsr::ort {
@@ -24,6 +25,12 @@ std::string name_of(const Ort::ConstKernelInfo& info, const char* op);
 
 void expect_attribute(const std::string& where, const Ort::ConstKernelInfo& info, const char* name,
                       const std::string& expected);
+
+// What multiplies where the attribute `compute` asks for reduced precision and the variant has it; null: all
+// is float32, because that was asked for or as the more exact way out. An error where it names no type at
+// all.
+const ReducedKernels* reduced_kernels(const std::string& where, const Ort::ConstKernelInfo& info,
+                                      const char* attribute, const Kernels& kernels);
 
 // The variant to run; an error where the environment names none that this CPU has.
 const Kernels* variant(const std::string& where);
@@ -54,16 +61,25 @@ Constant constant(const Ort::ConstKernelInfo& info, size_t input);
 // Whether convolutions may run by Winograd: yes unless SMSR_WINOGRAD is 0; an error where it is not 0 or 1.
 bool winograd_allowed(const std::string& where);
 
-// Floats that start where a cache line does.
-class AlignedFloats {
+void* allocate(size_t bytes);  // from the beginning of a cache line; null for 0
+void release(void* data);
+
+// Numbers that start where a cache line does.
+template <class T>
+class Aligned {
  public:
-  explicit AlignedFloats(int64_t count = 0) : data_(allocate(count), release) {}
-  float* data() const { return data_.get(); }  // null where the count is 0
+  explicit Aligned(int64_t count = 0)
+      : data_(static_cast<T*>(allocate(static_cast<size_t>(count) * sizeof(T))), release) {}
+  T* data() const { return data_.get(); }  // null where the count is 0
 
  private:
-  static float* allocate(int64_t count);
-  static void release(float* data);
-  std::unique_ptr<float, void (*)(float*)> data_;
+  std::unique_ptr<T, void (*)(void*)> data_;
+};
+// Winograd's weights of a constant input, made when the kernel is: at most one of the two is there.
+struct PreparedWeights {
+  Aligned<float> single;
+  Aligned<Reduced> reduced;
+  bool any() const { return single.data() != nullptr || reduced.data() != nullptr; }
 };
 
 // smsr::Parallel::run; the context is the OrtKernelContext.

@@ -56,13 +56,22 @@ SymbolicShape output_shape(const Ort::ShapeInferContext& inputs) {
 
 }  // namespace
 
-AlignedFloats prepared_convolution(const std::string& where, const Constant& weight) {
-  if (weight.data == nullptr || weight.shape.size() != 3 || !winograd_allowed(where)) return AlignedFloats();
+PreparedWeights prepared_convolution(const std::string& where, const Constant& weight,
+                                     const ReducedKernels* reduced) {
+  PreparedWeights made;
+  if (weight.data == nullptr || weight.shape.size() != 3 || !winograd_allowed(where)) return made;
   const int64_t taps = weight.shape[0], inputs = weight.shape[1], outputs = weight.shape[2];
-  if (taps != 9 || outputs % 16 != 0) return AlignedFloats();
-  AlignedFloats prepared(prepared_dense_weights(inputs, outputs, 9));
-  if (prepared.data() != nullptr) prepare_dense_weights(weight.data, inputs, outputs, prepared.data());
-  return prepared;
+  if (taps != 9 || outputs % 16 != 0) return made;
+  if (reduced != nullptr) {
+    made.reduced = Aligned<Reduced>(reduced_dense_weights(inputs, outputs, 9));
+    if (made.reduced.data() != nullptr)
+      prepare_reduced_dense_weights(*reduced, weight.data, inputs, outputs, made.reduced.data());
+  } else {
+    made.single = Aligned<float>(prepared_dense_weights(inputs, outputs, 9));
+    if (made.single.data() != nullptr)
+      prepare_dense_weights(weight.data, inputs, outputs, made.single.data());
+  }
+  return made;
 }
 
 ConvolutionKernel::ConvolutionKernel(const OrtKernelInfo* kernel_info, ConvolutionKind kind)
@@ -72,9 +81,9 @@ ConvolutionKernel::ConvolutionKernel(const OrtKernelInfo* kernel_info, Convoluti
   const Ort::ConstKernelInfo info(kernel_info);
   where_ = name_of(info, name(kind));
   expect_attribute(where_, info, op::kLayoutAttribute, "NHWC");
-  expect_attribute(where_, info, op::kComputeAttribute, "float32");
   kernels_ = variant(where_);
-  prepared_ = prepared_convolution(where_, constant(info, op::kWeight));
+  const ReducedKernels* reduced = reduced_kernels(where_, info, op::kComputeAttribute, *kernels_);
+  prepared_ = prepared_convolution(where_, constant(info, op::kWeight), reduced);
 }
 
 // All inputs against the contract's shapes; N, H, W, I come from the features, T and O from the weight.
@@ -106,12 +115,13 @@ void ConvolutionKernel::compute(OrtKernelContext* raw) const {
   params.relu = kind_ == ConvolutionKind::kRelu;
   params.features = data(context, op::kFeatures);
   params.weight = data(context, op::kWeight);
-  params.prepared = prepared_.data();
+  params.prepared = prepared_.single.data();
+  params.reduced = prepared_.reduced.data();
   params.bias = data(context, op::kBias);
   if (kind_ == ConvolutionKind::kAdd) params.addend = data(context, op::kAddend);
   params.output = context.GetOutput(0, output).GetTensorMutableData<float>();
   if (shape.batch == 0 || shape.height == 0 || shape.width == 0) return;  // nothing to write
-  const size_t bytes = dense_workspace_bytes(shape, params.prepared != nullptr);
+  const size_t bytes = dense_workspace_bytes(shape, prepared_.any());
   if (bytes == 0) fail(where_, "features", "less than 2^31 pixels an image", text(output));
   const Scratch scratch(raw, memory_, bytes);
   const Status status = dense_convolution(params, *kernels_, {raw, run_parallel}, scratch.data(), bytes);

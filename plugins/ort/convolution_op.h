@@ -7,7 +7,8 @@
 namespace smsr::ort {
 
 // A constant weight [9, I, O] as Winograd's convolution wants it; empty where that cannot run or may not.
-AlignedFloats prepared_convolution(const std::string& where, const Constant& weight);
+PreparedWeights prepared_convolution(const std::string& where, const Constant& weight,
+                                     const ReducedKernels* reduced);
 
 // What the three differ in. Their inputs have the same order; only kAdd has an addend.
 enum class ConvolutionKind { kPlain, kRelu, kAdd };
@@ -24,7 +25,7 @@ class ConvolutionKernel {
   ConvolutionKind kind_;
   std::string where_;  // the operator and its node, for error texts
   const Kernels* kernels_;
-  AlignedFloats prepared_;  // of a constant weight
+  PreparedWeights prepared_;  // of a constant weight
   Ort::MemoryInfo memory_;
 };
 

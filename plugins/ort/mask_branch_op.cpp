@@ -39,9 +39,9 @@ MaskBranchKernel::MaskBranchKernel(const OrtKernelInfo* kernel_info)
   const Ort::ConstKernelInfo info(kernel_info);
   where_ = name_of(info, op::kName);
   expect_attribute(where_, info, op::kLayoutAttribute, "NHWC");
-  expect_attribute(where_, info, op::kComputeAttribute, "float32");
   kernels_ = variant(where_);
-  prepared_ = prepared_convolution(where_, constant(info, op::kFullWeight));
+  const ReducedKernels* reduced = reduced_kernels(where_, info, op::kComputeAttribute, *kernels_);
+  prepared_ = prepared_convolution(where_, constant(info, op::kFullWeight), reduced);
 }
 
 void MaskBranchKernel::compute(OrtKernelContext* raw) const {
@@ -52,7 +52,8 @@ void MaskBranchKernel::compute(OrtKernelContext* raw) const {
   params.shape = shape;
   params.features = data(context, op::kFeatures);
   params.full_weight = data(context, op::kFullWeight);
-  params.full_prepared = prepared_.data();
+  params.full_prepared = prepared_.single.data();
+  params.full_reduced = prepared_.reduced.data();
   params.full_bias = data(context, op::kFullBias);
   params.half_weight = data(context, op::kHalfWeight);
   params.half_bias = data(context, op::kHalfBias);
@@ -60,7 +61,7 @@ void MaskBranchKernel::compute(OrtKernelContext* raw) const {
   params.phases_bias = data(context, op::kPhasesBias);
   params.margin = context.GetOutput(0, output).GetTensorMutableData<float>();
   if (shape.batch == 0 || shape.height == 0 || shape.width == 0) return;  // nothing to write
-  const size_t bytes = branch_workspace_bytes(shape, params.full_prepared != nullptr);
+  const size_t bytes = branch_workspace_bytes(shape, prepared_.any());
   if (bytes == 0) fail(where_, "features", "less than 2^31 pixels an image", text(output));
   const Scratch scratch(raw, memory_, bytes);
   const Status status = mask_branch(params, *kernels_, {raw, run_parallel}, scratch.data(), bytes);

@@ -16,7 +16,7 @@ class MaskBranchKernel {
 
   std::string where_;  // the operator and its node, for error texts
   const Kernels* kernels_;
-  AlignedFloats prepared_;  // of a constant full_weight
+  PreparedWeights prepared_;  // of a constant full_weight
   Ort::MemoryInfo memory_;
 };
 

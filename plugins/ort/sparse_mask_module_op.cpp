@@ -65,14 +65,31 @@ Params parameters(const Ort::KernelContext& context, const Shape& shape, const D
   return p;
 }
 
-// Winograd's weights, made once: nothing where the weights may change or have a shape that compute() refuses.
-AlignedFloats prepared_weights(const std::string& where, const Constant& weights) {
-  const Dimensions& s = weights.shape;
-  if (weights.data == nullptr || !winograd_allowed(where)) return AlignedFloats();
-  if (s.size() != 4 || s[1] != 9 || s[2] != s[3]) return AlignedFloats();
-  AlignedFloats prepared(prepared_weights_size(s[0], s[2]));
-  if (prepared.data() != nullptr) prepare_weights(weights.data, s[0], s[2], prepared.data());
-  return prepared;
+// Whether weights are known, and have shapes that compute() will not refuse.
+bool is_good(const Constant& convolutions) {
+  const Dimensions& s = convolutions.shape;
+  return convolutions.data != nullptr && s.size() == 4 && s[1] == 9 && s[2] == s[3];
+}
+bool is_good(const Constant& collect, const Dimensions& convolutions) {
+  return collect.data != nullptr &&
+         collect.shape == Dimensions{convolutions[0] * convolutions[2], convolutions[2]};
+}
+
+// Weights as the kernels want them, made once: nothing where they may change. In float32, Winograd's only.
+PreparedWeights prepared_weights(const Constant& weights, const Constant& collect, bool winograd,
+                                 const ReducedKernels* reduced) {
+  PreparedWeights made;
+  if (!is_good(weights)) return made;
+  const int64_t layers = weights.shape[0], c = weights.shape[2];
+  if (reduced != nullptr && is_good(collect, weights.shape)) {
+    made.reduced = Aligned<Reduced>(reduced_weights_size(layers, c));
+    if (made.reduced.data() != nullptr)
+      prepare_reduced_weights(*reduced, weights.data, collect.data, layers, c, made.reduced.data());
+  } else if (winograd) {
+    made.single = Aligned<float>(prepared_weights_size(layers, c));
+    if (made.single.data() != nullptr) prepare_weights(weights.data, layers, c, made.single.data());
+  }
+  return made;
 }
 
 }  // namespace
@@ -82,10 +99,11 @@ SparseMaskModuleKernel::SparseMaskModuleKernel(const OrtKernelInfo* kernel_info)
   const Ort::ConstKernelInfo info(kernel_info);
   where_ = name_of(info, op::kName);
   expect_attribute(where_, info, op::kLayoutAttribute, "NHWC");
-  expect_attribute(where_, info, op::kComputeAttribute, "float32");
   dense_channels_ = dense_channels(where_, info);
   kernels_ = variant(where_);
-  prepared_weights_ = prepared_weights(where_, constant(info, op::kConvWeights));
+  winograd_ = winograd_allowed(where_);
+  prepared_ = prepared_weights(constant(info, op::kConvWeights), constant(info, op::kCollectWeight),
+                               winograd_, reduced_kernels(where_, info, op::kComputeAttribute, *kernels_));
 }
 
 void SparseMaskModuleKernel::compute(OrtKernelContext* raw) const {
@@ -93,7 +111,9 @@ void SparseMaskModuleKernel::compute(OrtKernelContext* raw) const {
   const Shape shape = checked_shape(where_, context, dense_channels_);
   const Dimensions output{shape.batch, shape.height, shape.width, shape.channels};
   Params params = parameters(context, shape, dense_channels_);
-  params.prepared_weights = prepared_weights_.data();
+  params.prepared_weights = prepared_.single.data();
+  params.reduced_weights = prepared_.reduced.data();
+  params.reduced_tiles = winograd_;
   params.output = context.GetOutput(0, output).GetTensorMutableData<float>();
   if (shape.batch == 0 || shape.height == 0 || shape.width == 0) return;  // nothing to write
   const size_t bytes = workspace_bytes(shape);

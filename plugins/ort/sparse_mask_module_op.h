@@ -16,7 +16,8 @@ class SparseMaskModuleKernel {
   std::string where_;  // the operator and its node, for error texts
   const Kernels* kernels_;
   Dimensions dense_channels_;
-  AlignedFloats prepared_weights_;
+  PreparedWeights prepared_;
+  bool winograd_ = false;
   Ort::MemoryInfo memory_;
 };
 

@@ -3,6 +3,10 @@
 
 #include <cstdio>
 #include <string>
+#include <vector>
+
+#include "problem.h"
+#include "smsr_contract.h"
 
 namespace smsr::testing {
 
@@ -11,6 +15,23 @@ inline int passed = 0, failed = 0;
 inline void expect(bool fact, const std::string& what) {
   ++(fact ? passed : failed);
   if (!fact) std::printf("FAILED %s\n", what.c_str());
+}
+
+// The modes a variant has.
+inline std::vector<Mode> modes(const Kernels& kernels) {
+  std::vector<Mode> all{{false, nullptr}, {true, nullptr}};
+  if (kernels.reduced != nullptr) {
+    all.push_back({false, kernels.reduced});
+    all.push_back({true, kernels.reduced});
+  }
+  return all;
+}
+
+// Largest relative error the contract allows.
+inline double tolerance(const Mode& mode) {
+  if (mode.reduced == nullptr) return contract::kFloat32Tolerance;
+  const std::string type = mode.reduced->type;
+  return type == "bfloat16" ? contract::kBfloat16Tolerance : contract::kFloat16Tolerance;
 }
 
 constexpr size_t kCanaries = 64;

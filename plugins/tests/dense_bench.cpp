@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "check.h"
 #include "dense_problem.h"
 #include "dispatch.h"
 #include "measure.h"
@@ -16,8 +17,8 @@ namespace {
 template <class Problem>
 class Timed {
  public:
-  Timed(const Problem& problem, bool winograd) : problem_(problem), output_(problem.outputs()) {
-    params_ = problem.params(output_.data(), winograd);
+  Timed(const Problem& problem, const Mode& mode) : problem_(problem), output_(problem.outputs()) {
+    params_ = problem.params(output_.data(), mode);
     workspace_.resize(Problem::bytes(params_));
   }
   double once(const Kernels& kernels, Pool* pool) {
@@ -35,20 +36,25 @@ class Timed {
 
 template <class Problem>
 void measure(const char* name, const Problem& problem, const Kernels& kernels, int threads, Pool* pool) {
-  Timed<Problem> runs[2] = {{problem, false}, {problem, true}};
-  std::vector<double> times[2], peaks;
+  std::vector<Mode> all = modes(kernels);
+  all.erase(std::remove_if(all.begin(), all.end(), [&](const Mode& mode) { return !problem.has(mode); }),
+            all.end());
+  std::vector<Timed<Problem>> runs;
+  for (const Mode& mode : all) runs.emplace_back(problem, mode);
+  std::vector<std::vector<double>> times(runs.size());
+  std::vector<double> peaks;
   for (int round = 0; round < 24; ++round) {
     peaks.push_back(measure_peak(kernels, threads, pool));
-    for (int k = 0; k < 2; ++k) {
+    for (size_t k = 0; k < runs.size(); ++k) {
       const double seconds = runs[k].once(kernels, pool);
       if (round > 0) times[k].push_back(seconds);  // the first touches the memory
     }
   }
-  for (int k = 0; k < (problem.has_winograd() ? 2 : 1); ++k) {
+  for (size_t k = 0; k < runs.size(); ++k) {
     const double seconds = median(times[k]), rate = problem.macs() / seconds;
-    std::printf("%-7s %-22s %-8s %8.2f ms (best %8.2f) %7.1f GMAC/s, %.3f of peak\n", kernels.name, name,
-                k == 0 ? "direct" : "Winograd", 1e3 * seconds,
-                1e3 * *std::min_element(times[k].begin(), times[k].end()), rate / 1e9, rate / median(peaks));
+    std::printf("%-10s %-22s %-17s %8.2f ms (best %8.2f) %7.1f GMAC/s, %.3f of peak\n", kernels.name, name,
+                all[k].name(), 1e3 * seconds, 1e3 * *std::min_element(times[k].begin(), times[k].end()),
+                rate / 1e9, rate / median(peaks));
   }
   std::fflush(stdout);
 }

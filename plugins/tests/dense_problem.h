@@ -25,6 +25,13 @@ inline Floats prepared(const Floats& weight, int64_t taps, int64_t inputs, int64
   return made;
 }
 
+inline Halves prepared_reduced(const ReducedKernels& kernels, const Floats& weight, int64_t inputs,
+                               int64_t outputs) {
+  Halves made(static_cast<size_t>(reduced_dense_weights(inputs, outputs, 9)));
+  prepare_reduced_dense_weights(kernels, weight.data(), inputs, outputs, made.data());
+  return made;
+}
+
 class ConvolutionProblem {
  public:
   using Params = DenseParams;
@@ -43,12 +50,16 @@ class ConvolutionProblem {
   size_t outputs() const {
     return static_cast<size_t>(shape_.batch * shape_.height * shape_.width * shape_.outputs);
   }
-  Params params(float* output, bool winograd) const {
+  bool has(const Mode& mode) const { return mode.winograd ? has_winograd() : mode.reduced == nullptr; }
+  Params params(float* output, const Mode& mode) const {
+    if (mode.reduced != nullptr && reduced_.empty())
+      reduced_ = prepared_reduced(*mode.reduced, weight_, shape_.inputs, shape_.outputs);
     return {shape_,
             relu_,
             features_.data(),
             weight_.data(),
-            winograd && has_winograd() ? prepared_.data() : nullptr,
+            mode.winograd && has_winograd() ? prepared_.data() : nullptr,
+            mode.reduced != nullptr ? reduced_.data() : nullptr,
             bias_.data(),
             addend_.empty() ? nullptr : addend_.data(),
             output};
@@ -56,7 +67,9 @@ class ConvolutionProblem {
   double macs() const {
     return static_cast<double>(outputs()) * static_cast<double>(shape_.taps * shape_.inputs);
   }
-  static size_t bytes(const Params& p) { return dense_workspace_bytes(p.shape, p.prepared != nullptr); }
+  static size_t bytes(const Params& p) {
+    return dense_workspace_bytes(p.shape, p.prepared != nullptr || p.reduced != nullptr);
+  }
   static Status run(const Params& p, const Kernels& kernels, const Parallel& parallel, void* workspace,
                     size_t bytes) {
     return dense_convolution(p, kernels, parallel, workspace, bytes);
@@ -66,6 +79,7 @@ class ConvolutionProblem {
   DenseShape shape_;
   bool relu_;
   Floats features_, weight_, prepared_, bias_, addend_;
+  mutable Halves reduced_;  // made when first asked for
 };
 
 class BranchProblem {
@@ -87,11 +101,15 @@ class BranchProblem {
   bool has_winograd() const { return true; }
   int64_t batch() const { return shape_.batch; }
   size_t outputs() const { return static_cast<size_t>(shape_.batch * shape_.height * shape_.width); }
-  Params params(float* margin, bool winograd) const {
+  bool has(const Mode& mode) const { return mode.winograd || mode.reduced == nullptr; }
+  Params params(float* margin, const Mode& mode) const {
+    if (mode.reduced != nullptr && full_reduced_.empty())
+      full_reduced_ = prepared_reduced(*mode.reduced, full_weight_, shape_.channels, shape_.squeezed);
     return {shape_,
             features_.data(),
             full_weight_.data(),
-            winograd ? full_prepared_.data() : nullptr,
+            mode.winograd ? full_prepared_.data() : nullptr,
+            mode.reduced != nullptr ? full_reduced_.data() : nullptr,
             full_bias_.data(),
             half_weight_.data(),
             half_bias_.data(),
@@ -103,7 +121,9 @@ class BranchProblem {
     const double c = static_cast<double>(shape_.channels), q = static_cast<double>(shape_.squeezed);
     return static_cast<double>(outputs()) * (9.0 * c * q + (9.0 * q * q + 16.0 * q) / 4.0);
   }
-  static size_t bytes(const Params& p) { return branch_workspace_bytes(p.shape, p.full_prepared != nullptr); }
+  static size_t bytes(const Params& p) {
+    return branch_workspace_bytes(p.shape, p.full_prepared != nullptr || p.full_reduced != nullptr);
+  }
   static Status run(const Params& p, const Kernels& kernels, const Parallel& parallel, void* workspace,
                     size_t bytes) {
     return mask_branch(p, kernels, parallel, workspace, bytes);
@@ -113,6 +133,7 @@ class BranchProblem {
   BranchShape shape_;
   Floats features_, full_weight_, full_prepared_, full_bias_, half_weight_, half_bias_, phases_weight_,
       phases_bias_;
+  mutable Halves full_reduced_;  // made when first asked for
 };
 
 }  // namespace smsr::testing

@@ -19,7 +19,7 @@ template <class Problem>
 Doubles reference_of(const Problem& problem) {
   Doubles all;
   for (int64_t n = 0; n < problem.batch(); ++n) {
-    const Doubles image = reference_image(problem.params(nullptr, false), n);
+    const Doubles image = reference_image(problem.params(nullptr, {false}), n);
     all.insert(all.end(), image.begin(), image.end());
   }
   return all;
@@ -30,13 +30,13 @@ Doubles reference_of(const Problem& problem) {
 template <class Problem>
 class Run {
  public:
-  Run(const Problem& problem, const Kernels& kernels, Pool* pool, bool winograd,
+  Run(const Problem& problem, const Kernels& kernels, Pool* pool, const Mode& mode,
       const Floats* start = nullptr)
       : outputs_(problem.outputs()) {
     output_.assign(outputs_ + kCanaries, kNaN);
     std::memset(output_.data() + outputs_, kCanary, kCanaries * sizeof(float));
     if (start != nullptr) std::copy(start->begin(), start->end(), output_.begin());
-    typename Problem::Params params = problem.params(output_.data(), winograd);
+    typename Problem::Params params = problem.params(output_.data(), mode);
     use_in_place(start != nullptr, &params);
     bytes_ = Problem::bytes(params);
     workspace_.assign(bytes_ + kCanaries, kCanary);
@@ -79,19 +79,19 @@ class Run {
 
 template <class Problem>
 void check_variant(const std::string& where, const Problem& problem, const Doubles& expected,
-                   const Kernels& kernels, bool winograd) {
+                   const Kernels& kernels, const Mode& mode) {
   static Pool one(1), two(2), five(5);
-  const Run<Problem> run(problem, kernels, &one, winograd);
+  const Run<Problem> run(problem, kernels, &one, mode);
   expect(run.status == Status::kOk, where + ": status " + describe(run.status));
   const double error = run.relative_error(expected);
-  expect(error <= contract::kFloat32Tolerance, where + ": relative error " + std::to_string(error));
+  expect(error <= tolerance(mode), where + ": relative error " + std::to_string(error));
   expect(run.canaries_alive(), where + ": wrote behind a buffer");
   for (Pool* pool : {&two, &five})
-    expect(run.same_bits(Run<Problem>(problem, kernels, pool, winograd)), where + ": threads change bits");
+    expect(run.same_bits(Run<Problem>(problem, kernels, pool, mode)), where + ": threads change bits");
   if constexpr (std::is_same_v<Problem, ConvolutionProblem>)
     if (!problem.addend().empty())
       for (Pool* pool : {&one, &five})
-        expect(run.same_bits(Run<Problem>(problem, kernels, pool, winograd, &problem.addend())),
+        expect(run.same_bits(Run<Problem>(problem, kernels, pool, mode, &problem.addend())),
                where + ": in place differs");
 }
 
@@ -101,10 +101,9 @@ void check_case(const std::string& name, const Problem& problem) {
   const Kernels* variants[kMaxVariants];
   const size_t count = supported_variants(variants);
   for (size_t i = 0; i < count; ++i)
-    for (const bool winograd : {false, true})
-      if (!winograd || problem.has_winograd())
-        check_variant(name + " " + variants[i]->name + (winograd ? " Winograd" : " direct"), problem,
-                      expected, *variants[i], winograd);
+    for (const Mode& mode : modes(*variants[i]))
+      if (problem.has(mode))
+        check_variant(name + " " + variants[i]->name + mode.name(), problem, expected, *variants[i], mode);
 }
 
 void check_convolution(const std::string& name, const DenseShape& shape) {
@@ -123,41 +122,41 @@ void check_branch_size(int64_t n, int64_t h, int64_t w, int64_t c) {
 void check_convolution_refusals() {
   const ConvolutionProblem problem({1, 3, 4, 5, 16, 9}, false, false);
   Floats output(problem.outputs());
-  std::vector<char> workspace(ConvolutionProblem::bytes(problem.params(output.data(), false)));
+  std::vector<char> workspace(ConvolutionProblem::bytes(problem.params(output.data(), {false})));
   Pool pool(1);
   const auto status = [&](const DenseParams& p, size_t bytes) {
     return dense_convolution(p, *selected_variant(), pool.parallel(), workspace.data(), bytes);
   };
-  DenseParams p = problem.params(output.data(), false);
+  DenseParams p = problem.params(output.data(), {false});
   expect(status(p, workspace.size() - 1) == Status::kSmallWorkspace, "convolution refuses a small workspace");
   p.shape.outputs = 17;
   expect(status(p, workspace.size()) == Status::kBadChannels, "convolution refuses 17 outputs");
-  p = problem.params(output.data(), false);
+  p = problem.params(output.data(), {false});
   p.shape.taps = 4;
   expect(status(p, workspace.size()) == Status::kBadSize, "convolution refuses 4 taps");
-  p = problem.params(output.data(), false);
+  p = problem.params(output.data(), {false});
   p.shape.height = int64_t{1} << 40;
   expect(status(p, workspace.size()) == Status::kBadSize, "convolution refuses 2^40 rows");
-  p = problem.params(nullptr, false);
+  p = problem.params(nullptr, {false});
   expect(status(p, workspace.size()) == Status::kBadPointer, "convolution refuses a null output");
 }
 
 void check_branch_refusals() {
   const BranchProblem problem(1, 3, 4, 16);
   Floats margin(problem.outputs());
-  std::vector<char> workspace(BranchProblem::bytes(problem.params(margin.data(), false)));
+  std::vector<char> workspace(BranchProblem::bytes(problem.params(margin.data(), {false})));
   Pool pool(1);
   const auto status = [&](const BranchParams& p, size_t bytes) {
     return mask_branch(p, *selected_variant(), pool.parallel(), workspace.data(), bytes);
   };
-  BranchParams p = problem.params(margin.data(), false);
+  BranchParams p = problem.params(margin.data(), {false});
   expect(status(p, workspace.size() - 1) == Status::kSmallWorkspace, "branch refuses a small workspace");
   p.shape.squeezed = 4;
   expect(status(p, workspace.size()) == Status::kBadChannels, "branch refuses 4 squeezed channels");
-  p = problem.params(margin.data(), false);
+  p = problem.params(margin.data(), {false});
   p.shape.width = 0;
   expect(status(p, workspace.size()) == Status::kBadSize, "branch refuses an empty image");
-  p = problem.params(nullptr, false);
+  p = problem.params(nullptr, {false});
   expect(status(p, workspace.size()) == Status::kBadPointer, "branch refuses a null margin");
 }
 

@@ -4,7 +4,8 @@
 // --cpu-time: the process's CPU time in place of wall time, for one thread on a machine that others use too.
 // Peak: multiply-adds in registers only, same threads, measured in between; medians of interleaved rounds.
 // GMAC/s count the multiply-adds of the remaining network as direct convolutions would do them. Winograd does
-// fewer, so the share of peak may exceed 1; SMSR_WINOGRAD=0 switches it off.
+// fewer, so the share of peak may exceed 1; SMSR_WINOGRAD=0 switches it off. Variants that multiply in
+// reduced precision are timed in that, too; the peak is float32's.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -32,9 +33,10 @@ struct Result {
   double seconds, best_seconds, gmacs, peak;
 };
 
-Result measure(const Problem& problem, const Kernels& kernels, int threads, Pool* pool) {
+Result measure(const Problem& problem, const Kernels& kernels, const ReducedKernels* reduced, int threads,
+               Pool* pool) {
   Floats output(problem.outputs());
-  const Params params = problem.params(output.data(), winograd_choice() == WinogradChoice::kOn);
+  const Params params = problem.params(output.data(), {winograd_choice() == WinogradChoice::kOn, reduced});
   std::vector<char> workspace(workspace_bytes(params.shape));
   std::vector<double> times, peaks;
   const double budget = 1.5;
@@ -51,16 +53,18 @@ Result measure(const Problem& problem, const Kernels& kernels, int threads, Pool
   return {seconds, best, problem.macs() / seconds / 1e9, median(peaks) / 1e9};
 }
 
-void report(const Options& o, const std::vector<int64_t>& dense, const Kernels& kernels, const Result& r) {
+void report(const Options& o, const std::vector<int64_t>& dense, const Kernels& kernels, const char* type,
+            const Result& r) {
   std::string split;
   for (const int64_t d : dense) split += (split.empty() ? "" : " ") + std::to_string(d);
-  const char* format =
-      o.json ? "{\"variant\": \"%s\", \"dense\": \"%s\", \"h\": %lld, \"w\": %lld, \"share\": %g, "
-               "\"threads\": %d, \"ms\": %.3f, \"best_ms\": %.3f, \"gmac_per_s\": %.2f, "
-               "\"peak_gmac_per_s\": %.2f, \"of_peak\": %.4f}\n"
-             : "%-7s [%-8s] %lldx%lld share %.2f threads %d: %8.2f ms (best %8.2f) %7.1f GMAC/s, peak %6.1f, "
-               "%.3f of peak\n";
-  std::printf(format, kernels.name, split.c_str(), static_cast<long long>(o.height),
+  const char* format = o.json ? "{\"variant\": \"%s\", \"compute\": \"%s\", \"dense\": \"%s\", \"h\": %lld, "
+                                "\"w\": %lld, \"share\": %g, "
+                                "\"threads\": %d, \"ms\": %.3f, \"best_ms\": %.3f, \"gmac_per_s\": %.2f, "
+                                "\"peak_gmac_per_s\": %.2f, \"of_peak\": %.4f}\n"
+                              : "%-10s %-8s [%-8s] %lldx%lld share %.2f threads %d: %8.2f ms (best %8.2f) "
+                                "%7.1f GMAC/s, peak %6.1f, "
+                                "%.3f of peak\n";
+  std::printf(format, kernels.name, type, split.c_str(), static_cast<long long>(o.height),
               static_cast<long long>(o.width), o.share, o.threads, 1e3 * r.seconds, 1e3 * r.best_seconds,
               r.gmacs, r.peak, r.gmacs / r.peak);
   std::fflush(stdout);
@@ -109,8 +113,12 @@ int main(int count, char** words) {
     spec.share = o.share;
     const Problem problem(spec);
     for (size_t i = 0; i < supported; ++i)
-      if (o.variant.empty() || o.variant == variants[i]->name)
-        report(o, dense, *variants[i], measure(problem, *variants[i], o.threads, &pool));
+      if (o.variant.empty() || o.variant == variants[i]->name) {
+        const smsr::Kernels& kernels = *variants[i];
+        report(o, dense, kernels, "float32", measure(problem, kernels, nullptr, o.threads, &pool));
+        if (const smsr::ReducedKernels* reduced = kernels.reduced)
+          report(o, dense, kernels, reduced->type, measure(problem, kernels, reduced, o.threads, &pool));
+      }
   }
   return 0;
 }

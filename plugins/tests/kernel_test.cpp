@@ -13,12 +13,12 @@
 namespace smsr::testing {
 namespace {
 
-double worst_error[2] = {0.0, 0.0};  // direct, Winograd
+double worst_error[2][2] = {};  // float32, reduced; direct, Winograd
 
 // Output and workspace of one run, pre-filled with NaN, canaries behind both.
 class Run {
  public:
-  Run(const Problem& problem, const Kernels& kernels, Pool* pool, bool winograd = true)
+  Run(const Problem& problem, const Kernels& kernels, Pool* pool, const Mode& mode = {})
       : bytes_(workspace_bytes(problem.params(nullptr).shape)) {
     outputs_ = problem.outputs();
     output_.assign(outputs_ + kCanaries, kNaN);
@@ -26,7 +26,7 @@ class Run {
     const Floats fill(bytes_ / sizeof(float), kNaN);
     std::memcpy(workspace_.data(), fill.data(), fill.size() * sizeof(float));
     std::memset(output_.data() + outputs_, kCanary, kCanaries * sizeof(float));
-    status = sparse_mask_module(problem.params(output_.data(), winograd), kernels, pool->parallel(),
+    status = sparse_mask_module(problem.params(output_.data(), mode), kernels, pool->parallel(),
                                 workspace_.data(), bytes_);
   }
   bool canaries_alive() const {
@@ -74,16 +74,17 @@ double relative_error(const Problem& problem, const Expected& expected, const fl
 }
 
 void check_variant(const std::string& where, const Problem& problem, const Expected& expected,
-                   const Kernels& kernels, bool winograd) {
+                   const Kernels& kernels, const Mode& mode) {
   static Pool one(1), two(2), five(5);
-  const Run run(problem, kernels, &one, winograd);
+  const Run run(problem, kernels, &one, mode);
   expect(run.status == Status::kOk, where + ": status " + describe(run.status));
   const double error = relative_error(problem, expected, run.output());
-  worst_error[winograd] = std::max(worst_error[winograd], error);
-  expect(error <= contract::kFloat32Tolerance, where + ": relative error " + std::to_string(error));
+  double& worst = worst_error[mode.reduced != nullptr][mode.winograd];
+  worst = std::max(worst, error);
+  expect(error <= tolerance(mode), where + ": relative error " + std::to_string(error));
   expect(run.canaries_alive(), where + ": wrote behind a buffer");
-  expect(run.same_bits(Run(problem, kernels, &two, winograd)), where + ": 2 threads differ from 1");
-  expect(run.same_bits(Run(problem, kernels, &five, winograd)), where + ": 5 threads differ from 1");
+  expect(run.same_bits(Run(problem, kernels, &two, mode)), where + ": 2 threads differ from 1");
+  expect(run.same_bits(Run(problem, kernels, &five, mode)), where + ": 5 threads differ from 1");
 }
 
 void check_case(const std::string& name, const Spec& spec) {
@@ -92,9 +93,8 @@ void check_case(const std::string& name, const Spec& spec) {
   const Kernels* variants[kMaxVariants];
   const size_t count = supported_variants(variants);
   for (size_t i = 0; i < count; ++i)
-    for (const bool winograd : {false, true})
-      check_variant(name + " " + variants[i]->name + (winograd ? " Winograd" : " direct"), problem, expected,
-                    *variants[i], winograd);
+    for (const Mode& mode : modes(*variants[i]))
+      check_variant(name + " " + variants[i]->name + mode.name(), problem, expected, *variants[i], mode);
 }
 
 void check_contract_cases() {
@@ -213,7 +213,9 @@ int main() {
   check_own_cases();
   check_dense_convolutions();
   check_mask_branches();
-  std::printf("largest relative error: direct %.1e, Winograd %.1e\n", worst_error[0], worst_error[1]);
+  for (const int reduced : {0, 1})
+    std::printf("largest relative error, %s: direct %.1e, Winograd %.1e\n", reduced ? "reduced" : "float32",
+                worst_error[reduced][0], worst_error[reduced][1]);
   std::printf("%d passed, %d failed\n", passed, failed);
   return failed == 0 ? 0 : 1;
 }

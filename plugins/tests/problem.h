@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "attention.h"
+#include "reduced_kernels.h"
 #include "sparse_mask_module.h"
 
 namespace smsr::testing {
@@ -91,6 +92,18 @@ struct Spec {
   double share = 0.4;    // of active pixels, masks "clustered" and "random"
 };
 
+// How the weights are prepared: not at all (pixel by pixel), or for Winograd; and the same in reduced
+// precision.
+struct Mode {
+  bool winograd = true;
+  const ReducedKernels* reduced = nullptr;
+  const char* name() const {
+    if (reduced != nullptr) return winograd ? " reduced Winograd" : " reduced direct";
+    return winograd ? " Winograd" : " direct";
+  }
+};
+using Halves = std::vector<Reduced, CacheLineAllocator<Reduced>>;
+
 class Problem {
  public:
   explicit Problem(const Spec& spec) : spec_(spec), random_(12345) {
@@ -110,7 +123,7 @@ class Problem {
     prepare_weights(conv_.data(), layers, c, prepared_.data());
   }
 
-  Params params(float* output, bool winograd = true) const {
+  Params params(float* output, const Mode& mode = {}) const {
     const Shape& s = spec_.shape;
     Params p{};
     p.shape = s;
@@ -123,7 +136,9 @@ class Problem {
     p.features = features_.data();
     p.margin = margin_.data();
     p.conv_weights = conv_.data();
-    p.prepared_weights = winograd ? prepared_.data() : nullptr;
+    p.prepared_weights = mode.winograd ? prepared_.data() : nullptr;
+    p.reduced_weights = mode.reduced != nullptr ? reduced(*mode.reduced) : nullptr;
+    p.reduced_tiles = mode.winograd;
     p.collect_weight = collect_.data();
     p.collect_bias = collect_bias_.data();
     p.squeeze_weight = squeeze_.data();
@@ -221,10 +236,20 @@ class Problem {
 
   static size_t index(int64_t i) { return static_cast<size_t>(i); }
 
+  const Reduced* reduced(const ReducedKernels& kernels) const {
+    const int64_t layers = spec_.shape.layers, c = spec_.shape.channels;
+    if (reduced_.empty()) {
+      reduced_.resize(index(reduced_weights_size(layers, c)));
+      prepare_reduced_weights(kernels, conv_.data(), collect_.data(), layers, c, reduced_.data());
+    }
+    return reduced_.data();
+  }
+
   Spec spec_;
   std::mt19937 random_;
   Floats features_, margin_, conv_, prepared_, collect_, collect_bias_, squeeze_, squeeze_bias_, excite_,
       excite_bias_;
+  mutable Halves reduced_;  // made when first asked for
 };
 
 }  // namespace smsr::testing

@@ -15,4 +15,4 @@ done
 cmake -S "$plugins" -B "$build" -DSMSR_BUILD_ORT=OFF \
       -DCMAKE_TOOLCHAIN_FILE="$plugins/cmake/aarch64-linux-gnu.cmake" >/dev/null
 cmake --build "$build" --target smsr_kernel_test
-qemu-aarch64 -L /usr/aarch64-linux-gnu "$build/smsr_kernel_test"
+qemu-aarch64 -cpu max -L /usr/aarch64-linux-gnu "$build/smsr_kernel_test"

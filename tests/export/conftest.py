@@ -42,3 +42,11 @@ def x2_bundle(x2_network: Network, x2_checkpoint: Path, tmp_path_factory: pytest
     output = tmp_path_factory.mktemp("bundle") / "x2.smsr"
     export_onnx(x2_network, ExportRequest(x2_checkpoint, output, FEW_PIXELS))
     return output
+
+
+@pytest.fixture(scope="session")
+def x2_bf16_bundle(x2_network: Network, x2_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The published weights in bf16."""
+    output = tmp_path_factory.mktemp("bundle") / "x2_bf16.smsr"
+    export_onnx(x2_network, ExportRequest(x2_checkpoint, output, FEW_PIXELS, accept_failure=True, precision="bf16"))
+    return output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from smsr import contract
 from tests.helpers import run_python
 from tests.smsr.test_checkpoint import Harm
 
@@ -212,7 +214,6 @@ def test_a_folder_of_pictures_that_cannot_be_read_is_named(checkpoint: Path, tmp
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
-        (["--precision", "fp16"], 1),
         (["--precision", "int3"], 2),
         (["--no-such"], 2),
         ([], 2),
@@ -232,6 +233,24 @@ def test_what_cannot_be_asked_for_leaves_nothing(
     done = export(*(["net.pt", *arguments] if arguments else []), cwd=tmp_path)
     assert done.returncode == code and "Traceback" not in done.stderr and done.stderr
     assert tree(tmp_path) == before
+
+
+def test_bf16_for_tensorrt_is_one_line(checkpoint: Path, tmp_path: Path) -> None:
+    assert_refused(export("net.pt", "--target", "trt", "--precision", "bf16", cwd=tmp_path), 2, "bf16", "--target trt")
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_reduced_precision_is_in_the_manifest_and_says_what_was_verified(
+    precision: str, checkpoint: Path, tmp_path: Path
+) -> None:
+    """By the function body alone, which computes in float32 whatever the precision."""
+    done = export("net.pt", "--precision", precision, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert f"verified in float32 only: no native kernels for {precision}" in done.stdout
+    manifest = json.loads((tmp_path / "net.smsr" / "manifest.json").read_text())
+    assert manifest["precision"] == precision
+    assert manifest["golden"]["max_abs"] == contract.TOLERANCES[precision].golden
+    assert manifest["parity"]["passed"] and not manifest["parity"]["in_reduced_precision"]
 
 
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:

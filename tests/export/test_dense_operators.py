@@ -22,12 +22,21 @@ CONVOLUTIONS = (contract.CONVOLUTION, contract.CONVOLUTION_RELU, contract.CONVOL
 TOLERANCE = contract.OPERATOR_RELATIVE_TOLERANCE["float32"]
 
 
-def run(operator: contract.Operator, arrays: list[np.ndarray], library: Path | None, threads: int = 1) -> np.ndarray:
+COMPUTE = pytest.mark.parametrize("compute", contract.COMPUTE_TYPES)
+
+
+def run(
+    operator: contract.Operator,
+    arrays: list[np.ndarray],
+    library: Path | None,
+    threads: int = 1,
+    compute: str = "float32",
+) -> np.ndarray:
     """One node, weights as constants (as in the model); by the library alone, or by the function body alone."""
     names = [tensor.name for tensor in operator.inputs]
     given = dict(zip(names, arrays, strict=True))
     fed = [name for name in names if name in ("features", "addend")]
-    node = helper.make_node(operator.name, names, ["out"], domain=contract.DOMAIN, layout="NHWC", compute="float32")
+    node = helper.make_node(operator.name, names, ["out"], domain=contract.DOMAIN, layout="NHWC", compute=compute)
     graph = helper.make_graph(
         [node],
         "operator",
@@ -90,23 +99,27 @@ def test_function_body_of_the_mask_branch_is_the_reference(size: tuple[int, int,
     assert relative_difference(run(contract.MASK_BRANCH, arrays, None), expected) < TOLERANCE
 
 
+@COMPUTE
 @pytest.mark.parametrize("operator", CONVOLUTIONS, ids=lambda operator: operator.name)
 @pytest.mark.parametrize("case", contract.CONVOLUTION_CASES, ids=lambda case: case.name)
 def test_native_convolution_is_the_reference(
-    case: contract.ConvolutionCase, operator: contract.Operator, native_library: Path, variant: str
+    case: contract.ConvolutionCase, operator: contract.Operator, compute: str, native_library: Path, variant: str
 ) -> None:
     arrays = convolution_inputs(case, operator)
-    found = run(operator, arrays, native_library)
-    assert relative_difference(found, expected_convolution(operator, arrays)) < TOLERANCE
+    found = run(operator, arrays, native_library, compute=compute)
+    allowed = contract.OPERATOR_RELATIVE_TOLERANCE[compute]
+    assert relative_difference(found, expected_convolution(operator, arrays)) < allowed
 
 
+@COMPUTE
 @pytest.mark.parametrize("size", contract.BRANCH_SIZES, ids=str)
 def test_native_mask_branch_is_the_reference(
-    size: tuple[int, int, int, int], native_library: Path, variant: str
+    size: tuple[int, int, int, int], compute: str, native_library: Path, variant: str
 ) -> None:
     arrays = branch_inputs(size)
-    found = run(contract.MASK_BRANCH, arrays, native_library)
-    assert relative_difference(found, dense_reference.mask_branch(*arrays)) < TOLERANCE
+    found = run(contract.MASK_BRANCH, arrays, native_library, compute=compute)
+    allowed = contract.OPERATOR_RELATIVE_TOLERANCE[compute]
+    assert relative_difference(found, dense_reference.mask_branch(*arrays)) < allowed
 
 
 def test_packed_weights_unpack_to_the_same() -> None:

@@ -18,6 +18,12 @@ CASES = pytest.mark.parametrize("case", contract.CASES, ids=lambda case: case.na
 SOME = contract.Case("some", (2, 9, 14), 32, (10, 0, 20, 5), "clustered")
 
 
+def has_kernels_for(variant: str, compute: str) -> bool:
+    """A variant with reduced kernels is named after the precision it has (docs/interfaces.md)."""
+    (precision,) = (name for name, type_ in contract.COMPUTE_OF_PRECISION.items() if type_ == compute)
+    return variant.endswith(precision)
+
+
 def replaced(inputs: reference.ModuleInputs, **arrays: object) -> reference.ModuleInputs:
     return dataclasses.replace(inputs, **{name: np.asarray(array, np.float32) for name, array in arrays.items()})
 
@@ -33,6 +39,34 @@ def test_the_function_body_equals_the_reference(case: contract.Case, layout: str
 def test_the_native_variant_equals_the_reference(case: contract.Case, variant: str, native_library: Path) -> None:
     inputs = reference.random_inputs(case)
     assert operator_difference(run_operator(inputs, case.dense, native_library), inputs, case.dense) < ALLOWED
+
+
+@CASES
+@pytest.mark.parametrize("compute", ["bfloat16", "float16"])
+def test_the_native_variant_in_reduced_precision_is_within_its_tolerance(
+    case: contract.Case, compute: str, variant: str, native_library: Path
+) -> None:
+    inputs = reference.random_inputs(case)
+    found, again = (run_operator(inputs, case.dense, native_library, n, compute=compute) for n in (1, 3))
+    assert operator_difference(found, inputs, case.dense) < contract.OPERATOR_RELATIVE_TOLERANCE[compute]
+    assert np.array_equal(found, again)
+    same = np.array_equal(found, run_operator(inputs, case.dense, native_library))
+    assert same or has_kernels_for(variant, compute), "no such kernels: must be float32, bit for bit"
+
+
+@pytest.mark.parametrize("compute", ["bfloat16", "float16"])
+def test_a_variant_with_reduced_kernels_uses_them(compute: str, variant: str, native_library: Path) -> None:
+    inputs = reference.random_inputs(SOME)
+    same = np.array_equal(*(run_operator(inputs, SOME.dense, native_library, compute=c) for c in (compute, "float32")))
+    assert same == (not has_kernels_for(variant, compute))
+
+
+def test_infinities_do_not_leak_natively_in_reduced_precision(variant: str, native_library: Path) -> None:
+    for compute in ("bfloat16", "float16"):
+        found = run_operator(overflowing(), SOME.dense, native_library, compute=compute)
+        with np.errstate(invalid="ignore"):
+            found_difference = operator_difference(found, overflowing(), SOME.dense)
+        assert found_difference < contract.OPERATOR_RELATIVE_TOLERANCE[compute]
 
 
 @CASES
@@ -134,7 +168,7 @@ def test_the_library_refuses_dense_channels_that_cannot_be(
 
 
 @pytest.mark.parametrize(
-    "attribute", [{"layout": "NCHW"}, {"layout": "CHWN"}, {"compute": "float16"}, {"compute": "int8"}]
+    "attribute", [{"layout": "NCHW"}, {"layout": "CHWN"}, {"compute": "float64"}, {"compute": "int8"}]
 )
 def test_the_library_refuses_a_layout_or_type_it_has_not(attribute: dict[str, str], native_library: Path) -> None:
     ((name, value),) = attribute.items()

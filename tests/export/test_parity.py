@@ -11,10 +11,12 @@ import numpy as np
 import onnx
 import pytest
 
+import smsr_runtime
 from smsr import contract
 from smsr.network import InferenceResult, Network
 from smsr_export import manifest
 from smsr_export.verify import FUNCTION_BODY, Parity, ParityRow, Picture, _failures, verify
+from smsr_runtime.selftest import self_test
 
 Set5 = list[tuple[Picture, InferenceResult]]
 
@@ -49,6 +51,25 @@ def test_set5_is_37_99_db_within_parity_on_every_native_variant(
     assert mean_psnr(parity, native) == pytest.approx(37.991, abs=0.001)
     assert max(row.max_abs for row in rows_of(parity, native)) < 1e-3
     assert sum(row.flips for row in rows_of(parity, native)) <= 2
+
+
+@pytest.mark.slow
+def test_set5_in_bf16_is_within_its_parity(
+    x2_network: Network, x2_bf16_bundle: Path, set5_x2: Set5, native_library: Path
+) -> None:
+    parity = verify(x2_network, x2_bf16_bundle, [picture for picture, _ in set5_x2], "bf16")
+    assert parity.passed, parity.failures
+    assert mean_psnr(parity, FUNCTION_BODY) == pytest.approx(37.991, abs=0.001)
+    (native,) = {row.path for row in parity.rows} - {FUNCTION_BODY}
+    rmse = max(row.rmse for row in rows_of(parity, native))
+    assert parity.in_reduced_precision == native.endswith("bf16")
+    assert (0.02 < rmse < 0.15) if parity.in_reduced_precision else rmse < 1e-3
+
+
+@pytest.mark.slow
+def test_a_bf16_bundle_passes_its_self_test(x2_bf16_bundle: Path, variant: str) -> None:
+    found = self_test(smsr_runtime.load(x2_bf16_bundle))
+    assert found.max_abs <= found.allowed == contract.TOLERANCES["bf16"].golden
 
 
 def output_masks_only(bundle: Path, output: Path) -> Path:
