@@ -42,7 +42,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "checkpoint", metavar="CHECKPOINT|BUNDLE", type=Path,
-        help="a .pt or .safetensors file, or x2, x3, x4: the weights that come with smsr; with --target trt also a bundle whose engine is pending",
+        help="a .pt or .safetensors file; x2, x3, x4: the weights that come with smsr; "
+        "with --target trt also a bundle whose engine is pending",
     )  # fmt: skip
     parser.add_argument(
         "-o", "--output", type=Path, metavar="BUNDLE", help="default: the checkpoint's name + .smsr, here"

@@ -1,21 +1,14 @@
-// What the parts of smsr_kernel_test share: counting what holds, and canaries behind buffers.
+// What the parts of smsr_kernel_test share: modes of a variant, tolerances, and canaries behind buffers.
 #pragma once
 
-#include <cstdio>
 #include <string>
 #include <vector>
 
+#include "expect.h"
 #include "problem.h"
 #include "smsr_contract.h"
 
 namespace smsr::testing {
-
-inline int passed = 0, failed = 0;
-
-inline void expect(bool fact, const std::string& what) {
-  ++(fact ? passed : failed);
-  if (!fact) std::printf("FAILED %s\n", what.c_str());
-}
 
 // The modes a variant has.
 inline std::vector<Mode> modes(const Kernels& kernels) {

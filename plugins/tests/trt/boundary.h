@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "check.h"
+#include "expect.h"
 #include "cuda_double.h"
 #include "smsr_contract.h"
 
