@@ -1,4 +1,4 @@
-// What the parts of smsr_kernel_test share: modes of a variant, tolerances, and canaries behind buffers.
+// What the parts of smsr_kernel_test share: modes of a variant, tolerances.
 #pragma once
 
 #include <string>
@@ -26,9 +26,6 @@ inline double tolerance(const Mode& mode) {
   const std::string type = mode.reduced->type;
   return type == "bfloat16" ? contract::kBfloat16Tolerance : contract::kFloat16Tolerance;
 }
-
-constexpr size_t kCanaries = 64;
-constexpr unsigned char kCanary = 0xA5;
 
 void check_dense_convolutions();  // dense_test.cpp
 void check_mask_branches();
