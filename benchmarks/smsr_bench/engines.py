@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from smsr import contract
 from smsr.errors import DataError, UsageError
 from smsr_bench import pytorch
 from smsr_bench.rival import build_rival
@@ -43,10 +45,10 @@ class Subject:
         bundle = read_bundle(path)
         return cls(bundle, read_folded(bundle.model))
 
-    def changed(self, network: FoldedNetwork, folder: Path) -> Subject:
-        """The same with another network, whose model is written into `folder`."""
+    def changed(self, network: FoldedNetwork, folder: Path, precision: str = "fp32") -> Subject:
+        """The same with another network or precision, whose model is written into `folder`."""
         bundle = dataclasses.replace(self.bundle, path=folder)
-        onnx.save_model(build_model(network), bundle.model)
+        onnx.save_model(build_model(network, compute=contract.COMPUTE_OF_PRECISION[precision]), bundle.model)
         return Subject(bundle, network)
 
     def upscaler(self, threads: int) -> Upscaler:
@@ -59,16 +61,22 @@ class Subject:
 
 @dataclass(frozen=True)
 class Engine:
-    """exact: computes the network itself; the rival does not (DESIGN 2). package: what it needs installed."""
+    """exact: computes the network itself; the rival does not (DESIGN 2). package: what it needs installed.
+
+    reduced: multiplies in bfloat16.
+    """
 
     name: str
     label: str
     exact: bool
     make: Callable[[Subject, int], Run]
     package: str = "onnxruntime"
+    reduced: bool = False
 
     @property
     def installed(self) -> bool:
+        if self.make is _native_bf16 and not _has_bf16():
+            return False
         return importlib.util.find_spec(self.package) is not None
 
 
@@ -82,6 +90,19 @@ def _upscaler(bundle: Bundle, threads: int) -> Upscaler:
 def _native(subject: Subject, threads: int) -> Run:
     upscaler = subject.upscaler(threads)
     return lambda image: np.asarray(upscaler.upscale_float(image)[0])
+
+
+def _native_bf16(subject: Subject, threads: int) -> Run:
+    with tempfile.TemporaryDirectory() as folder:
+        upscaler = subject.changed(subject.network, Path(folder), "bf16").upscaler(threads)
+    return lambda image: np.asarray(upscaler.upscale_float(image)[0])
+
+
+def _has_bf16() -> bool:
+    from smsr_runtime.native import find_library
+
+    library = find_library(contract.interface_hash())
+    return library is not None and library.variant.endswith("bf16")
 
 
 def _body(subject: Subject, threads: int) -> Run:
@@ -127,10 +148,11 @@ ENGINES: Mapping[str, Engine] = {
     engine.name: engine
     for engine in (
         Engine("native", "smsr", True, _native),
+        Engine("native-bf16", "smsr, bf16", True, _native_bf16, reduced=True),
         Engine("body", "smsr, function body", True, _body),
         Engine("rival", "rival, ONNX Runtime", False, _rival_ort),
         Engine("openvino", "rival, OpenVINO f32", False, _openvino("f32"), "openvino"),
-        Engine("openvino-bf16", "rival, OpenVINO bf16", False, _openvino("bf16"), "openvino"),
+        Engine("openvino-bf16", "rival, OpenVINO bf16", False, _openvino("bf16"), "openvino", reduced=True),
         Engine("torch", "PyTorch, masked dense", True, _torch(pytorch.masked_dense), "torch"),
         Engine("torch-sparse", "PyTorch, index and matmul", True, _torch(pytorch.index_and_matmul), "torch"),
         Engine("torch-rows", "the same, pixels as rows", True, _torch(pytorch.index_and_matmul_rows), "torch"),
@@ -147,8 +169,8 @@ def choose(names: Sequence[str]) -> list[str]:
         if name not in ENGINES:
             raise UsageError("--engines", ", ".join(ENGINES), repr(name), "name one of these")
         if not ENGINES[name].installed:
-            package = ENGINES[name].package
-            raise UsageError(f"--engines {name}", f"the package {package}", "not installed", f"pip install {package}")
+            package = "a CPU and native library with bf16" if name == "native-bf16" else ENGINES[name].package
+            raise UsageError(f"--engines {name}", package, "none here", "install it, or leave the engine out")
     return [OURS, *(name for name in names if name != OURS)]
 
 

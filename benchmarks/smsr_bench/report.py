@@ -46,6 +46,13 @@ class Row:
         """Remaining GMAC a second: what the network needs, whatever the engine computes."""
         return self.gmacs / self.seconds[engine]
 
+    @property
+    def bf16_ratio(self) -> list[str]:
+        """How many times longer OpenVINO's bfloat16 takes than ours, as a table's cell, where both ran."""
+        if not {"native-bf16", "openvino-bf16"} <= self.ratios.keys():
+            return []
+        return [f"{self.ratios['openvino-bf16'] / self.ratios['native-bf16']:.2f}x"]
+
     def of_peak(self, engine: str = OURS) -> float:
         return 1e9 * self.gmacs_per_second(engine) / self.peak
 
@@ -69,16 +76,20 @@ def summary(rows: Sequence[Row], engines: Sequence[str]) -> str:
     others = [name for name in engines if name != OURS]
     head = ["picture", "size", "active", "GMAC of dense", "smsr ms", "GMAC/s", "of peak"]
     head += [f"{ENGINES[name].label} ms (x)" for name in others]
+    if {"native-bf16", "openvino-bf16"} <= set(engines):
+        head.append("OpenVINO bf16 over smsr bf16")
     cells = [
         [row.picture, f"{row.width}x{row.height}", f"{row.active_share:.2f}",
          f"{row.gmacs:.1f} / {row.dense_gmacs:.1f}", milliseconds(row, OURS), f"{row.gmacs_per_second():.0f}",
          f"{100 * row.of_peak():.0f} %",
-         *(f"{milliseconds(row, name)} ({row.ratios[name]:.2f}x)" if name in row.seconds else "" for name in others)]
+         *(f"{milliseconds(row, name)} ({row.ratios[name]:.2f}x)" if name in row.seconds else "" for name in others),
+         *row.bf16_ratio]
         for row in rows
     ]  # fmt: skip
     if len(rows) > 1:
         means = [f"({_mean_ratio(rows, name):.2f}x)" for name in others]
-        cells.append(["geometric mean", *[""] * 6, *means])
+        bf16 = [float(text.rstrip("x")) for row in rows for text in row.bf16_ratio]
+        cells.append(["geometric mean", *[""] * 6, *means, *([f"({geometric_mean(bf16):.2f}x)"] if bf16 else [])])
     return tabulate(cells, head, tablefmt="github", disable_numparse=True)
 
 

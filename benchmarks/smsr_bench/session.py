@@ -24,7 +24,7 @@ from smsr_export.graph import FoldedNetwork
 SHARES = tuple(step / 10 for step in range(11))
 SIZES = ((240, 256), (360, 360), (480, 540), (720, 720), (1080, 960), (1080, 1920))
 """(h, w): 0.06, 0.13, 0.26, 0.52, 1.04, 2.07 megapixels"""
-SERIES_ENGINES = ("native", "rival", "openvino")
+SERIES_ENGINES = ("native", "native-bf16", "rival", "openvino", "openvino-bf16")
 LARGE, LARGE_ROUNDS = 200_000, 3
 """From so many pixels on, so many rounds at most, and none of PyTorch's: there one run takes seconds."""
 
@@ -49,7 +49,7 @@ class Bench:
         self.probe = machine.peak_probe(library.path, self.threads)
 
     def pictures(self, inputs: Sequence[Input]) -> list[Row]:
-        """A row an input, all engines; peak memory on the largest of them."""
+        """A row an input, all engines; peak memory on the largest of them (bf16's is float32's: the same tensors)."""
         runs = engines.make(self.names, self.subject, self.threads)
         rows = [self._row(item, runs, self.subject) for item in tqdm(inputs, "pictures", disable=None)]
         del runs
@@ -112,7 +112,11 @@ class Bench:
             onnx.save_model(build_rival(self.subject.network), folder / memory.RIVAL_FILE)
             np.save(folder / "image.npy", item.image)
             bundle, image = self.subject.bundle.path, folder / "image.npy"
-            return {engine: memory.peak_bytes(engine, bundle, image, folder, self.threads) for engine in names}
+            return {
+                engine: memory.peak_bytes(engine, bundle, image, folder, self.threads)
+                for engine in names
+                if engine != "native-bf16"
+            }
 
 
 def config(network: FoldedNetwork) -> NetworkConfig:
