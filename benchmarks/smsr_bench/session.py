@@ -107,16 +107,13 @@ class Bench:
             return upscaler.upscale_float(image, margins=True)[1]
 
     def _memory(self, item: Input, names: Sequence[str]) -> dict[str, int]:
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary)
             onnx.save_model(build_rival(self.subject.network), folder / memory.RIVAL_FILE)
             np.save(folder / "image.npy", item.image)
             bundle, image = self.subject.bundle.path, folder / "image.npy"
-            return {
-                engine: memory.peak_bytes(engine, bundle, image, folder, self.threads)
-                for engine in names
-                if engine != "native-bf16"
-            }
+            measured = [name for name in names if name != "native-bf16"]
+            return {name: memory.peak_bytes(name, bundle, image, folder, self.threads) for name in measured}
 
 
 def config(network: FoldedNetwork) -> NetworkConfig:

@@ -126,7 +126,7 @@ def test_the_report_is_complete_and_adds_up(subject: Subject, picture: Path, tmp
 @pytest.mark.parametrize(
     ("words", "code", "line"),
     [
-        (["BUNDLE", "PICTURE", "--engines", "magic"], 2, "--engines: expected native, body"),
+        (["BUNDLE", "PICTURE", "--engines", "magic"], 2, "--engines: expected native, native-bf16, body"),
         (["BUNDLE", "PICTURE", "--frame-sizes", "0x5"], 2, "--frame-sizes: expected WIDTHxHEIGHT"),
         (["BUNDLE", "nothing.png"], 1, "nothing.png: expected a readable picture, got No such file"),
         (["PICTURE", "PICTURE"], 1, "noise.png: expected a bundle"),
