@@ -19,7 +19,8 @@ typedef enum {
   SMSR_CUDA_BAD_POINTER,         // a pointer is null, or not aligned to 16 bytes
   SMSR_CUDA_SMALL_WORKSPACE,     // fewer bytes than smsr_cuda_workspace_bytes says
   SMSR_CUDA_BAD_DEVICE,          // the GPU is older than compute capability 7.2, or has no code in this build
-  SMSR_CUDA_LAUNCH_FAILED        // see cudaGetLastError()
+  SMSR_CUDA_LAUNCH_FAILED,       // see cudaGetLastError()
+  SMSR_CUDA_BAD_TYPE             // type or layout is none of those below
 } smsr_cuda_status;
 
 typedef enum { SMSR_CUDA_FLOAT32 = 0, SMSR_CUDA_FLOAT16 = 1 } smsr_cuda_type;
