@@ -83,6 +83,24 @@ SMSR_DEVICE Unit find_unit(const Lists& lists, int index, int part) {
   return unit;
 }
 
+// What a lane knows of the pixels it loads.
+template <class Tile>
+struct Rows {
+  uint32 offsets[Tile::kInputs];  // pixel * channels
+  uint32 bits[Tile::kInputs];     // Entry::bits; rows that do not exist: none
+
+  SMSR_DEVICE Rows(const Tile& tile, const Lists& lists, const Unit& unit, int channels) {
+#pragma unroll
+    for (int j = 0; j < Tile::kInputs; ++j) {
+      const int row = tile.input_row(j);
+      Entry entry = {0, 0};
+      if (row < unit.rows) entry = lists.entries[unit.first + unit.step * row];
+      offsets[j] = static_cast<uint32>(entry.pixel * channels);
+      bits[j] = entry.bits;
+    }
+  }
+};
+
 // Walks over the steps of the sum: group by group, each kDepth input channels further; only those that hold
 // anything.
 template <class Tile, bool kCollect>
@@ -105,32 +123,30 @@ class Steps {
     return (group_ * divide_up(in_.channels, Tile::kDepth) + step_) * kVectors;
   }
 
-  // Of each of the lane's rows the 16 bytes it multiplies in this step.
-  SMSR_DEVICE void load(const Tile& tile, const Entry (&rows)[Tile::kRowsPerLane],
-                        Vector (&to)[Tile::kRowsPerLane]) const {
+  // Of each of the lane's rows the 16 bytes it multiplies in this step; zeros past the last step.
+  SMSR_DEVICE void load(const Tile& tile, const Rows<Tile>& rows, Vector (&to)[Tile::kInputs]) const {
     using T = typename Tile::Type;
     constexpr int kVectorChannels = 16 / static_cast<int>(sizeof(T));
     const int channel = step_ * Tile::kDepth + tile.input_channel(), dense = dense_channels();
     const int tap = kCollect ? kCentre : group_;
     // The bit of Entry::bits that must be set for these channels to exist; the last is never set.
     int bit = 31;
-    if (channel < round_up(dense, kPiece))
+    if (!done() && channel < round_up(dense, kPiece))
       bit = tap;
-    else if (active_ && channel < in_.channels)
+    else if (!done() && active_ && channel < in_.channels)
       bit = tap + kTaps;
     const int neighbour = kCollect ? 0 : (tap / 3 - 1) * in_.width + tap % 3 - 1;
-    const T* source = static_cast<const T*>(in_.sources) + channel + (kCollect ? group_ * in_.stride : 0);
+    const T* source = static_cast<const T*>(in_.sources) + (kCollect ? group_ * in_.stride : 0);
+    const uint32 ahead = static_cast<uint32>(neighbour * in_.channels + channel);
     // Of inactive pixels the convolution reads dense channels only, whatever an active neighbour has behind
     // them.
     const int keep = kCollect || active_ ? kVectorChannels : dense - channel;
 #pragma unroll
-    for (int j = 0; j < Tile::kRowsPerLane; ++j) {
-      const long long at = static_cast<long long>(rows[j].pixel + neighbour) * in_.channels;
-      to[j] = load_or_zero(source + at, (rows[j].bits >> bit & 1u) != 0);
-    }
+    for (int j = 0; j < Tile::kInputs; ++j)
+      to[j] = load_or_zero(source + (rows.offsets[j] + ahead), (rows.bits[j] >> bit & 1u) != 0);
     if (keep < kVectorChannels) {
 #pragma unroll
-      for (int j = 0; j < Tile::kRowsPerLane; ++j) keep_leading(&to[j], keep, T());
+      for (int j = 0; j < Tile::kInputs; ++j) keep_leading(&to[j], keep, T());
     }
   }
 
@@ -148,34 +164,21 @@ class Steps {
   int group_, step_, end_ = 0;
 };
 
-template <class Tile>
-SMSR_DEVICE void load_rows(const Tile& tile, const Lists& lists, const Unit& unit,
-                           Entry (&rows)[Tile::kRowsPerLane]) {
-#pragma unroll
-  for (int j = 0; j < Tile::kRowsPerLane; ++j) {
-    const int row = tile.row(j);
-    rows[j].pixel = 0;
-    rows[j].bits = 0;
-    if (row < unit.rows) rows[j] = lists.entries[unit.first + unit.step * row];
-  }
-}
-
 template <class Tile, bool kCollect, bool kAll>
-SMSR_DEVICE void sum_steps(const GemmInputs& in, const Entry (&rows)[Tile::kRowsPerLane], bool active,
-                           const Vector* weights, int tiles, Tile* tile) {
+SMSR_DEVICE void sum_steps(const GemmInputs& in, const Rows<Tile>& rows, bool active, const Vector* weights,
+                           int columns, Tile* tile) {
   Steps<Tile, kCollect> steps(in, active);
-  if (steps.done()) return;
-  Vector ahead[Tile::kRowsPerLane];
+  Vector ahead[Tile::kInputs];
   steps.load(*tile, rows, ahead);
 #pragma unroll 2
   while (!steps.done()) {
-    Vector now[Tile::kRowsPerLane];
+    Vector now[Tile::kInputs];
 #pragma unroll
-    for (int j = 0; j < Tile::kRowsPerLane; ++j) now[j] = ahead[j];
+    for (int j = 0; j < Tile::kInputs; ++j) now[j] = ahead[j];
     const Vector* at = weights + steps.weights();
     steps.next();
-    if (!steps.done()) steps.load(*tile, rows, ahead);
-    tile->template multiply<kAll>(now, at, tiles);
+    steps.load(*tile, rows, ahead);
+    tile->template multiply<kAll>(now, at, columns);
   }
 }
 
@@ -189,7 +192,7 @@ struct MakeRectifier {
 // Writes the rows, and the sums over them of every channel.
 template <class Tile>
 SMSR_DEVICE void finish(const ConvolutionOutputs& to, const GemmInputs& in, const Unit& unit,
-                        const Entry (&rows)[Tile::kRowsPerLane], int slice, Tile* tile) {
+                        const Rows<Tile>& rows, int slice, Tile* tile) {
   using T = typename Tile::Type;
   static_assert(Tile::kRows == kUnitRows, "unit_sums has a row for each unit");
   tile->map(MakeRectifier());
@@ -199,7 +202,7 @@ SMSR_DEVICE void finish(const ConvolutionOutputs& to, const GemmInputs& in, cons
     const int channel = slice * Tile::kColumns + tile->output_channel(group);
     float sums[kPiece] = {0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f};
 #pragma unroll
-    for (int j = 0; j < Tile::kRowsPerLane; ++j) {
+    for (int j = 0; j < Tile::kOutputs; ++j) {
       Piece<T> piece = tile->piece(j, group);
       if (!unit.active) {
         constexpr int kVectors = static_cast<int>(sizeof(piece) / sizeof(Vector));
@@ -207,19 +210,18 @@ SMSR_DEVICE void finish(const ConvolutionOutputs& to, const GemmInputs& in, cons
         for (int i = 0; i < kVectors; ++i)
           keep_leading(&piece.part[i], end - channel - i * kPiece / kVectors, T());
       }
-      if (tile->row(j) < unit.rows && channel < end)
-        store_piece(piece,
-                    static_cast<T*>(to.out) + static_cast<long long>(rows[j].pixel) * in.channels + channel);
+      const uint32 at = tile->of_output(rows.offsets, j) + static_cast<uint32>(channel);
+      if (tile->output_row(j) < unit.rows && channel < end) store_piece(piece, static_cast<T*>(to.out) + at);
       float values[kPiece];
       piece.unpack(values);
 #pragma unroll
       for (int c = 0; c < kPiece; ++c) sums[c] += values[c];  // rows that do not exist are zeros
     }
 #pragma unroll
-    for (int mask = Tile::kLanesPerRow; mask < kWarpSize; mask *= 2)
+    for (int mask = Tile::kSameChannels; mask < Tile::kEndChannels; mask *= 2)
 #pragma unroll
       for (int c = 0; c < kPiece; ++c) sums[c] += shuffle_xor(sums[c], mask);
-    if (thread_index() % kWarpSize < Tile::kLanesPerRow && channel < end) {
+    if ((thread_index() & (Tile::kEndChannels - Tile::kSameChannels)) == 0 && channel < end) {
       Piece<float> piece;
       piece.pack(sums);
       store_piece(piece, to.unit_sums + static_cast<long long>(unit.index) * in.channels + channel);
@@ -248,7 +250,7 @@ struct MakeScaler {
 
 template <class Tile>
 SMSR_DEVICE void finish(const CollectOutputs& to, const GemmInputs& in, const Unit& unit,
-                        const Entry (&rows)[Tile::kRowsPerLane], int slice, Tile* tile) {
+                        const Rows<Tile>& rows, int slice, Tile* tile) {
   using T = typename Tile::Type;
   const int column = slice * Tile::kColumns;
   MakeScaler<T> scaler;
@@ -260,10 +262,10 @@ SMSR_DEVICE void finish(const CollectOutputs& to, const GemmInputs& in, const Un
   for (int group = 0; group < Tile::kGroups; ++group) {
     const int channel = column + tile->output_channel(group);
 #pragma unroll
-    for (int j = 0; j < Tile::kRowsPerLane; ++j) {
+    for (int j = 0; j < Tile::kOutputs; ++j) {
       Piece<T> piece = tile->piece(j, group);
-      if (tile->row(j) >= unit.rows || channel >= in.channels) continue;
-      const long long at = static_cast<long long>(rows[j].pixel) * in.channels + channel;
+      const uint32 at = tile->of_output(rows.offsets, j) + static_cast<uint32>(channel);
+      if (tile->output_row(j) >= unit.rows || channel >= in.channels) continue;
       float values[kPiece], residual[kPiece];
       piece.unpack(values);
       load_piece(static_cast<const T*>(to.residual) + at).unpack(residual);
@@ -296,11 +298,10 @@ SMSR_DEVICE int inactive_columns(const CollectOutputs&, int channels) { return c
 
 template <class Tile, class Outputs, bool kAll>
 SMSR_DEVICE void run_unit(const GemmInputs& in, const Outputs& to, const Lists& lists, const Unit& unit,
-                          const Vector* weights, int slice, int tiles) {
+                          const Vector* weights, int slice, int columns) {
   Tile tile;
-  Entry rows[Tile::kRowsPerLane];
-  load_rows(tile, lists, unit, rows);
-  sum_steps<Tile, IsCollect<Outputs>::value, kAll>(in, rows, unit.active, weights, tiles, &tile);
+  const Rows<Tile> rows(tile, lists, unit, in.channels);
+  sum_steps<Tile, IsCollect<Outputs>::value, kAll>(in, rows, unit.active, weights, columns, &tile);
   finish(to, in, unit, rows, slice, &tile);
 }
 
@@ -331,11 +332,13 @@ void gather_gemm(GemmInputs in, Outputs to, Lists lists, int weights_bytes) {
     if (lane == 0) next = atomic_add(lists.counters + slice, 1u);
     const Unit unit = find_unit<Tile::kRows>(lists, index / kParts, index % kParts);
     if (unit.rows > 0) {
-      const int tiles = divide_up(unit.active ? columns : inactive, 8);
-      if (Tile::kSkipsTiles && tiles < Tile::kColumns / 8)
-        run_unit<Tile, Outputs, !Tile::kSkipsTiles>(in, to, lists, unit, weights, slice, tiles);
+      // Skipping is worth code of its own where a tile can: kSkip divides the tile's columns.
+      constexpr bool kNone = Tile::kSkip == Tile::kColumns;
+      const int wanted = unit.active ? columns : inactive;
+      if (kNone || wanted + Tile::kSkip > Tile::kColumns)
+        run_unit<Tile, Outputs, true>(in, to, lists, unit, weights, slice, wanted);
       else
-        run_unit<Tile, Outputs, true>(in, to, lists, unit, weights, slice, tiles);
+        run_unit<Tile, Outputs, kNone>(in, to, lists, unit, weights, slice, wanted);
     }
     index = first + static_cast<int>(shuffle(next, 0));
   }

@@ -1,4 +1,6 @@
 // The C API: checks everything, then queues the kernels that suit the type and the GPU.
+#include <string.h>
+
 #include "module.h"
 #include "sparse_mask_module_cuda.h"
 #include "workspace.h"
@@ -9,6 +11,15 @@ namespace {
 
 constexpr long long kMostElements = 2147483647;
 
+// An enumerator as a caller in C may have set it, to any value.
+template <class Enum>
+int number(const Enum& value) {
+  int n = 0;
+  static_assert(sizeof value == sizeof n, "enumerations are ints");
+  memcpy(&n, &value, sizeof n);
+  return n;
+}
+
 smsr_cuda_status check_shape(const smsr_cuda_shape& s) {
   if (s.batch < 1 || s.height < 1 || s.width < 1) return SMSR_CUDA_BAD_SIZE;
   if (s.channels < 16 || s.channels > SMSR_CUDA_MAX_CHANNELS || s.channels % 16 != 0)
@@ -17,8 +28,8 @@ smsr_cuda_status check_shape(const smsr_cuda_shape& s) {
   long long elements = s.channels;  // below 2^31 before each product, so that none overflows
   for (const int32_t size : {s.batch, s.height, s.width})
     if ((elements *= size) > kMostElements) return SMSR_CUDA_BAD_SIZE;
-  if (s.type != SMSR_CUDA_FLOAT32 && s.type != SMSR_CUDA_FLOAT16) return SMSR_CUDA_BAD_TYPE;
-  if (s.layout != SMSR_CUDA_NCHW && s.layout != SMSR_CUDA_NHWC) return SMSR_CUDA_BAD_TYPE;
+  if (number(s.type) != SMSR_CUDA_FLOAT32 && number(s.type) != SMSR_CUDA_FLOAT16) return SMSR_CUDA_BAD_TYPE;
+  if (number(s.layout) != SMSR_CUDA_NCHW && number(s.layout) != SMSR_CUDA_NHWC) return SMSR_CUDA_BAD_TYPE;
   return SMSR_CUDA_OK;
 }
 

@@ -13,14 +13,13 @@ template <int kRows_>
 class VoltaTile {
  public:
   using Type = Half;
-  static constexpr int kRows = kRows_, kColumns = 64, kDepth = 8;
-  static constexpr bool kSkipsTiles = true;  // multiply() with kAll false computes fewer output channels
-  static constexpr int kLanesPerRow = 1, kRowsPerLane = kRows / 32;
-  static constexpr int kGroups = kColumns / 8;
+  static constexpr int kRows = kRows_, kColumns = 64, kDepth = 8, kSkip = 8;
+  static constexpr int kInputs = kRows / 32, kOutputs = kInputs, kGroups = kColumns / 8;
+  static constexpr int kSameChannels = 1, kEndChannels = 32;
 
   SMSR_DEVICE VoltaTile() : lane_(thread_index() % kWarpSize) {
 #pragma unroll
-    for (int m = 0; m < kRowsPerLane; ++m)
+    for (int m = 0; m < kInputs; ++m)
 #pragma unroll
       for (int n = 0; n < kGroups; ++n)
 #pragma unroll
@@ -28,8 +27,10 @@ class VoltaTile {
   }
 
   // Lanes 4p..4p+3 and 4p+16..4p+19 multiply rows 8p..8p+7.
-  SMSR_DEVICE int row(int j) const { return 8 * (lane_ / 4 % 4) + row_of_eight(lane_) + 32 * j; }
+  SMSR_DEVICE int input_row(int j) const { return 8 * (lane_ / 4 % 4) + row_of_eight(lane_) + 32 * j; }
   SMSR_DEVICE int input_channel() const { return 0; }
+  SMSR_DEVICE int output_row(int j) const { return input_row(j); }
+  SMSR_DEVICE uint32 of_output(const uint32 (&of_inputs)[kInputs], int j) const { return of_inputs[j]; }
   SMSR_DEVICE int output_channel(int group) const { return 8 * group; }
 
   static SMSR_DEVICE void packed_place(int offset, int* depth, int* column) {
@@ -38,15 +39,15 @@ class VoltaTile {
   }
 
   template <bool kAll>
-  SMSR_DEVICE void multiply(const Vector (&in)[kRowsPerLane], const Vector* weights, int tiles) {
+  SMSR_DEVICE void multiply(const Vector (&in)[kInputs], const Vector* weights, int columns) {
 #pragma unroll
     for (int n = 0; n < kGroups; ++n) {
-      if (!kAll && n >= tiles) break;
+      if (!kAll && n * kSkip >= columns) break;
       const Vector w = weights[8 * n + row_of_eight(lane_)];
 #pragma unroll
       for (int half = 0; half < 4; half += 2)
 #pragma unroll
-        for (int m = 0; m < kRowsPerLane; ++m)
+        for (int m = 0; m < kInputs; ++m)
           multiply_quad_pairs(sums_[m][n], in[m].word[half], in[m].word[half + 1], w.word[half],
                               w.word[half + 1]);
     }
@@ -61,7 +62,7 @@ class VoltaTile {
         if ((i & 2) == 0) {
           const auto of_channel = function(8 * n + (i & 4) + (lane_ & 2) + (i & 1));
 #pragma unroll
-          for (int m = 0; m < kRowsPerLane; ++m) {
+          for (int m = 0; m < kInputs; ++m) {
             sums_[m][n][i] = of_channel(sums_[m][n][i]);
             sums_[m][n][i + 2] = of_channel(sums_[m][n][i + 2]);
           }
@@ -88,7 +89,7 @@ class VoltaTile {
  private:
   static SMSR_DEVICE int row_of_eight(int lane) { return lane % 4 + 4 * (lane / 16); }
   int lane_;
-  float sums_[kRowsPerLane][kGroups][8];
+  float sums_[kInputs][kGroups][8];
 };
 
 }  // namespace cuda

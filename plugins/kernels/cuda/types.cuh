@@ -10,9 +10,9 @@ constexpr int kMaxLayers = 8;
 constexpr int kMaxSlices = 4;  // of a convolution's output channels, one block column each
 constexpr int kUnitRows = 64;  // active, or inactive, pixels that one warp convolves at once
 constexpr int kWarpSize = 32;
-constexpr int kBand = 8;            // rows of a band of the image: bits of a byte
-constexpr int kPlanThreads = 256;   // columns of a band that one block looks at
-constexpr int kSegments = 32;       // of an image's units, summed up apart
+constexpr int kBand = 8;           // rows of a band of the image: bits of a byte
+constexpr int kPlanThreads = 256;  // columns of a band that one block looks at
+constexpr int kSegments = 32;      // of an image's units, summed up apart
 
 // A half precision number; arithmetic is float32.
 struct Half {

@@ -12,12 +12,11 @@ struct alignas(256) Line {
   unsigned char bytes[256];
 };
 
-// A valid call on memory that no refused call may touch.
+// A valid call, of one pixel.
 struct Call {
   smsr_cuda_module module;
   int32_t dense[2] = {5, 3};
-  Line inputs[ModuleCase::kInputs] = {}, output = {};
-  std::vector<Line> workspace;
+  std::vector<Line> inputs[ModuleCase::kInputs], output, workspace;
   size_t bytes;
   Call() {
     module = {};
@@ -27,13 +26,17 @@ struct Call {
                                &module.conv_weights,   &module.collect_weight, &module.collect_bias,
                                &module.squeeze_weight, &module.squeeze_bias,   &module.excite_weight,
                                &module.excite_bias};
-    for (int i = 0; i < ModuleCase::kInputs; ++i) *pointers[i] = &inputs[i];
-    module.output = &output;
+    for (int i = 0; i < ModuleCase::kInputs; ++i) {
+      inputs[i].resize(2 * 9 * 16 * 16 * 2 / sizeof(Line));  // the largest tensor's size
+      *pointers[i] = inputs[i].data();
+    }
+    output.resize(1);
+    module.output = output.data();
     bytes = smsr_cuda_workspace_bytes(&module.shape);
     workspace.resize(bytes / sizeof(Line));
   }
-  smsr_cuda_status status() const {
-    return smsr_cuda_sparse_mask_module(&module, const_cast<Line*>(workspace.data()), bytes, nullptr);
+  smsr_cuda_status status() {
+    return smsr_cuda_sparse_mask_module(&module, workspace.data(), bytes, nullptr);
   }
 };
 
