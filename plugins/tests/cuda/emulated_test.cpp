@@ -1,5 +1,5 @@
-// The very kernels of kernels/cuda, run by the emulated GPU, against the double-precision reference on the contract's
-// cases. `smsr_cuda_emulated_test NAME...` runs only cases whose name contains one of these.
+// The very kernels of kernels/cuda, run by the emulated GPU, against the double-precision reference on the
+// contract's cases. `smsr_cuda_emulated_test NAME...` runs only cases whose name contains one of these.
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -14,8 +14,8 @@ namespace {
 
 double worst_error[3] = {0.0, 0.0, 0.0};  // float32, float16, float16 on sm_72
 
-// Buffers of exactly the size asked for (the address sanitizer watches their ends), 256-byte aligned, bytes 0xFF:
-// NaN in both types, -1 as an index.
+// Buffers of exactly the size asked for (the address sanitizer watches their ends), 256-byte aligned, bytes
+// 0xFF: NaN in both types, -1 as an index.
 class Buffer {
  public:
   explicit Buffer(size_t bytes) : bytes_(bytes), data_(::operator new(bytes, std::align_val_t(256))) {
@@ -50,7 +50,8 @@ Bytes run(const ModuleCase& module_case, smsr_cuda_layout layout, const std::str
   const smsr_cuda_status status = smsr_cuda_sparse_mask_module(&module, workspace.data(), bytes, nullptr);
   expect(status == SMSR_CUDA_OK, where + ": " + smsr_cuda_describe(status));
   for (int i = 0; i < ModuleCase::kInputs; ++i)
-    expect(inputs[static_cast<size_t>(i)]->bytes() == module_case.input(i, layout), where + ": input written");
+    expect(inputs[static_cast<size_t>(i)]->bytes() == module_case.input(i, layout),
+           where + ": input written");
   return output.bytes();
 }
 
@@ -83,7 +84,8 @@ void check_case(const std::string& name, const Spec& spec, smsr_cuda_type type) 
   emulated::gpu = {};
   emulated::gpu.major = 7;
   emulated::gpu.minor = 2;
-  check_error(&module_case, run(module_case, SMSR_CUDA_NHWC, where + " sm_72"), where + " sm_72", &worst_error[2]);
+  check_error(&module_case, run(module_case, SMSR_CUDA_NHWC, where + " sm_72"), where + " sm_72",
+              &worst_error[2]);
 }
 
 bool wanted(const std::string& name, int count, char** parts) {

@@ -32,7 +32,8 @@ inline uint16_t to_half(float value) {
   if (size > 0x7f800000u) return 0x7fff;
   if (size >= 0x477ff000u) return static_cast<uint16_t>(sign | 0x7c00u);  // 65520 and more
   if (size < 0x38800000u)  // below the smallest normal half: multiples of 2^-24
-    return static_cast<uint16_t>(sign | static_cast<uint32_t>(std::nearbyint(std::ldexp(std::fabs(value), 24))));
+    return static_cast<uint16_t>(sign |
+                                 static_cast<uint32_t>(std::nearbyint(std::ldexp(std::fabs(value), 24))));
   const uint32_t rounded = size + 0xfffu + (size >> 13 & 1u);
   return static_cast<uint16_t>(sign | ((rounded >> 13) - (112u << 10)));
 }

@@ -52,18 +52,24 @@ void refuse(smsr_cuda_status expected, const std::string& what, Change change) {
 
 void check_shapes() {
   for (const int bad : {0, -1, 8, 17, 144})
-    refuse(SMSR_CUDA_BAD_CHANNELS, "channels " + std::to_string(bad), [&](Call* c) { c->module.shape.channels = bad; });
+    refuse(SMSR_CUDA_BAD_CHANNELS, "channels " + std::to_string(bad),
+           [&](Call* c) { c->module.shape.channels = bad; });
   for (const int bad : {0, -3, 9})
-    refuse(SMSR_CUDA_BAD_LAYERS, "layers " + std::to_string(bad), [&](Call* c) { c->module.shape.layers = bad; });
+    refuse(SMSR_CUDA_BAD_LAYERS, "layers " + std::to_string(bad),
+           [&](Call* c) { c->module.shape.layers = bad; });
   for (const int bad : {0, -1, 2147483647})
-    for (int32_t smsr_cuda_shape::*size : {&smsr_cuda_shape::batch, &smsr_cuda_shape::height, &smsr_cuda_shape::width})
-      refuse(SMSR_CUDA_BAD_SIZE, "size " + std::to_string(bad), [&](Call* c) { c->module.shape.*size = bad; });
+    for (int32_t smsr_cuda_shape::* size :
+         {&smsr_cuda_shape::batch, &smsr_cuda_shape::height, &smsr_cuda_shape::width})
+      refuse(SMSR_CUDA_BAD_SIZE, "size " + std::to_string(bad),
+             [&](Call* c) { c->module.shape.*size = bad; });
   refuse(SMSR_CUDA_BAD_SIZE, "2^31 elements", [](Call* c) {
     c->module.shape.height = 16384;
     c->module.shape.width = 8192;
   });
-  refuse(SMSR_CUDA_BAD_TYPE, "type 7", [](Call* c) { c->module.shape.type = static_cast<smsr_cuda_type>(7); });
-  refuse(SMSR_CUDA_BAD_TYPE, "layout 2", [](Call* c) { c->module.shape.layout = static_cast<smsr_cuda_layout>(2); });
+  refuse(SMSR_CUDA_BAD_TYPE, "type 7",
+         [](Call* c) { c->module.shape.type = static_cast<smsr_cuda_type>(7); });
+  refuse(SMSR_CUDA_BAD_TYPE, "layout 2",
+         [](Call* c) { c->module.shape.layout = static_cast<smsr_cuda_layout>(2); });
 }
 
 void check_arguments() {
@@ -76,7 +82,8 @@ void check_arguments() {
          [](Call* c) { c->module.features = static_cast<const char*>(c->module.features) + 8; });
   refuse(SMSR_CUDA_BAD_POINTER, "no workspace", [](Call* c) { c->workspace = std::vector<Line>(); });
   refuse(SMSR_CUDA_SMALL_WORKSPACE, "a small workspace", [](Call* c) { --c->bytes; });
-  expect(smsr_cuda_sparse_mask_module(nullptr, nullptr, 0, nullptr) == SMSR_CUDA_BAD_POINTER, "refuses no module");
+  expect(smsr_cuda_sparse_mask_module(nullptr, nullptr, 0, nullptr) == SMSR_CUDA_BAD_POINTER,
+         "refuses no module");
 }
 
 void check_devices() {
@@ -93,7 +100,8 @@ void check_devices() {
       const int start = emulated::launches;
       const smsr_cuda_status expected = no_code ? SMSR_CUDA_BAD_DEVICE : SMSR_CUDA_LAUNCH_FAILED;
       expect(Call().status() == expected, "launch " + std::to_string(i) + " fails: reported");
-      expect(emulated::launches == start + i + 1, "launch " + std::to_string(i) + " fails: nothing queued behind it");
+      expect(emulated::launches == start + i + 1,
+             "launch " + std::to_string(i) + " fails: nothing queued behind it");
       emulated::gpu = {};
     }
   }

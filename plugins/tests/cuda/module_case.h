@@ -24,8 +24,19 @@ inline Spec spec_of(const contract::Case& c, float theta) {
 // Rounds the problem's numbers to the type first, so that the reference sees what the GPU sees.
 class ModuleCase {
  public:
-  enum Input { kFeatures, kMargin, kTheta, kConv, kCollect, kCollectBias, kSqueeze, kSqueezeBias, kExcite,
-               kExciteBias, kInputs };
+  enum Input {
+    kFeatures,
+    kMargin,
+    kTheta,
+    kConv,
+    kCollect,
+    kCollectBias,
+    kSqueeze,
+    kSqueezeBias,
+    kExcite,
+    kExciteBias,
+    kInputs
+  };
 
   ModuleCase(const Spec& spec, smsr_cuda_type type) : spec_(spec), type_(type), problem_(spec) {
     const Params p = problem_.params(nullptr);
@@ -46,12 +57,22 @@ class ModuleCase {
 
   smsr_cuda_shape shape(smsr_cuda_layout layout) const {
     const Shape& s = spec_.shape;
-    return {narrow(s.batch), narrow(s.height), narrow(s.width), narrow(s.channels), narrow(s.layers), type_, layout};
+    return {narrow(s.batch), narrow(s.height), narrow(s.width), narrow(s.channels), narrow(s.layers), type_,
+            layout};
   }
   smsr_cuda_module module(smsr_cuda_layout layout, void* const (&inputs)[kInputs], void* output) const {
-    return {shape(layout),          dense_.data(),     inputs[kFeatures],    inputs[kMargin],
-            inputs[kTheta],         inputs[kConv],     inputs[kCollect],     inputs[kCollectBias],
-            inputs[kSqueeze],       inputs[kSqueezeBias], inputs[kExcite],   inputs[kExciteBias],
+    return {shape(layout),
+            dense_.data(),
+            inputs[kFeatures],
+            inputs[kMargin],
+            inputs[kTheta],
+            inputs[kConv],
+            inputs[kCollect],
+            inputs[kCollectBias],
+            inputs[kSqueeze],
+            inputs[kSqueezeBias],
+            inputs[kExcite],
+            inputs[kExciteBias],
             output};
   }
   double tolerance() const {
@@ -79,7 +100,8 @@ class ModuleCase {
     for (size_t i = 0; i < expected_.size(); ++i) {
       const double found = number(output, place(i, layout));
       const double difference = std::abs(expected_[i] + static_cast<double>(values_[kFeatures][i]) - found);
-      worst = std::isfinite(difference) ? std::max(worst, difference) : std::numeric_limits<double>::infinity();
+      worst =
+          std::isfinite(difference) ? std::max(worst, difference) : std::numeric_limits<double>::infinity();
       largest = std::max(largest, std::abs(expected_[i]));
     }
     return largest > 0.0 ? worst / largest : worst;

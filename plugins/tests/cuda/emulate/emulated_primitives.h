@@ -1,4 +1,5 @@
-// kernels/cuda/primitives.cuh for the emulated GPU. Matrix instructions follow the lane layouts of the PTX ISA.
+// kernels/cuda/primitives.cuh for the emulated GPU. Matrix instructions follow the lane layouts of the PTX
+// ISA.
 #pragma once
 
 #include <cmath>
@@ -56,7 +57,9 @@ inline uint32 shuffle_from(uint32 value, int from) {
       &mine);
   return mine.got;
 }
-inline uint32 shuffle_xor(uint32 value, int mask) { return shuffle_from(value, (thread_index() % 32) ^ mask); }
+inline uint32 shuffle_xor(uint32 value, int mask) {
+  return shuffle_from(value, (thread_index() % 32) ^ mask);
+}
 inline float shuffle_xor(float value, int mask) { return bits_float(shuffle_xor(float_bits(value), mask)); }
 inline uint32 shuffle_up(uint32 value, int lanes) { return shuffle_from(value, thread_index() % 32 - lanes); }
 inline uint32 shuffle(uint32 value, int lane) { return shuffle_from(value, lane); }
@@ -74,7 +77,9 @@ inline uint16 float_to_half(float value) { return testing::to_half(value); }
 inline uint32 floats_to_halves(float low, float high) {
   return static_cast<uint32>(float_to_half(low)) | static_cast<uint32>(float_to_half(high)) << 16;
 }
-inline float half_of_pair(uint32 pair, int which) { return half_to_float(static_cast<uint16>(pair >> (16 * which))); }
+inline float half_of_pair(uint32 pair, int which) {
+  return half_to_float(static_cast<uint16>(pair >> (16 * which)));
+}
 
 inline Vector load_or_zero(const void* from, bool there) {
   Vector v = {{0, 0, 0, 0}};
@@ -92,7 +97,8 @@ struct Mma {
   uint32 a[4], b[2];
 };
 
-inline void multiply_16x8x16(float (&d)[4], uint32 a0, uint32 a1, uint32 a2, uint32 a3, uint32 b0, uint32 b1) {
+inline void multiply_16x8x16(float (&d)[4], uint32 a0, uint32 a1, uint32 a2, uint32 a3, uint32 b0,
+                             uint32 b1) {
   Mma mine = {d, {a0, a1, a2, a3}, {b0, b1}};
   emulated::meet_warp(
       [](void* const(&brought)[32]) {
@@ -101,7 +107,8 @@ inline void multiply_16x8x16(float (&d)[4], uint32 a0, uint32 a1, uint32 a2, uin
           const auto* from = static_cast<const Mma*>(brought[lane]);
           const int g = lane / 4, t = lane % 4;
           for (int odd = 0; odd < 2; ++odd) {
-            for (int r = 0; r < 4; ++r) a[g + 8 * (r % 2)][2 * t + 8 * (r / 2) + odd] = half_of_pair(from->a[r], odd);
+            for (int r = 0; r < 4; ++r)
+              a[g + 8 * (r % 2)][2 * t + 8 * (r / 2) + odd] = half_of_pair(from->a[r], odd);
             for (int r = 0; r < 2; ++r) b[2 * t + 8 * r + odd][g] = half_of_pair(from->b[r], odd);
           }
         }

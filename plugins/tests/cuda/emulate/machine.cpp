@@ -129,7 +129,8 @@ void fiber_main() {
 }
 
 void prepare(int threads, size_t shared) {
-  while (block.fibers.size() < static_cast<size_t>(threads)) block.fibers.push_back(std::make_unique<Fiber>());
+  while (block.fibers.size() < static_cast<size_t>(threads))
+    block.fibers.push_back(std::make_unique<Fiber>());
   block.warps.assign(static_cast<size_t>(threads) / kLanes, Warp());
   block.shared.reset(new char[shared]);
   std::memset(block.shared.get(), 0xff, shared);
@@ -175,7 +176,8 @@ cudaError_t run_grid(int x, int y, int threads, size_t shared, bool shared_allow
   if (gpu.launches_until_failure >= 0 && gpu.launches_until_failure-- == 0) return gpu.failure;
   if (x < 1 || y < 1 || y > 65535 || threads < 1 || threads > 1024 || threads % kLanes != 0)
     return cudaErrorInvalidConfiguration;
-  if (shared > (shared_allowed ? static_cast<size_t>(gpu.shared_memory) : 48u * 1024)) return cudaErrorInvalidValue;
+  if (shared > (shared_allowed ? static_cast<size_t>(gpu.shared_memory) : 48u * 1024))
+    return cudaErrorInvalidValue;
   block.body = &body;
   for (int i = 0; i < x * y; ++i) {
     const int at = gpu.reversed ? x * y - 1 - i : i;

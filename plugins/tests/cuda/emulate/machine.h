@@ -1,6 +1,6 @@
-// A GPU in one host thread: blocks one after the other, the threads of a block as fibers that take turns only where
-// they wait for each other. What a real GPU would leave to chance is an error here: threads that miss a barrier,
-// lanes of a warp in different instructions, memory read before a copy has arrived.
+// A GPU in one host thread: blocks one after the other, the threads of a block as fibers that take turns only
+// where they wait for each other. What a real GPU would leave to chance is an error here: threads that miss a
+// barrier, lanes of a warp in different instructions, memory read before a copy has arrived.
 #pragma once
 
 #include <cstddef>
@@ -15,8 +15,8 @@ namespace smsr::emulated {
 struct Gpu {
   int major = 9, minor = 0, processors = 3;
   int shared_memory = 227 * 1024;
-  bool reversed = false;                   // blocks and warps run in the opposite order
-  int launches_until_failure = -1;         // negative: none fails
+  bool reversed = false;            // blocks and warps run in the opposite order
+  int launches_until_failure = -1;  // negative: none fails
   cudaError_t failure = cudaErrorLaunchFailure;
 };
 extern Gpu gpu;
