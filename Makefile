@@ -22,7 +22,7 @@ else
 NEON_TEST := @echo 'skipped: NEON kernels (apt install g++-aarch64-linux-gnu qemu-user)'
 endif
 
-.PHONY: setup native demo bench test check format clean
+.PHONY: setup native demo bench test test-gpu check format clean
 
 setup: $(VENV)/.installed native
 
@@ -53,6 +53,13 @@ test: setup check
 	ctest --test-dir $(BUILD) --output-on-failure
 	$(NEON_TEST)
 	$(BIN)/python -m pytest -n 2
+
+# On a machine with an NVIDIA GPU and nvcc; CUDA_ARCHITECTURES=90 compiles for one only.
+test-gpu: $(VENV)/.installed
+	cmake -S plugins -B build/cuda -G Ninja -DCMAKE_BUILD_TYPE=Release -DSMSR_BUILD_CUDA=ON -DSMSR_CUDA_VOLTA=ON \
+	    -DSMSR_BUILD_ORT=OFF -DCMAKE_CUDA_ARCHITECTURES=$(or $(CUDA_ARCHITECTURES),native)
+	cmake --build build/cuda --parallel $(JOBS) --target smsr_cuda_gpu_test smsr_cuda_gpu_bench
+	build/cuda/tests/cuda/smsr_cuda_gpu_test
 
 check: $(VENV)/.installed
 	ruff check .
