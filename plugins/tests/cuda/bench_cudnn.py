@@ -65,9 +65,8 @@ def main() -> int:
         return 2
     with torch.inference_mode():
         one = median_microseconds(*sizes)
-    print(
-        f"dense, cuDNN {torch.backends.cudnn.version()}, channels last, float16: {one:.1f} us a module, {5 * one:.1f} us for five"
-    )
+    version = torch.backends.cudnn.version()
+    print(f"dense, cuDNN {version}, channels last, float16: {one:.1f} us a module, {5 * one:.1f} us for five")
     return 0
 
 
