@@ -35,7 +35,8 @@ typedef struct {
   smsr_cuda_layout layout;  // of features and output
 } smsr_cuda_shape;
 
-// Device pointers, dense (no strides), aligned to 16 bytes. dense_channels is host memory, read during the call.
+// Device pointers, dense (no strides), aligned to 16 bytes. dense_channels is host memory, read during the
+// call.
 typedef struct {
   smsr_cuda_shape shape;
   const int32_t* dense_channels;  // [L] leading outputs of each layer computed on every pixel
@@ -58,8 +59,9 @@ const char* smsr_cuda_describe(smsr_cuda_status status);
 // Bytes of scratch memory from the shape alone, no larger for a smaller image; 0 where the shape is refused.
 size_t smsr_cuda_workspace_bytes(const smsr_cuda_shape* shape);
 
-// Queues the module on `stream`: no host synchronisation, no allocation, nothing read back; may be captured in a
-// CUDA graph. Results do not depend on anything but the inputs. workspace: aligned to 256 bytes, any contents.
+// Queues the module on `stream`: no host synchronisation, no allocation, nothing read back; may be captured
+// in a CUDA graph. Results do not depend on anything but the inputs. workspace: aligned to 256 bytes, any
+// contents.
 smsr_cuda_status smsr_cuda_sparse_mask_module(const smsr_cuda_module* module, void* workspace, size_t bytes,
                                               cudaStream_t stream);
 
