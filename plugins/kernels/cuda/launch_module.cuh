@@ -2,13 +2,13 @@
 #pragma once
 
 #include "attention.cuh"
+#include "cuda_workspace.h"
 #include "gather_gemm.cuh"
 #include "launch.h"
 #include "module.h"
 #include "pack.cuh"
 #include "plan.cuh"
 #include "transpose.cuh"
-#include "workspace.h"
 
 namespace smsr {
 namespace cuda {

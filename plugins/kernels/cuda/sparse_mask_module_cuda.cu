@@ -1,9 +1,9 @@
 // The C API: checks everything, then queues the kernels that suit the type and the GPU.
 #include <string.h>
 
+#include "cuda_workspace.h"
 #include "module.h"
 #include "sparse_mask_module_cuda.h"
-#include "workspace.h"
 
 namespace smsr {
 namespace cuda {

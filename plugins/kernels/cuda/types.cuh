@@ -103,7 +103,7 @@ struct PlanSizes {
   int batch, height, width, bands, blocks;  // blocks: of one image
 };
 
-// What the mask says, found once a module (plan.cuh) in device memory: see workspace.h for where.
+// What the mask says, found once a module (plan.cuh) in device memory: see cuda_workspace.h for where.
 struct Plan {
   uint8* columns;       // [N, bands, W] bit r: pixel (8 * band + r, x) is active
   int* block_counts;    // [N, blocks, 2] active, inactive pixels of each block of columns

@@ -3,9 +3,9 @@
 // layout, from the kernels of other GPUs. `compute-sanitizer smsr_cuda_gpu_test NAME...` looks for bad
 // accesses in chosen cases.
 #include "check.h"
+#include "cuda_workspace.h"
 #include "gpu.h"
 #include "module.h"
-#include "workspace.h"
 
 namespace smsr::testing {
 namespace {
