@@ -27,7 +27,7 @@ else
 NEON_TEST := @echo 'skipped: NEON kernels (apt install g++-aarch64-linux-gnu qemu-user)'
 endif
 
-.PHONY: setup native demo bench test test-trt check format clean
+.PHONY: setup native demo bench test test-trt test-gpu check format clean
 
 setup: $(VENV)/.installed native
 
@@ -61,6 +61,13 @@ test: setup check
 # NVIDIA's headers and lean runtimes, by git and pip or TENSORRT_INCLUDE, TENSORRT_LEAN; needs no GPU, runs no kernel.
 test-trt: $(VENV)/.installed
 	PYTHON=$(BIN)/python plugins/tests/trt/run.sh
+
+# On a machine with an NVIDIA GPU and nvcc; CUDA_ARCHITECTURES=90 compiles for one only.
+test-gpu: $(VENV)/.installed
+	cmake -S plugins -B build/cuda -G Ninja -DCMAKE_BUILD_TYPE=Release -DSMSR_BUILD_CUDA=ON -DSMSR_CUDA_VOLTA=ON \
+	    -DSMSR_BUILD_ORT=OFF -DCMAKE_CUDA_ARCHITECTURES=$(or $(CUDA_ARCHITECTURES),native)
+	cmake --build build/cuda --parallel $(JOBS) --target smsr_cuda_gpu_test smsr_cuda_gpu_bench
+	build/cuda/tests/cuda/smsr_cuda_gpu_test
 
 check: $(VENV)/.installed
 	ruff check .

@@ -19,7 +19,8 @@ typedef enum {
   SMSR_CUDA_BAD_POINTER,         // a pointer is null, or not aligned to 16 bytes
   SMSR_CUDA_SMALL_WORKSPACE,     // fewer bytes than smsr_cuda_workspace_bytes says
   SMSR_CUDA_BAD_DEVICE,          // the GPU is older than compute capability 7.2, or has no code in this build
-  SMSR_CUDA_LAUNCH_FAILED        // see cudaGetLastError()
+  SMSR_CUDA_LAUNCH_FAILED,       // see cudaGetLastError()
+  SMSR_CUDA_BAD_TYPE             // type or layout is none of those below
 } smsr_cuda_status;
 
 typedef enum { SMSR_CUDA_FLOAT32 = 0, SMSR_CUDA_FLOAT16 = 1 } smsr_cuda_type;
@@ -34,7 +35,8 @@ typedef struct {
   smsr_cuda_layout layout;  // of features and output
 } smsr_cuda_shape;
 
-// Device pointers, dense (no strides), aligned to 16 bytes. dense_channels is host memory, read during the call.
+// Device pointers, dense (no strides), aligned to 16 bytes. dense_channels is host memory, read during the
+// call.
 typedef struct {
   smsr_cuda_shape shape;
   const int32_t* dense_channels;  // [L] leading outputs of each layer computed on every pixel
@@ -57,8 +59,9 @@ const char* smsr_cuda_describe(smsr_cuda_status status);
 // Bytes of scratch memory from the shape alone, no larger for a smaller image; 0 where the shape is refused.
 size_t smsr_cuda_workspace_bytes(const smsr_cuda_shape* shape);
 
-// Queues the module on `stream`: no host synchronisation, no allocation, nothing read back; may be captured in a
-// CUDA graph. Results do not depend on anything but the inputs. workspace: aligned to 256 bytes, any contents.
+// Queues the module on `stream`: no host synchronisation, no allocation, nothing read back; may be captured
+// in a CUDA graph. Results do not depend on anything but the inputs. workspace: aligned to 256 bytes, any
+// contents.
 smsr_cuda_status smsr_cuda_sparse_mask_module(const smsr_cuda_module* module, void* workspace, size_t bytes,
                                               cudaStream_t stream);
 

@@ -1,0 +1,108 @@
+// Channel attention ahead of the collect: a 1x1 convolution's mean is the 1x1 convolution of the means, so
+// the sums that the convolutions leave per unit are enough, and collect, scale and residual take one pass
+// over memory.
+#pragma once
+
+#include "types.cuh"
+
+namespace smsr {
+namespace cuda {
+
+constexpr int kReduceThreads = 256;
+
+// Blocks [N, L, kSegments]: sums of one segment of an image's units, in an order that the counts alone
+// decide.
+struct ReduceParams {
+  const float* unit_sums;  // [L, units_stride, channels]
+  float* segment_sums;     // [N, L, kSegments, channels]
+  const int *active_units, *inactive_units;
+  long long units_stride;
+  int batch, layers, channels;
+  DenseChannels dense;  // of inactive units only these channels are there
+};
+
+// The `channel` part of rows [from, to) of the segment, every `step`-th.
+SMSR_DEVICE float sum_rows(const float* rows, int from, int to, int channels, int channel, int ahead,
+                           int step) {
+  const int count = to - from, segment = block_x() % kSegments;
+  const int first = from + static_cast<int>(static_cast<long long>(count) * segment / kSegments);
+  const int last = from + static_cast<int>(static_cast<long long>(count) * (segment + 1) / kSegments);
+  float sum = 0.0f;
+  for (int row = first + ahead; row < last; row += step)
+    sum += rows[static_cast<long long>(row) * channels + channel];
+  return sum;
+}
+
+static SMSR_KERNEL(kReduceThreads, 1) void reduce_units(ReduceParams p) {
+  float* shared = static_cast<float*>(shared_memory());  // [kReduceThreads]
+  const int layer = block_x() / kSegments % p.layers, image = block_x() / kSegments / p.layers;
+  const int lanes = kReduceThreads / p.channels;  // rows read at once
+  const int channel = thread_index() % p.channels, ahead = thread_index() / p.channels;
+  float sum = 0.0f;
+  if (ahead < lanes) {
+    const float* rows = p.unit_sums + layer * p.units_stride * p.channels;
+    sum = sum_rows(rows, p.active_units[image], p.active_units[image + 1], p.channels, channel, ahead, lanes);
+    if (channel < dense_of(p.dense, layer)) {
+      const int behind = p.active_units[p.batch];
+      sum += sum_rows(rows, behind + p.inactive_units[image], behind + p.inactive_units[image + 1],
+                      p.channels, channel, ahead, lanes);
+    }
+  }
+  shared[thread_index()] = sum;
+  sync_block();
+  if (ahead != 0) return;
+  for (int i = 1; i < lanes; ++i) sum += shared[i * p.channels + channel];
+  p.segment_sums[static_cast<long long>(block_x()) * p.channels + channel] = sum;
+}
+
+struct AttentionParams {
+  const float* segment_sums;  // [N, L, kSegments, channels]
+  const void *collect_weight, *collect_bias, *squeeze_weight, *squeeze_bias, *excite_weight, *excite_bias;
+  float* scale;  // [N, channels]
+  int layers, channels;
+  float pixels;
+};
+
+constexpr int kAttentionThreads = 128;  // at least the most channels
+
+// One block per image; thread = channel.
+template <class T>
+SMSR_KERNEL(kAttentionThreads, 1)
+void attend(AttentionParams p) {
+  const int c = p.channels, reduced = c / 16, channel = thread_index(), image = block_x();
+  float* means = static_cast<float*>(shared_memory());  // [L * C] of the layers' outputs
+  float* collected = means + p.layers * c;              // [C]
+  float* squeezed = collected + c;                      // [C / 16]
+  if (channel < c)
+    for (int layer = 0; layer < p.layers; ++layer) {
+      const float* from = p.segment_sums + (static_cast<long long>(image) * p.layers + layer) * kSegments * c;
+      float sum = 0.0f;
+      for (int segment = 0; segment < kSegments; ++segment) sum += from[segment * c + channel];
+      means[layer * c + channel] = sum / p.pixels;
+    }
+  sync_block();
+  if (channel < c) {
+    float sum = to_float(static_cast<const T*>(p.collect_bias)[channel]);
+    for (int k = 0; k < p.layers * c; ++k)
+      sum = multiply_add(means[k], to_float(static_cast<const T*>(p.collect_weight)[k * c + channel]), sum);
+    collected[channel] = sum;
+  }
+  sync_block();
+  if (channel < reduced) {
+    float sum = to_float(static_cast<const T*>(p.squeeze_bias)[channel]);
+    for (int k = 0; k < c; ++k)
+      sum = multiply_add(collected[k],
+                         to_float(static_cast<const T*>(p.squeeze_weight)[k * reduced + channel]), sum);
+    squeezed[channel] = sum < 0.0f ? 0.0f : sum;
+  }
+  sync_block();
+  if (channel < c) {
+    float sum = to_float(static_cast<const T*>(p.excite_bias)[channel]);
+    for (int k = 0; k < reduced; ++k)
+      sum = multiply_add(squeezed[k], to_float(static_cast<const T*>(p.excite_weight)[k * c + channel]), sum);
+    p.scale[image * c + channel] = 1.0f / (1.0f + exponential(-sum));
+  }
+}
+
+}  // namespace cuda
+}  // namespace smsr

@@ -1,0 +1,140 @@
+// Everything the kernels ask of the machine, so that the same sources run on a GPU and, compiled by a C++
+// compiler, in the emulation of tests/cuda/emulate. C++14, no standard headers: compiles with NVRTC too.
+#pragma once
+
+#ifdef SMSR_CUDA_EMULATED
+#include "emulated_primitives.h"
+#else
+
+#define SMSR_KERNEL(threads, blocks_per_processor) __global__ __launch_bounds__(threads, blocks_per_processor)
+#define SMSR_DEVICE __device__ __forceinline__
+
+namespace smsr {
+namespace cuda {
+
+using uint32 = unsigned int;
+using uint16 = unsigned short;
+using uint8 = unsigned char;
+
+// 16 bytes: what one thread moves at once.
+struct alignas(16) Vector {
+  uint32 word[4];
+};
+
+SMSR_DEVICE int thread_index() { return static_cast<int>(threadIdx.x); }
+SMSR_DEVICE int block_x() { return static_cast<int>(blockIdx.x); }
+SMSR_DEVICE int block_y() { return static_cast<int>(blockIdx.y); }
+SMSR_DEVICE int blocks_x() { return static_cast<int>(gridDim.x); }
+SMSR_DEVICE void sync_block() { __syncthreads(); }
+
+// The block's dynamic shared memory, aligned to 16 bytes.
+SMSR_DEVICE void* shared_memory() {
+  extern __shared__ uint4 smsr_shared_memory[];
+  return smsr_shared_memory;
+}
+
+SMSR_DEVICE uint32 shuffle_xor(uint32 value, int mask) { return __shfl_xor_sync(0xffffffffu, value, mask); }
+SMSR_DEVICE float shuffle_xor(float value, int mask) { return __shfl_xor_sync(0xffffffffu, value, mask); }
+SMSR_DEVICE uint32 shuffle_up(uint32 value, int lanes) { return __shfl_up_sync(0xffffffffu, value, lanes); }
+SMSR_DEVICE uint32 shuffle(uint32 value, int lane) { return __shfl_sync(0xffffffffu, value, lane); }
+SMSR_DEVICE uint32 atomic_add(uint32* at, uint32 value) { return atomicAdd(at, value); }
+SMSR_DEVICE int count_bits(uint32 value) { return __popc(value); }
+
+SMSR_DEVICE float exponential(float value) { return expf(value); }
+SMSR_DEVICE uint32 float_bits(float value) { return __float_as_uint(value); }
+SMSR_DEVICE float bits_float(uint32 bits) { return __uint_as_float(bits); }
+SMSR_DEVICE float multiply_add(float a, float b, float c) { return fmaf(a, b, c); }
+
+// Half precision as bits, so that no header of one CUDA version is needed.
+SMSR_DEVICE float half_to_float(uint16 bits) {
+  float value;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(bits));
+  return value;
+}
+SMSR_DEVICE uint16 float_to_half(float value) {
+  uint16 bits;
+  asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(value));
+  return bits;
+}
+SMSR_DEVICE uint32 floats_to_halves(float low, float high) {
+#if __CUDA_ARCH__ >= 800
+  uint32 pair;
+  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+  return pair;
+#else
+  return static_cast<uint32>(float_to_half(low)) | static_cast<uint32>(float_to_half(high)) << 16;
+#endif
+}
+
+// Loads through the read-only path where `there`, else zeros: one predicated instruction, no branch.
+SMSR_DEVICE Vector load_or_zero(const void* from, bool there) {
+  Vector v;
+  asm volatile(
+      "{ .reg .pred p; setp.ne.u32 p, %5, 0;\n"
+      " mov.b32 %0, 0; mov.b32 %1, 0; mov.b32 %2, 0; mov.b32 %3, 0;\n"
+      " @p ld.global.nc.v4.b32 {%0, %1, %2, %3}, [%4]; }"
+      : "=&r"(v.word[0]), "=&r"(v.word[1]), "=&r"(v.word[2]), "=&r"(v.word[3])
+      : "l"(from), "r"(static_cast<uint32>(there)));
+  return v;
+}
+// Data that no running kernel writes.
+SMSR_DEVICE Vector load_constant(const Vector* from) { return load_or_zero(from, true); }
+
+// Copies 16 bytes from global to shared memory, behind the thread's back from sm_80 on, until
+// copies_arrive().
+SMSR_DEVICE void copy_to_shared(Vector* to, const Vector* from) {
+#if __CUDA_ARCH__ >= 800
+  const uint32 address = static_cast<uint32>(__cvta_generic_to_shared(to));
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(address), "l"(from) : "memory");
+#else
+  *to = *from;
+#endif
+}
+SMSR_DEVICE void copies_arrive() {
+#if __CUDA_ARCH__ >= 800
+  asm volatile("cp.async.wait_all;" ::: "memory");
+#endif
+}
+
+// d[16, 8] += a[16, 16] * b[16, 8], spread over a warp: with g = lane / 4 and t = lane % 4,
+// a[r] holds (row g + 8 (r % 2), depth 2t + 8 (r / 2) and the next), b[r] (depth 2t + 8 r and the next,
+// column g), d[i] (row g + 8 (i / 2), column 2t + i % 2). PTX ISA, matrix fragments of mma.m16n8k16.
+SMSR_DEVICE void multiply_16x8x16(float (&d)[4], uint32 a0, uint32 a1, uint32 a2, uint32 a3, uint32 b0,
+                                  uint32 b1) {
+#if __CUDA_ARCH__ >= 800
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+      "{%0, %1, %2, %3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
+#elif __CUDA_ARCH__ >= 750
+  asm volatile(
+      "mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a0), "r"(a1), "r"(b0));
+  asm volatile(
+      "mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a2), "r"(a3), "r"(b1));
+#else
+  __trap();  // the host takes another tile there, see tile_volta.cuh
+#endif
+}
+
+// Four products d[8, 8] += a[8, 4] * b[4, 8] at once, one for each of four quad pairs: lanes 4p..4p+3 and
+// 4p+16..4p+19. With r = lane % 4 + 4 (lane / 16): a holds row r, b column r, depths 0..3;
+// d[i] holds (row (lane & 1) + (i & 2) + 4 (lane / 16), column (i & 4) + (lane & 2) + (i & 1)).
+// PTX ISA, matrix fragments of mma.m8n8k4.
+SMSR_DEVICE void multiply_quad_pairs(float (&d)[8], uint32 a0, uint32 a1, uint32 b0, uint32 b1) {
+  asm volatile(
+      "mma.sync.aligned.m8n8k4.row.col.f32.f16.f16.f32 {%0, %1, %2, %3, %4, %5, %6, %7}, {%8, %9}, {%10, "
+      "%11}, "
+      "{%0, %1, %2, %3, %4, %5, %6, %7};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7])
+      : "r"(a0), "r"(a1), "r"(b0), "r"(b1));
+}
+
+}  // namespace cuda
+}  // namespace smsr
+
+#endif

@@ -1,0 +1,96 @@
+// A warp's part of a half precision product on the tensor cores of sm_70 and sm_72, whose only matrix
+// instruction is mma.m8n8k4: kRows gathered pixels times 64 output channels, sums in registers.
+//
+// A lane reads and, in the end, owns whole pixels: of 32 rows the one that mma's layout of `a` gives it.
+#pragma once
+
+#include "types.cuh"
+
+namespace smsr {
+namespace cuda {
+
+template <int kRows_>
+class VoltaTile {
+ public:
+  using Type = Half;
+  static constexpr int kRows = kRows_, kColumns = 64, kDepth = 8, kSkip = 8;
+  static constexpr int kInputs = kRows / 32, kOutputs = kInputs, kGroups = kColumns / 8;
+  static constexpr int kSameChannels = 1, kEndChannels = 32;
+
+  SMSR_DEVICE VoltaTile() : lane_(thread_index() % kWarpSize) {
+#pragma unroll
+    for (int m = 0; m < kInputs; ++m)
+#pragma unroll
+      for (int n = 0; n < kGroups; ++n)
+#pragma unroll
+        for (int i = 0; i < 8; ++i) sums_[m][n][i] = 0.0f;
+  }
+
+  // Lanes 4p..4p+3 and 4p+16..4p+19 multiply rows 8p..8p+7.
+  SMSR_DEVICE int input_row(int j) const { return 8 * (lane_ / 4 % 4) + row_of_eight(lane_) + 32 * j; }
+  SMSR_DEVICE int input_channel() const { return 0; }
+  SMSR_DEVICE int output_row(int j) const { return input_row(j); }
+  SMSR_DEVICE uint32 of_output(const uint32 (&of_inputs)[kInputs], int j) const { return of_inputs[j]; }
+  SMSR_DEVICE int output_channel(int group) const { return 8 * group; }
+
+  static SMSR_DEVICE void packed_place(int offset, int* depth, int* column) {
+    *depth = offset % 8;
+    *column = offset / 8;
+  }
+
+  template <bool kAll>
+  SMSR_DEVICE void multiply(const Vector (&in)[kInputs], const Vector* weights, int columns) {
+#pragma unroll
+    for (int n = 0; n < kGroups; ++n) {
+      if (!kAll && n * kSkip >= columns) break;
+      const Vector w = weights[8 * n + row_of_eight(lane_)];
+#pragma unroll
+      for (int half = 0; half < 4; half += 2)
+#pragma unroll
+        for (int m = 0; m < kInputs; ++m)
+          multiply_quad_pairs(sums_[m][n], in[m].word[half], in[m].word[half + 1], w.word[half],
+                              w.word[half + 1]);
+    }
+  }
+
+  template <class Function>
+  SMSR_DEVICE void map(Function function) {
+#pragma unroll
+    for (int n = 0; n < kGroups; ++n)
+#pragma unroll
+      for (int i = 0; i < 8; ++i)
+        if ((i & 2) == 0) {
+          const auto of_channel = function(8 * n + (i & 4) + (lane_ & 2) + (i & 1));
+#pragma unroll
+          for (int m = 0; m < kInputs; ++m) {
+            sums_[m][n][i] = of_channel(sums_[m][n][i]);
+            sums_[m][n][i + 2] = of_channel(sums_[m][n][i + 2]);
+          }
+        }
+  }
+
+  // mma leaves a lane half of the channels of two rows; its neighbour in bit 1 has the other halves.
+  SMSR_DEVICE Piece<Half> piece(int j, int group) const {
+    const float (&s)[8] = sums_[j][group];
+    const bool second = (lane_ & 2) != 0;
+    const uint32 low[2] = {floats_to_halves(s[0], s[1]), floats_to_halves(s[4], s[5])};  // row lane & 1
+    const uint32 high[2] = {floats_to_halves(s[2], s[3]),
+                            floats_to_halves(s[6], s[7])};  // row 2 + (lane & 1)
+    Piece<Half> piece;
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      const uint32 got = shuffle_xor(second ? low[i] : high[i], 2);
+      piece.part[0].word[2 * i] = second ? got : low[i];
+      piece.part[0].word[2 * i + 1] = second ? high[i] : got;
+    }
+    return piece;
+  }
+
+ private:
+  static SMSR_DEVICE int row_of_eight(int lane) { return lane % 4 + 4 * (lane / 16); }
+  int lane_;
+  float sums_[kInputs][kGroups][8];
+};
+
+}  // namespace cuda
+}  // namespace smsr

@@ -1,0 +1,118 @@
+// The two types of the tensors, and the small structs the kernels share.
+#pragma once
+
+#include "primitives.cuh"
+
+namespace smsr {
+namespace cuda {
+
+constexpr int kMaxLayers = 8;
+constexpr int kMaxSlices = 4;  // of a convolution's output channels, one block column each
+constexpr int kUnitRows = 64;  // active, or inactive, pixels that one warp convolves at once
+constexpr int kWarpSize = 32;
+constexpr int kBand = 8;           // rows of a band of the image: bits of a byte
+constexpr int kPlanThreads = 256;  // columns of a band that one block looks at
+constexpr int kSegments = 32;      // of an image's units, summed up apart
+
+// A half precision number; arithmetic is float32.
+struct Half {
+  uint16 bits;
+};
+SMSR_DEVICE float to_float(Half value) { return half_to_float(value.bits); }
+SMSR_DEVICE float to_float(float value) { return value; }
+SMSR_DEVICE void from_float(float value, Half* to) { to->bits = float_to_half(value); }
+SMSR_DEVICE void from_float(float value, float* to) { *to = value; }
+
+// Eight neighbouring channels of one pixel, as they lie in memory.
+constexpr int kPiece = 8;
+template <class T>
+struct Piece;
+
+template <>
+struct Piece<Half> {
+  Vector part[1];
+  SMSR_DEVICE void unpack(float (&values)[kPiece]) const {
+#pragma unroll
+    for (int i = 0; i < kPiece; ++i)
+      values[i] = half_to_float(static_cast<uint16>(part[0].word[i / 2] >> (16 * (i % 2))));
+  }
+  SMSR_DEVICE void pack(const float (&values)[kPiece]) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) part[0].word[i] = floats_to_halves(values[2 * i], values[2 * i + 1]);
+  }
+};
+
+template <>
+struct Piece<float> {
+  Vector part[2];
+  SMSR_DEVICE void unpack(float (&values)[kPiece]) const {
+#pragma unroll
+    for (int i = 0; i < kPiece; ++i) values[i] = bits_float(part[i / 4].word[i % 4]);
+  }
+  SMSR_DEVICE void pack(const float (&values)[kPiece]) {
+#pragma unroll
+    for (int i = 0; i < kPiece; ++i) part[i / 4].word[i % 4] = float_bits(values[i]);
+  }
+};
+
+template <class T>
+SMSR_DEVICE Piece<T> load_piece(const T* from) {
+  Piece<T> piece;
+#pragma unroll
+  for (int i = 0; i < static_cast<int>(sizeof(piece) / sizeof(Vector)); ++i)
+    piece.part[i] = load_constant(reinterpret_cast<const Vector*>(from) + i);
+  return piece;
+}
+template <class T>
+SMSR_DEVICE void store_piece(const Piece<T>& piece, T* to) {
+#pragma unroll
+  for (int i = 0; i < static_cast<int>(sizeof(piece) / sizeof(Vector)); ++i)
+    reinterpret_cast<Vector*>(to)[i] = piece.part[i];
+}
+
+// Of a 16-byte vector of T, the first `keep` numbers; zeros behind them.
+SMSR_DEVICE void keep_leading(Vector* v, int keep, Half) {
+#pragma unroll
+  for (int i = 0; i < 4; ++i) v->word[i] &= keep > 2 * i + 1 ? 0xffffffffu : keep > 2 * i ? 0x0000ffffu : 0u;
+}
+SMSR_DEVICE void keep_leading(Vector* v, int keep, float) {
+#pragma unroll
+  for (int i = 0; i < 4; ++i) v->word[i] = keep > i ? v->word[i] : 0u;
+}
+
+// One pixel of a list. Bit 3 * ky + kx of `bits`: that neighbour lies in the image; 9 bits above: it is
+// active.
+struct alignas(8) Entry {
+  int pixel;  // over the batch: (n * H + y) * W + x
+  uint32 bits;
+};
+constexpr int kCentre = 4, kTaps = 9;
+
+SMSR_DEVICE int round_up(int value, int to) { return (value + to - 1) / to * to; }
+SMSR_DEVICE int divide_up(int value, int by) { return (value + by - 1) / by; }
+SMSR_DEVICE int smaller(int a, int b) { return a < b ? a : b; }
+
+// Dense channels of up to kMaxLayers layers, a byte each: kernel parameters that are indexed would be copied
+// to the stack.
+using DenseChannels = unsigned long long;
+SMSR_DEVICE int dense_of(DenseChannels dense, int layer) {
+  return static_cast<int>(dense >> (8 * layer) & 0xff);
+}
+
+struct PlanSizes {
+  int batch, height, width, bands, blocks;  // blocks: of one image
+};
+
+// What the mask says, found once a module (plan.cuh) in device memory: see cuda_workspace.h for where.
+struct Plan {
+  uint8* columns;       // [N, bands, W] bit r: pixel (8 * band + r, x) is active
+  int* block_counts;    // [N, blocks, 2] active, inactive pixels of each block of columns
+  Entry* entries;       // [N, H * W] active pixels from the front, inactive ones from the back
+  int* active_count;    // [N]
+  int* active_units;    // [N + 1] units of active pixels ahead of image n
+  int* inactive_units;  // [N + 1] the same of inactive ones
+  uint32* counters;     // [L + 1, kMaxSlices] units handed out
+};
+
+}  // namespace cuda
+}  // namespace smsr

@@ -1,0 +1,151 @@
+// kernels/cuda/primitives.cuh for the emulated GPU. Matrix instructions follow the lane layouts of the PTX
+// ISA.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#include "../half.h"
+#include "machine.h"
+
+#define SMSR_KERNEL(threads, blocks_per_processor)
+#define SMSR_DEVICE inline
+
+namespace smsr::cuda {
+
+using uint32 = uint32_t;
+using uint16 = uint16_t;
+using uint8 = uint8_t;
+
+struct alignas(16) Vector {
+  uint32 word[4];
+};
+
+inline int thread_index() { return emulated::place().thread; }
+inline int block_x() { return emulated::place().block_x; }
+inline int block_y() { return emulated::place().block_y; }
+inline int blocks_x() { return emulated::place().blocks_x; }
+inline void sync_block() { emulated::sync_block(); }
+inline void* shared_memory() { return emulated::shared_memory(); }
+
+inline uint32 float_bits(float value) {
+  uint32 bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  return bits;
+}
+inline float bits_float(uint32 bits) {
+  float value;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+struct Shuffle {
+  uint32 value, got;
+  int from;  // lane; a lane outside the warp: its own value
+};
+inline uint32 shuffle_from(uint32 value, int from) {
+  Shuffle mine = {value, 0, from};
+  emulated::meet_warp(
+      [](void* const(&brought)[32]) {
+        for (int lane = 0; lane < 32; ++lane) {
+          auto* to = static_cast<Shuffle*>(brought[lane]);
+          const int at = to->from < 0 || to->from > 31 ? lane : to->from;
+          to->got = static_cast<const Shuffle*>(brought[at])->value;
+        }
+      },
+      &mine);
+  return mine.got;
+}
+inline uint32 shuffle_xor(uint32 value, int mask) {
+  return shuffle_from(value, (thread_index() % 32) ^ mask);
+}
+inline float shuffle_xor(float value, int mask) { return bits_float(shuffle_xor(float_bits(value), mask)); }
+inline uint32 shuffle_up(uint32 value, int lanes) { return shuffle_from(value, thread_index() % 32 - lanes); }
+inline uint32 shuffle(uint32 value, int lane) { return shuffle_from(value, lane); }
+inline uint32 atomic_add(uint32* at, uint32 value) {
+  const uint32 before = *at;
+  *at = before + value;
+  return before;
+}
+inline int count_bits(uint32 value) { return __builtin_popcount(value); }
+inline float exponential(float value) { return std::exp(value); }
+inline float multiply_add(float a, float b, float c) { return std::fma(a, b, c); }
+
+inline float half_to_float(uint16 bits) { return testing::from_half(bits); }
+inline uint16 float_to_half(float value) { return testing::to_half(value); }
+inline uint32 floats_to_halves(float low, float high) {
+  return static_cast<uint32>(float_to_half(low)) | static_cast<uint32>(float_to_half(high)) << 16;
+}
+inline float half_of_pair(uint32 pair, int which) {
+  return half_to_float(static_cast<uint16>(pair >> (16 * which)));
+}
+
+inline Vector load_or_zero(const void* from, bool there) {
+  Vector v = {{0, 0, 0, 0}};
+  if (!there) return v;
+  if (reinterpret_cast<uintptr_t>(from) % 16 != 0) emulated::fail("a 16-byte load from an unaligned address");
+  std::memcpy(&v, from, sizeof v);
+  return v;
+}
+inline Vector load_constant(const Vector* from) { return load_or_zero(from, true); }
+inline void copy_to_shared(Vector* to, const Vector* from) { emulated::start_copy(to, from, sizeof(Vector)); }
+inline void copies_arrive() { emulated::finish_copies(); }
+
+struct Mma {
+  float* d;
+  uint32 a[4], b[2];
+};
+
+inline void multiply_16x8x16(float (&d)[4], uint32 a0, uint32 a1, uint32 a2, uint32 a3, uint32 b0,
+                             uint32 b1) {
+  Mma mine = {d, {a0, a1, a2, a3}, {b0, b1}};
+  emulated::meet_warp(
+      [](void* const(&brought)[32]) {
+        float a[16][16], b[16][8];
+        for (int lane = 0; lane < 32; ++lane) {
+          const auto* from = static_cast<const Mma*>(brought[lane]);
+          const int g = lane / 4, t = lane % 4;
+          for (int odd = 0; odd < 2; ++odd) {
+            for (int r = 0; r < 4; ++r)
+              a[g + 8 * (r % 2)][2 * t + 8 * (r / 2) + odd] = half_of_pair(from->a[r], odd);
+            for (int r = 0; r < 2; ++r) b[2 * t + 8 * r + odd][g] = half_of_pair(from->b[r], odd);
+          }
+        }
+        float d[16][8] = {};
+        for (int row = 0; row < 16; ++row)
+          for (int k = 0; k < 16; ++k)
+            for (int column = 0; column < 8; ++column) d[row][column] += a[row][k] * b[k][column];
+        for (int lane = 0; lane < 32; ++lane)
+          for (int i = 0; i < 4; ++i)
+            static_cast<const Mma*>(brought[lane])->d[i] += d[lane / 4 + 8 * (i / 2)][2 * (lane % 4) + i % 2];
+      },
+      &mine);
+}
+
+inline void multiply_quad_pairs(float (&d)[8], uint32 a0, uint32 a1, uint32 b0, uint32 b1) {
+  Mma mine = {d, {a0, a1, 0, 0}, {b0, b1}};
+  emulated::meet_warp(
+      [](void* const(&brought)[32]) {
+        float a[4][8][4], b[4][4][8];  // of each quad pair
+        for (int lane = 0; lane < 32; ++lane) {
+          const auto* from = static_cast<const Mma*>(brought[lane]);
+          const int pair = lane / 4 % 4, r = lane % 4 + 4 * (lane / 16);
+          for (int k = 0; k < 4; ++k) {
+            a[pair][r][k] = half_of_pair(from->a[k / 2], k % 2);
+            b[pair][k][r] = half_of_pair(from->b[k / 2], k % 2);
+          }
+        }
+        for (int lane = 0; lane < 32; ++lane)
+          for (int i = 0; i < 8; ++i) {
+            const int pair = lane / 4 % 4, row = (lane & 1) + (i & 2) + 4 * (lane / 16);
+            const int column = (i & 4) + (lane & 2) + (i & 1);
+            float sum = 0.0f;
+            for (int k = 0; k < 4; ++k) sum += a[pair][row][k] * b[pair][k][column];
+            static_cast<const Mma*>(brought[lane])->d[i] += sum;
+          }
+      },
+      &mine);
+}
+
+}  // namespace smsr::cuda

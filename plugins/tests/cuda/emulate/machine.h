@@ -1,0 +1,47 @@
+// A GPU in one host thread: blocks one after the other, the threads of a block as fibers that take turns only
+// where they wait for each other. What a real GPU would leave to chance is an error here: threads that miss a
+// barrier, lanes of a warp in different instructions, memory read before a copy has arrived.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <string>
+
+#include "cuda_runtime_api.h"
+
+namespace smsr::emulated {
+
+// The GPU the next launches see.
+struct Gpu {
+  int major = 9, minor = 0, processors = 3;
+  int shared_memory = 227 * 1024;
+  bool reversed = false;            // blocks and warps run in the opposite order
+  int launches_until_failure = -1;  // negative: none fails
+  cudaError_t failure = cudaErrorLaunchFailure;
+};
+extern Gpu gpu;
+extern int launches;  // so far
+
+// Runs body once for each thread of each block. Shared memory starts as NaN in every block.
+cudaError_t run_grid(int x, int y, int threads, size_t shared, bool shared_allowed,
+                     const std::function<void()>& body);
+
+struct Place {
+  int thread, threads, block_x, block_y, blocks_x;
+};
+const Place& place();  // of the running thread
+void* shared_memory();
+void sync_block();
+
+// All 32 lanes of a warp meet, `operation` sees what each brought, all go on. Two lanes that bring different
+// operations end the program.
+using Operation = void (*)(void* const (&brought)[32]);
+void meet_warp(Operation operation, void* brought);
+
+// A copy that happens at the thread's next finish_copies(), not before.
+void start_copy(void* to, const void* from, size_t bytes);
+void finish_copies();
+
+[[noreturn]] void fail(const std::string& what);
+
+}  // namespace smsr::emulated

@@ -1,0 +1,118 @@
+// The very kernels of kernels/cuda, run by the emulated GPU, against the double-precision reference on the
+// contract's cases. `smsr_cuda_emulated_test NAME...` runs only cases whose name contains one of these.
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+
+#include "expect.h"
+#include "interface_test.h"
+#include "machine.h"
+#include "module_case.h"
+
+namespace smsr::testing {
+namespace {
+
+double worst_error[3] = {0.0, 0.0, 0.0};  // float32, float16, float16 on sm_72
+
+// Buffers of exactly the size asked for (the address sanitizer watches their ends), 256-byte aligned, bytes
+// 0xFF: NaN in both types, -1 as an index.
+class Buffer {
+ public:
+  explicit Buffer(size_t bytes) : bytes_(bytes), data_(::operator new(bytes, std::align_val_t(256))) {
+    std::memset(data_, 0xff, bytes);
+  }
+  explicit Buffer(const Bytes& from) : Buffer(from.size()) { std::memcpy(data_, from.data(), bytes_); }
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+  ~Buffer() { ::operator delete(data_, std::align_val_t(256)); }
+  void* data() const { return data_; }
+  Bytes bytes() const {
+    const auto* from = static_cast<const unsigned char*>(data_);
+    return Bytes(from, from + bytes_);
+  }
+
+ private:
+  size_t bytes_;
+  void* data_;
+};
+
+Bytes run(const ModuleCase& module_case, smsr_cuda_layout layout, const std::string& where) {
+  std::vector<std::unique_ptr<Buffer>> inputs;
+  void* pointers[ModuleCase::kInputs];
+  for (int i = 0; i < ModuleCase::kInputs; ++i) {
+    inputs.push_back(std::make_unique<Buffer>(module_case.input(i, layout)));
+    pointers[i] = inputs.back()->data();
+  }
+  const smsr_cuda_shape shape = module_case.shape(layout);
+  const size_t bytes = smsr_cuda_workspace_bytes(&shape);
+  const Buffer workspace(bytes), output(module_case.output_bytes());
+  const smsr_cuda_module module = module_case.module(layout, pointers, output.data());
+  const smsr_cuda_status status = smsr_cuda_sparse_mask_module(&module, workspace.data(), bytes, nullptr);
+  expect(status == SMSR_CUDA_OK, where + ": " + smsr_cuda_describe(status));
+  for (int i = 0; i < ModuleCase::kInputs; ++i)
+    expect(inputs[static_cast<size_t>(i)]->bytes() == module_case.input(i, layout),
+           where + ": input written");
+  return output.bytes();
+}
+
+void check_error(ModuleCase* module_case, const Bytes& output, const std::string& where, double* worst) {
+  const double error = module_case->relative_error(output, SMSR_CUDA_NHWC);
+  *worst = std::max(*worst, error);
+  expect(error <= module_case->tolerance(), where + ": relative error " + std::to_string(error));
+}
+
+void check_case(const std::string& name, const Spec& spec, smsr_cuda_type type) {
+  const bool half = type == SMSR_CUDA_FLOAT16;
+  const std::string where = name + (half ? " float16" : " float32");
+  ModuleCase module_case(spec, type);
+  emulated::gpu = {};
+  const Bytes output = run(module_case, SMSR_CUDA_NHWC, where);
+  check_error(&module_case, output, where, &worst_error[half]);
+  const auto same = [&](smsr_cuda_layout layout, const std::string& what) {
+    const Bytes other = run(module_case, layout, where + what);
+    expect(module_case.same(output, SMSR_CUDA_NHWC, other, layout), where + what + ": other bits");
+  };
+  emulated::gpu.reversed = true;  // other warps compute other units, in another order
+  emulated::gpu.processors = 5;
+  same(SMSR_CUDA_NCHW, " NCHW");
+  emulated::gpu = {};
+  emulated::gpu.shared_memory = 48 * 1024;  // weights stay in global memory
+  emulated::gpu.major = 7;
+  emulated::gpu.minor = 5;
+  same(SMSR_CUDA_NHWC, " little shared memory");
+  if (!half) return;
+  emulated::gpu = {};
+  emulated::gpu.major = 7;
+  emulated::gpu.minor = 2;
+  check_error(&module_case, run(module_case, SMSR_CUDA_NHWC, where + " sm_72"), where + " sm_72",
+              &worst_error[2]);
+}
+
+bool wanted(const std::string& name, int count, char** parts) {
+  bool found = count == 0;
+  for (int i = 0; i < count; ++i) found = found || name.find(parts[i]) != std::string::npos;
+  return found;
+}
+
+void check_contract_cases(int count, char** parts) {
+  float theta = 0.0f;
+  for (const contract::Case& c : contract::kCases) {
+    theta = 1.25f - theta;
+    if (!wanted(c.name, count, parts)) continue;
+    check_case(c.name, spec_of(c, theta), SMSR_CUDA_FLOAT32);
+    check_case(c.name, spec_of(c, 1.25f - theta), SMSR_CUDA_FLOAT16);
+  }
+}
+
+}  // namespace
+}  // namespace smsr::testing
+
+int main(int count, char** arguments) {
+  using namespace smsr::testing;
+  check_interface();
+  check_contract_cases(count - 1, arguments + 1);
+  std::printf("largest relative error: float32 %.1e, float16 %.1e, float16 on sm_72 %.1e\n", worst_error[0],
+              worst_error[1], worst_error[2]);
+  std::printf("%d launches, %d passed, %d failed\n", smsr::emulated::launches, passed, failed);
+  return failed == 0 ? 0 : 1;
+}

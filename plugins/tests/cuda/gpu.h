@@ -1,0 +1,83 @@
+// What gpu_test and gpu_bench share: device memory that frees itself, errors that end the program.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <vector>
+
+#include "module_case.h"
+
+namespace smsr::testing {
+
+inline void check_cuda(cudaError_t status, const char* what) {
+  if (status == cudaSuccess) return;
+  std::printf("FAILED %s: %s\n", what, cudaGetErrorString(status));
+  std::exit(1);
+}
+
+// Bytes behind the end tell of writes past it.
+class DeviceBuffer {
+ public:
+  explicit DeviceBuffer(size_t bytes) : bytes_(bytes) {
+    check_cuda(cudaMalloc(&data_, bytes + kCanaryBytes), "cudaMalloc");
+    check_cuda(cudaMemset(data_, kCanaryByte, bytes + kCanaryBytes), "cudaMemset");
+  }
+  explicit DeviceBuffer(const Bytes& from) : DeviceBuffer(from.size()) {
+    check_cuda(cudaMemcpy(data_, from.data(), bytes_, cudaMemcpyHostToDevice), "cudaMemcpy");
+  }
+  DeviceBuffer(const DeviceBuffer&) = delete;
+  DeviceBuffer& operator=(const DeviceBuffer&) = delete;
+  ~DeviceBuffer() { cudaFree(data_); }
+  void* data() const { return data_; }
+  size_t bytes() const { return bytes_; }
+  void fill(int byte) { check_cuda(cudaMemset(data_, byte, bytes_), "cudaMemset"); }
+  Bytes read() const {
+    Bytes all(bytes_ + kCanaryBytes);
+    check_cuda(cudaMemcpy(all.data(), data_, all.size(), cudaMemcpyDeviceToHost), "cudaMemcpy");
+    return all;
+  }
+  bool canaries_alive() const {
+    const Bytes all = read();
+    for (size_t i = bytes_; i < all.size(); ++i)
+      if (all[i] != kCanaryByte) return false;
+    return true;
+  }
+
+ private:
+  static constexpr size_t kCanaryBytes = 256;
+  static constexpr unsigned char kCanaryByte = 0xA5;
+  size_t bytes_;
+  void* data_ = nullptr;
+};
+
+// A case's tensors on the GPU.
+class DeviceCase {
+ public:
+  DeviceCase(const ModuleCase& module_case, smsr_cuda_layout layout)
+      : shape_(module_case.shape(layout)),
+        output(module_case.output_bytes()),
+        workspace(smsr_cuda_workspace_bytes(&shape_)) {
+    void* pointers[ModuleCase::kInputs];
+    for (int i = 0; i < ModuleCase::kInputs; ++i) {
+      inputs_.push_back(std::make_unique<DeviceBuffer>(module_case.input(i, layout)));
+      pointers[i] = inputs_.back()->data();
+    }
+    module = module_case.module(layout, pointers, output.data());
+  }
+  smsr_cuda_status run(cudaStream_t stream) {
+    return smsr_cuda_sparse_mask_module(&module, workspace.data(), workspace.bytes(), stream);
+  }
+
+ private:
+  smsr_cuda_shape shape_;
+  std::vector<std::unique_ptr<DeviceBuffer>> inputs_;
+
+ public:
+  DeviceBuffer output, workspace;
+  smsr_cuda_module module;
+};
+
+}  // namespace smsr::testing

@@ -1,0 +1,122 @@
+// The CUDA core on a real GPU against the double-precision reference, on the contract's cases and a larger
+// one; then the same bits again: from other workspace contents, from a replayed CUDA graph, in the other
+// layout, from the kernels of other GPUs. `compute-sanitizer smsr_cuda_gpu_test NAME...` looks for bad
+// accesses in chosen cases.
+#include "expect.h"
+#include "cuda_workspace.h"
+#include "gpu.h"
+#include "module.h"
+
+namespace smsr::testing {
+namespace {
+
+double worst_error[3] = {0.0, 0.0, 0.0};  // float32, float16, float16 on sm_72's kernels
+
+Bytes output_of(DeviceCase* on_gpu, const std::string& where, const char* how) {
+  check_cuda(cudaDeviceSynchronize(), (where + how).c_str());
+  expect(on_gpu->output.canaries_alive() && on_gpu->workspace.canaries_alive(),
+         where + how + ": wrote past an end");
+  return on_gpu->output.read();
+}
+
+Bytes run(DeviceCase* on_gpu, int poison, const std::string& where, const char* how) {
+  on_gpu->workspace.fill(poison);
+  on_gpu->output.fill(poison);
+  const smsr_cuda_status status = on_gpu->run(nullptr);
+  expect(status == SMSR_CUDA_OK, where + how + ": " + smsr_cuda_describe(status));
+  return output_of(on_gpu, where, how);
+}
+
+// Captured once, replayed twice over poisoned memory.
+Bytes replay(DeviceCase* on_gpu, const std::string& where) {
+  cudaStream_t stream;
+  cudaGraph_t graph;
+  cudaGraphExec_t runnable;
+  check_cuda(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreate");
+  check_cuda(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal), "cudaStreamBeginCapture");
+  expect(on_gpu->run(stream) == SMSR_CUDA_OK, where + ": captured");
+  check_cuda(cudaStreamEndCapture(stream, &graph), "cudaStreamEndCapture");
+  check_cuda(cudaGraphInstantiateWithFlags(&runnable, graph, 0), "cudaGraphInstantiate");
+  for (int i = 0; i < 2; ++i) {
+    check_cuda(cudaMemsetAsync(on_gpu->workspace.data(), 0x7f, on_gpu->workspace.bytes(), stream), "poison");
+    check_cuda(cudaMemsetAsync(on_gpu->output.data(), 0xff, on_gpu->output.bytes(), stream), "poison");
+    check_cuda(cudaGraphLaunch(runnable, stream), "cudaGraphLaunch");
+  }
+  Bytes output = output_of(on_gpu, where, " replayed");
+  cudaGraphExecDestroy(runnable);
+  cudaGraphDestroy(graph);
+  cudaStreamDestroy(stream);
+  return output;
+}
+
+// With kernels, or a size of shared memory, that this GPU would not choose.
+Bytes run_as(DeviceCase* on_gpu, cuda::Kernels kernels, int shared_memory, const std::string& where) {
+  int processors = 0;
+  check_cuda(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, 0), "processors");
+  on_gpu->workspace.fill(0xff);
+  on_gpu->output.fill(0xff);
+  const cuda::Workspace workspace = cuda::lay_out(on_gpu->module.shape, on_gpu->workspace.data());
+  const smsr_cuda_status status =
+      cuda::launch_module(kernels, {processors, shared_memory}, on_gpu->module, workspace, nullptr);
+  expect(status == SMSR_CUDA_OK, where + ": " + smsr_cuda_describe(status));
+  return output_of(on_gpu, where, " as another GPU");
+}
+
+void check_error(ModuleCase* module_case, const Bytes& output, const std::string& where, double* worst) {
+  const double error = module_case->relative_error(output, SMSR_CUDA_NHWC);
+  *worst = std::max(*worst, error);
+  expect(error <= module_case->tolerance(), where + ": relative error " + std::to_string(error));
+}
+
+void check_case(const std::string& name, const Spec& spec, smsr_cuda_type type) {
+  const bool half = type == SMSR_CUDA_FLOAT16;
+  const std::string where = name + (half ? " float16" : " float32");
+  ModuleCase module_case(spec, type);
+  DeviceCase nhwc(module_case, SMSR_CUDA_NHWC), nchw(module_case, SMSR_CUDA_NCHW);
+  const Bytes output = run(&nhwc, 0xff, where, "");
+  check_error(&module_case, output, where, &worst_error[half]);
+  const auto same = [&](const Bytes& other, smsr_cuda_layout layout, const char* what) {
+    expect(module_case.same(output, SMSR_CUDA_NHWC, other, layout), where + what + ": other bits");
+  };
+  for (int i = 0; i < 3; ++i) same(run(&nhwc, 0x11 * i, where, " again"), SMSR_CUDA_NHWC, " again");
+  same(replay(&nhwc, where), SMSR_CUDA_NHWC, " graph");
+  same(run(&nchw, 0xff, where, " NCHW"), SMSR_CUDA_NCHW, " NCHW");
+  same(replay(&nchw, where + " NCHW"), SMSR_CUDA_NCHW, " NCHW graph");
+  const cuda::Kernels kernels = half ? cuda::Kernels::kTensorCore : cuda::Kernels::kFloat;
+  same(run_as(&nhwc, kernels, 0, where), SMSR_CUDA_NHWC, " weights in global memory");
+  if (half && cuda::has_kernels(cuda::Kernels::kVolta))
+    check_error(&module_case, run_as(&nhwc, cuda::Kernels::kVolta, 96 * 1024, where + " sm_72"),
+                where + " sm_72", &worst_error[2]);
+}
+
+bool wanted(const std::string& name, int count, char** parts) {
+  bool found = count == 0;
+  for (int i = 0; i < count; ++i) found = found || name.find(parts[i]) != std::string::npos;
+  return found;
+}
+
+void check_cases(int count, char** parts) {
+  for (const contract::Case& c : contract::kCases)
+    for (const float theta : {0.0f, 1.25f})
+      for (const smsr_cuda_type type : {SMSR_CUDA_FLOAT32, SMSR_CUDA_FLOAT16})
+        if (wanted(c.name, count, parts)) check_case(c.name, spec_of(c, theta), type);
+  // More units than the GPU has warps, so that they are handed out.
+  const Spec large = {{2, 150, 230, 64, 4}, {24, 9, 3, 0}, "clustered"};
+  for (const smsr_cuda_type type : {SMSR_CUDA_FLOAT32, SMSR_CUDA_FLOAT16})
+    if (wanted("large", count, parts)) check_case("large", large, type);
+}
+
+}  // namespace
+}  // namespace smsr::testing
+
+int main(int count, char** arguments) {
+  using namespace smsr::testing;
+  cudaDeviceProp properties;
+  check_cuda(cudaGetDeviceProperties(&properties, 0), "cudaGetDeviceProperties");
+  std::printf("%s, compute capability %d.%d\n", properties.name, properties.major, properties.minor);
+  check_cases(count - 1, arguments + 1);
+  std::printf("largest relative error: float32 %.1e, float16 %.1e, float16 with sm_72's kernels %.1e\n",
+              worst_error[0], worst_error[1], worst_error[2]);
+  std::printf("%d passed, %d failed\n", passed, failed);
+  return failed == 0 ? 0 : 1;
+}

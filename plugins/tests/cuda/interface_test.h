@@ -1,0 +1,5 @@
+#pragma once
+
+namespace smsr::testing {
+void check_interface();  // interface_test.cpp
+}  // namespace smsr::testing

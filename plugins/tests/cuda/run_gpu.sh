@@ -1,0 +1,45 @@
+#!/bin/sh
+# Builds and runs the GPU test and benchmarks with nvcc and g++ alone, for a machine without cmake:
+#   plugins/tests/cuda/run_gpu.sh [ARCHITECTURE [BUILD_DIR]]      default: 90, build/gpu
+set -eu
+plugins=$(cd "$(dirname "$0")/../.." && pwd)
+architecture=${1:-90}
+build=${2:-$plugins/../build/gpu}
+nvcc=$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)
+mkdir -p "$build"
+
+include="-I$plugins/include -I$plugins/kernels -I$plugins/kernels/cuda -I$plugins/tests -I$plugins/tests/cuda"
+# The CPU kernels hold the weights' preparation that the made-up problems share; variants need their own flags.
+for source in "$plugins"/kernels/*.cpp; do
+  case $source in
+    *variant_neon*) [ "$(uname -m)" = aarch64 ] || continue; flags= ;;
+    *variant_avx2*) [ "$(uname -m)" = x86_64 ] || continue; flags="-mavx2 -mfma" ;;
+    *variant_avx512*) [ "$(uname -m)" = x86_64 ] || continue
+                      flags="-mavx2 -mfma -mavx512f -mavx512bw -mavx512dq -mavx512vl" ;;
+    *) flags= ;;
+  esac
+  echo "g++ -std=c++17 -O2 $flags $include -c $source -o $build/$(basename "$source").o"
+done > "$build/commands"
+for source in "$plugins"/kernels/cuda/*.cu; do
+  echo "$nvcc -std=c++14 -O3 -DSMSR_CUDA_VOLTA -arch=sm_$architecture $include -c $source -o $build/$(basename "$source").o"
+done >> "$build/commands"
+for program in gpu_test gpu_bench; do
+  echo "$nvcc -std=c++17 -O2 -arch=sm_$architecture $include -c $plugins/tests/cuda/$program.cu -o $build/$program.main.o"
+done >> "$build/commands"
+xargs -P "$(nproc)" -I{} sh -c '{}' < "$build/commands"
+for program in gpu_test gpu_bench; do
+  "$nvcc" -arch="sm_$architecture" -o "$build/$program" "$build/$program.main.o" "$build"/*.cpp.o "$build"/*.cu.o -lpthread
+done
+
+[ -n "${SMSR_BUILD_ONLY:-}" ] && exit 0
+"$build/gpu_test"
+for share in 0 0.3 1; do "$build/gpu_bench" 720 1280 "$share" float16; done
+"$build/gpu_bench" 720 1280 0.3 float16 NCHW
+"$build/gpu_bench" 720 1280 0.3 float32
+"$build/gpu_bench" 180 320 0.3 float16
+# Nsight Compute, where it is: which launch takes how long, and what holds it up.
+if command -v ncu >/dev/null; then
+  ncu --clock-control none --set speedOfLight -k regex:gather_gemm -c 12 "$build/gpu_bench" 720 1280 0.3 || true
+fi
+if command -v compute-sanitizer >/dev/null; then compute-sanitizer "$build/gpu_test" batch_3 channels_48; fi
+if python3 -c 'import torch' 2>/dev/null; then python3 "$plugins/tests/cuda/bench_cudnn.py" 720 1280; fi

@@ -1,0 +1,84 @@
+"""The CUDA core compiles without a warning for every architecture that the nvcc at hand and we support.
+
+Where nvcc is missing nothing of this is checked; `smsr_cuda_emulated_test` (ctest) runs the same sources on the CPU.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import REPOSITORY
+
+CORE = REPOSITORY / "plugins" / "kernels" / "cuda"
+SUPPORTED = (72, 75, 80, 86, 87, 88, 89, 90, 100, 101, 103, 110, 120, 121)
+"""As in plugins/kernels/cuda/CMakeLists.txt."""
+HOT_LIMIT = 64
+"""Bytes the hot kernels may spill: a few numbers of a unit, outside of the loop over taps."""
+
+
+@pytest.fixture(scope="module")
+def nvcc() -> str:
+    found = shutil.which("nvcc") or shutil.which("/usr/local/cuda/bin/nvcc")
+    if found is None:
+        pytest.skip("no nvcc: not checked that the CUDA core compiles, for any architecture")
+    return found
+
+
+@pytest.fixture(scope="module")
+def architectures(nvcc: str) -> list[int]:
+    listed = subprocess.run([nvcc, "--list-gpu-arch"], capture_output=True, text=True, check=True).stdout
+    known = {int(number) for number in re.findall(r"compute_(\d+)\b", listed)}
+    found = [number for number in SUPPORTED if number in known]
+    assert found, f"nvcc --list-gpu-arch: expected one of {SUPPORTED}, got {listed!r}"
+    return found
+
+
+def compile_for(nvcc: str, source: Path, architectures: list[int], folder: Path, *options: str) -> str:
+    """Compiles one source file, warnings as errors; returns what ptxas says of registers and spills."""
+    codes = [f"-gencode=arch=compute_{number},code=sm_{number}" for number in architectures]
+    command = [nvcc, "-std=c++14", "-O3", "--threads", "2", "-Werror", "all-warnings", "-Xcompiler", "-Wall,-Wextra"]
+    command += ["-Xptxas", "-v", "-c", str(source), "-o", str(folder / f"{source.stem}.o"), *codes, *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"})
+    assert done.returncode == 0, f"{source.name}: {done.stdout}{done.stderr}"
+    return done.stdout + done.stderr
+
+
+def spilled(report: str, kernel: str) -> list[int]:
+    """Bytes of spill stores of each architecture's kernels whose mangled name matches."""
+    blocks = re.split(r"Compiling entry function", report)[1:]
+    named = [block for block in blocks if re.search(kernel, block.split("\n")[0])]
+    return [int(number) for block in named for number in re.findall(r"(\d+) bytes spill stores", block)]
+
+
+@pytest.mark.slow
+def test_tensor_core_kernels_compile_and_hardly_spill(nvcc: str, architectures: list[int], tmp_path: Path) -> None:
+    newer = [number for number in architectures if number >= 75]
+    report = compile_for(nvcc, CORE / "module_tensor_core.cu", newer, tmp_path)
+    # Convolutions with their weights in shared memory.
+    spills = spilled(report, r"gather_gemm.*HalfTileILi64E.*ConvolutionOutputsELb1E")
+    assert len(spills) == len(newer)
+    assert max(spills) <= HOT_LIMIT
+
+
+@pytest.mark.slow
+def test_float_kernels_compile_and_do_not_spill(nvcc: str, architectures: list[int], tmp_path: Path) -> None:
+    report = compile_for(nvcc, CORE / "module_float.cu", architectures, tmp_path)
+    assert max(spilled(report, "gather_gemm")) == 0
+
+
+@pytest.mark.slow
+def test_volta_kernels_compile(nvcc: str, architectures: list[int], tmp_path: Path) -> None:
+    """For sm_72 where nvcc still knows it, else for the oldest that it does: the instruction is in all."""
+    report = compile_for(nvcc, CORE / "module_volta.cu", architectures[:1], tmp_path)
+    assert spilled(report, "gather_gemm")
+
+
+def test_interface_compiles_with_and_without_volta(nvcc: str, architectures: list[int], tmp_path: Path) -> None:
+    for options in ((), ("-DSMSR_CUDA_VOLTA",)):
+        compile_for(nvcc, CORE / "sparse_mask_module_cuda.cu", architectures[:1], tmp_path, *options)
