@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from smsr import __version__, errors
-from smsr.errors import DataError
+from smsr.errors import DataError, UsageError
 from smsr_bench import engines, inputs, machine, plot, report
 from smsr_bench.engines import Subject
 from smsr_bench.session import Bench
+from smsr_runtime.resources import usable_processors
 
 SERIES = ("shares", "sizes")
 
@@ -55,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         help="also the first picture at 0 .. 100 %% active (shares), and at 0.06 .. 2 megapixels (sizes)",
     )  # fmt: skip
     parser.add_argument("--frame-sizes", default="640x360,1280x720", help="of video frames; default: %(default)s")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="default: all processors")
+    parser.add_argument("--threads", type=int, help="default: all processors this process may use")
     parser.add_argument("--rounds", type=int, default=7, help="interleaved; large pictures 3; default: %(default)s")
     parser.add_argument("--no-memory", action="store_true", help="do not measure the engines' peak memory")
     parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="also write the report there")
@@ -66,6 +67,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> report.Results:
     """Measures and prints the summary; returns everything."""
+    if options.rounds < 1:
+        raise UsageError("--rounds", "1 or more", str(options.rounds), "leave it out for 7")
+    options.threads = options.threads or usable_processors() or os.cpu_count() or 1
     sizes = [inputs.parse_size(text) for text in options.frame_sizes.split(",")]
     names = engines.choose([name for name in options.engines.split(",") if name])
     images = inputs.read(options.images, sizes)
@@ -94,7 +98,7 @@ def _facts(options: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
 def _write(results: report.Results, folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "bench.json").write_text(json.dumps(results.as_json(), indent=1) + "\n")
+        (folder / "bench.json").write_text(json.dumps(results.as_json(), indent=1, allow_nan=False) + "\n")
         (folder / "bench.md").write_text(report.markdown(results))
         if results.shares or results.sizes:
             plot.write(results, folder / "bench.svg")

@@ -43,6 +43,9 @@ class Subject:
         from smsr_runtime.metadata import read_bundle
 
         bundle = read_bundle(path)
+        if bundle.manifest.get("target") == "onnx" and bundle.precision != "fp32":
+            todo = "export it with --precision fp32; bf16 is measured beside it"
+            raise DataError(path, "an fp32 bundle", bundle.precision, todo)
         return cls(bundle, read_folded(bundle.model))
 
     def changed(self, network: FoldedNetwork, folder: Path, precision: str = "fp32") -> Subject:
@@ -171,7 +174,7 @@ def choose(names: Sequence[str]) -> list[str]:
         if not ENGINES[name].installed:
             package = "a CPU and native library with bf16" if name == "native-bf16" else ENGINES[name].package
             raise UsageError(f"--engines {name}", package, "none here", "install it, or leave the engine out")
-    return [OURS, *(name for name in names if name != OURS)]
+    return list(dict.fromkeys([OURS, *names]))
 
 
 def make(names: Sequence[str], subject: Subject, threads: int) -> dict[str, Run]:

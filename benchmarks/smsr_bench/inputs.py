@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -86,9 +87,12 @@ def _middle_frame(file: Path) -> NDArray[np.uint8]:
 
     try:
         with av.open(str(file)) as container:
-            frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+            count = sum(1 for _ in container.decode(video=0))
+        with av.open(str(file)) as container:
+            frames = itertools.islice(container.decode(video=0), count // 2, None)
+            frame = next((frame.to_ndarray(format="rgb24") for frame in frames), None)
     except (OSError, av.FFmpegError, IndexError) as error:
         raise DataError(file, "a readable video", str(error) or "no video stream", "check the file") from error
-    if not frames:
+    if frame is None:
         raise DataError(file, "a video with frames", "none", "check the file")
-    return np.asarray(frames[len(frames) // 2], np.uint8)
+    return np.asarray(frame, np.uint8)

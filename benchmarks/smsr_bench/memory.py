@@ -68,7 +68,7 @@ def _ours(options: argparse.Namespace) -> Run:
     if options.engine == "body":
         os.environ["SMSR_ORT_LIBRARY"] = "none"
         os.environ.pop("SMSR_CPU", None)
-    return smsr_runtime.load(options.bundle, options.threads).upscale_float
+    return smsr_runtime.load(options.bundle, options.threads, "ort").upscale_float
 
 
 def _onnxruntime(file: str, threads: int) -> Run:

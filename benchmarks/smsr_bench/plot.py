@@ -28,8 +28,9 @@ def write(results: Results, file: Path) -> None:
     for axis, (rows, label, place) in zip(axes[0], panels, strict=True):
         for name in rows[0].seconds:
             width = 2.5 if name == OURS else 1.2
-            times = [1e3 * row.seconds[name] for row in rows]
-            axis.plot([place(row) for row in rows], times, marker="o", ms=3, lw=width, label=ENGINES[name].label)
+            known = [row for row in rows if name in row.seconds]
+            times = [1e3 * row.seconds[name] for row in known]
+            axis.plot([place(row) for row in known], times, marker="o", ms=3, lw=width, label=ENGINES[name].label)
         axis.set_xlabel(label)
         axis.set_ylabel("ms")
         axis.set_ylim(bottom=0)

@@ -19,7 +19,7 @@ class Row:
     """One picture. seconds: medians; ratios: how many times longer than ours; memory: peak bytes of a process.
 
     active_shares: 0..1, a module each; gmacs, dense_gmacs: remaining and dense multiply-adds of the picture, 1e9;
-    peak: this machine's float32 multiply-adds a second in the same rounds.
+    peak: this machine's float32 multiply-adds a second in the same rounds; bf16_ratio: OpenVINO's bf16 over ours.
     """
 
     picture: str
@@ -32,6 +32,7 @@ class Row:
     peak: float
     seconds: dict[str, float]
     ratios: dict[str, float]
+    bf16_ratio: float | None = None
     memory: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -45,13 +46,6 @@ class Row:
     def gmacs_per_second(self, engine: str = OURS) -> float:
         """Remaining GMAC a second: what the network needs, whatever the engine computes."""
         return self.gmacs / self.seconds[engine]
-
-    @property
-    def bf16_ratio(self) -> list[str]:
-        """How many times longer OpenVINO's bfloat16 takes than ours, as a table's cell, where both ran."""
-        if not {"native-bf16", "openvino-bf16"} <= self.ratios.keys():
-            return []
-        return [f"{self.ratios['openvino-bf16'] / self.ratios['native-bf16']:.2f}x"]
 
     def of_peak(self, engine: str = OURS) -> float:
         return 1e9 * self.gmacs_per_second(engine) / self.peak
@@ -83,23 +77,36 @@ def summary(rows: Sequence[Row], engines: Sequence[str]) -> str:
          f"{row.gmacs:.1f} / {row.dense_gmacs:.1f}", milliseconds(row, OURS), f"{row.gmacs_per_second():.0f}",
          f"{100 * row.of_peak():.0f} %",
          *(f"{milliseconds(row, name)} ({row.ratios[name]:.2f}x)" if name in row.seconds else "" for name in others),
-         *row.bf16_ratio]
+         *([f"{row.bf16_ratio:.2f}x"] if row.bf16_ratio else [])]
         for row in rows
     ]  # fmt: skip
     if len(rows) > 1:
-        means = [f"({_mean_ratio(rows, name):.2f}x)" for name in others]
-        bf16 = [float(text.rstrip("x")) for row in rows for text in row.bf16_ratio]
+        means = [_mean_ratio(rows, name) for name in others]
+        bf16 = [row.bf16_ratio for row in rows if row.bf16_ratio]
         cells.append(["geometric mean", *[""] * 6, *means, *([f"({geometric_mean(bf16):.2f}x)"] if bf16 else [])])
+    return tabulate(cells, head, tablefmt="github", disable_numparse=True)
+
+
+def memory(rows: Sequence[Row], engines: Sequence[str]) -> str:
+    """Peak memory of each engine's process, on the picture it was measured on; empty where it was not."""
+    row = next((row for row in rows if row.memory), None)
+    if row is None:
+        return ""
+    head = ["engine", f"peak memory MiB, {row.width}x{row.height}", "of the rival's"]
+    rival = row.memory.get("rival")
+    cells = [
+        [ENGINES[name].label, f"{row.memory[name] / 2**20:.0f}", f"{row.memory[name] / rival:.2f}" if rival else ""]
+        for name in engines if name in row.memory
+    ]  # fmt: skip
     return tabulate(cells, head, tablefmt="github", disable_numparse=True)
 
 
 def details(rows: Sequence[Row], engines: Sequence[str]) -> str:
     """A row a picture and engine: speed on the remaining work, share of the machine's peak, memory."""
-    head = ["picture", "engine", "ms", "x", "GMAC/s remaining", "of peak", "peak memory MiB"]
+    head = ["picture", "engine", "ms", "x", "GMAC/s remaining", "of peak"]
     cells = [
         [row.picture, ENGINES[name].label, milliseconds(row, name), f"{row.ratios[name]:.2f}",
-         f"{row.gmacs_per_second(name):.0f}", f"{100 * row.of_peak(name):.0f} %",
-         f"{row.memory[name] / 2**20:.0f}" if name in row.memory else ""]
+         f"{row.gmacs_per_second(name):.0f}", f"{100 * row.of_peak(name):.0f} %"]
         for row in rows for name in engines if name in row.seconds
     ]  # fmt: skip
     return tabulate(cells, head, tablefmt="github", disable_numparse=True)
@@ -119,7 +126,7 @@ def series(rows: Sequence[Row], engines: Sequence[str]) -> str:
     cells = [
         [f"{row.width}x{row.height}", f"{row.megapixels:.2f}", f"{row.active_share:.2f}", f"{row.gmacs:.1f}",
          *(milliseconds(row, name) for name in engines), f"{1e3 * row.seconds[OURS] / row.megapixels:.0f}",
-         *(f"{row.ratios[name]:.2f}" for name in engines if name != OURS)]
+         *(f"{row.ratios[name]:.2f}" if name in row.ratios else "" for name in engines if name != OURS)]
         for row in rows
     ]  # fmt: skip
     return tabulate(cells, head, tablefmt="github", disable_numparse=True)
@@ -132,6 +139,8 @@ def markdown(results: Results) -> str:
     if inexact := not_exact(engines):
         text.append(inexact)
     text += ["## Each engine", _MEANING, details(results.pictures, engines)]
+    if peaks := memory(results.pictures, engines):
+        text += ["## Peak memory", "Each engine alone in a process of its own, whole, on the largest picture.", peaks]
     text += ["## Active share", modules(results.pictures)]
     for title, rows in (("Other active shares", results.shares), ("Sizes", results.sizes)):
         if rows:
@@ -142,8 +151,8 @@ def markdown(results: Results) -> str:
 
 _MEANING = (
     "GMAC/s and share of peak count what the network needs (active pixels in full, others dense channels only, as "
-    "direct convolutions), whatever an engine computes. Winograd multiplies less, so more than 100 % is possible. "
-    "Peak memory: a process of its own, whole, on the largest picture."
+    "direct convolutions), whatever an engine computes. Winograd multiplies less, so more than 100 % is possible. The "
+    "peak is float32's, for bf16 engines too."
 )
 _SERIES = {
     "Other active shares": "The first picture; every module's margin shifted so that this share of pixels is active.",
@@ -167,12 +176,16 @@ def not_exact(engines: Sequence[str]) -> str:
 
 
 def milliseconds(row: Row, engine: str) -> str:
-    return f"{1e3 * row.seconds[engine]:.0f}"
+    return f"{1e3 * row.seconds[engine]:.0f}" if engine in row.seconds else ""
 
 
-def _mean_ratio(rows: Sequence[Row], engine: str) -> float:
-    """Over the rows the engine ran on."""
-    return geometric_mean([row.ratios[engine] for row in rows if engine in row.ratios])
+def _mean_ratio(rows: Sequence[Row], engine: str) -> str:
+    """Over the rows the engine ran on, and how many these are where it is not all."""
+    ratios = [row.ratios[engine] for row in rows if engine in row.ratios]
+    if not ratios:
+        return ""
+    count = f", {len(ratios)} of {len(rows)}" if len(ratios) < len(rows) else ""
+    return f"({geometric_mean(ratios):.2f}x{count})"
 
 
 def geometric_mean(values: Sequence[float]) -> float:

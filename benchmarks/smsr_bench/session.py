@@ -24,9 +24,15 @@ from smsr_export.graph import FoldedNetwork
 SHARES = tuple(step / 10 for step in range(11))
 SIZES = ((240, 256), (360, 360), (480, 540), (720, 720), (1080, 960), (1080, 1920))
 """(h, w): 0.06, 0.13, 0.26, 0.52, 1.04, 2.07 megapixels"""
-SERIES_ENGINES = ("native", "native-bf16", "rival", "openvino", "openvino-bf16")
+SHARE_ENGINES = ("native", "native-bf16", "rival", "openvino", "openvino-bf16")
+SIZE_ENGINES = ("native", "rival")
+BF16 = ("openvino-bf16", "native-bf16")
 LARGE, LARGE_ROUNDS = 200_000, 3
 """From so many pixels on, so many rounds at most, and none of PyTorch's: there one run takes seconds."""
+HUGE, HUGE_ENGINES = 600_000, ("native", "native-bf16", "rival")
+"""From here on only these: interleaved, all stay in memory, and a rival takes 7 GB for 0.9 megapixels."""
+OURS_ALONE = 1_200_000
+"""From here on no rival at all, for the same reason."""
 
 
 @dataclass
@@ -55,7 +61,8 @@ class Bench:
         del runs
         if self.with_memory:
             largest = max(range(len(inputs)), key=lambda index: inputs[index].pixels)
-            rows[largest].memory.update(self._memory(inputs[largest], list(rows[largest].seconds)))
+            names = [name for name in self.names if ENGINES[name].package != "torch" or inputs[largest].pixels < LARGE]
+            rows[largest].memory.update(self._memory(inputs[largest], names))
         return rows
 
     def shares(self, item: Input) -> list[Row]:
@@ -67,23 +74,31 @@ class Bench:
                     self.subject.network, share, lambda network: self._margins(network, item.image)
                 )
                 subject = self.subject.changed(network, Path(folder))
-                rows.append(self._row(item, engines.make(self._series_names(), subject, self.threads), subject))
+                rows.append(self._row(item, engines.make(self._of(SHARE_ENGINES), subject, self.threads), subject))
         return rows
 
     def sizes(self, item: Input) -> list[Row]:
         """One picture's texture at SIZES."""
-        runs = engines.make(self._series_names(), self.subject, self.threads)
+        runs = engines.make(self._of(SIZE_ENGINES), self.subject, self.threads)
         places = tqdm(SIZES, "sizes", disable=None)
         return [self._row(item.mirrored_to(*size), runs, self.subject) for size in places]
 
-    def _series_names(self) -> list[str]:
-        return [name for name in SERIES_ENGINES if name in self.names]
+    @staticmethod
+    def _fits(name: str, item: Input) -> bool:
+        if item.pixels >= OURS_ALONE:
+            return name == OURS
+        if item.pixels >= HUGE:
+            return name in HUGE_ENGINES
+        return ENGINES[name].package != "torch"
+
+    def _of(self, wanted: Sequence[str]) -> list[str]:
+        return [name for name in wanted if name in self.names]
 
     def _row(self, item: Input, runs: dict[str, Run], subject: Subject) -> Row:
         rounds = self.rounds
         if item.pixels >= LARGE:
             rounds = min(rounds, LARGE_ROUNDS)
-            runs = {name: run for name, run in runs.items() if ENGINES[name].package != "torch"}
+            runs = {name: run for name, run in runs.items() if self._fits(name, item)}
         timing = measure.time_engines(runs, item.image, rounds, self.probe)
         upscaler = subject.upscaler(self.threads)
         shares = upscaler.active_shares(upscaler.upscale_float(item.image, margins=True)[1])
@@ -99,6 +114,7 @@ class Bench:
             peak=timing.peak,
             seconds={name: timing.median(name) for name in runs},
             ratios={name: timing.ratio(name, OURS) for name in runs},
+            bf16_ratio=timing.ratio(*BF16) if set(BF16) <= runs.keys() else None,
         )
 
     def _margins(self, network: FoldedNetwork, image: NDArray[np.float32]) -> list[NDArray[np.float32]]:

@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _export(options)
     except KeyboardInterrupt:
-        print("smsr-export: interrupted; nothing was left behind", file=sys.stderr)
+        print("smsr-export: interrupted; nothing half-written was left behind", file=sys.stderr)
         return 130
     except Exception as error:
         if options.debug:

@@ -205,12 +205,19 @@ def _decode(data: NDArray[np.uint8]) -> Any:
 
 
 def verify(network: Network, bundle: Path, pictures: Sequence[Picture], precision: str) -> Parity:
-    """Runs every picture through PyTorch and each path of the bundle this machine has."""
-    return verify_on(network, _paths(bundle), pictures, precision)
+    """Runs every picture through PyTorch and each path of the bundle this machine has.
+
+    Paths without kernels of `precision` compute in float32, and are held to its limits.
+    """
+    return verify_on(network, _paths(bundle), pictures, precision, float32_elsewhere=True)
 
 
 def verify_on(
-    network: Network, paths: Iterable[tuple[str, object]], pictures: Sequence[Picture], precision: str
+    network: Network,
+    paths: Iterable[tuple[str, object]],
+    pictures: Sequence[Picture],
+    precision: str,
+    float32_elsewhere: bool = False,
 ) -> Parity:
     """As `verify`, for upscalers by name: anything with `upscale_float` as smsr_runtime's Upscaler has it."""
     rows: list[ParityRow] = []
@@ -218,7 +225,10 @@ def verify_on(
     for name, upscaler in paths:
         for picture, reference in zip(pictures, references, strict=True):
             rows.append(_compare(network, picture, reference, upscaler, name))
-    return Parity(precision, rows, _failures(rows, contract.TOLERANCES[precision]))
+    names = dict.fromkeys(row.path for row in rows)
+    held_to = {name: "fp32" if float32_elsewhere and not name.endswith(precision) else precision for name in names}
+    failures = [text for name in names for text in _failures(rows, name, contract.TOLERANCES[held_to[name]])]
+    return Parity(precision, rows, failures)
 
 
 def _paths(bundle: Path) -> Iterator[tuple[str, object]]:
@@ -296,14 +306,9 @@ def _out_of_reach(difference: NDArray[np.floating], flips: list[NDArray[np.bool_
     return float(untouched.max()) if untouched.size else 0.0
 
 
-def _failures(rows: Sequence[ParityRow], allowed: contract.Tolerance) -> list[str]:
-    """Each broken limit, a path at a time, in words."""
-    return [text for path in dict.fromkeys(row.path for row in rows)
-            for text in _path_failures([row for row in rows if row.path == path], path, allowed)]  # fmt: skip
-
-
-def _path_failures(rows: list[ParityRow], path: str, allowed: contract.Tolerance) -> Iterator[str]:
-    total = _summary(rows)
+def _failures(rows: Sequence[ParityRow], path: str, allowed: contract.Tolerance) -> Iterator[str]:
+    """Each limit that `path` broke, in words."""
+    total = _summary([row for row in rows if row.path == path])
     most_flips = max(allowed.min_flips, int(allowed.flips * total.mask_pixels))
     # "not <=" and not ">": a NaN must fail
     if not total.flips <= most_flips:

@@ -75,7 +75,7 @@ class Aligned {
  private:
   std::unique_ptr<T, void (*)(void*)> data_;
 };
-// Winograd's weights of a constant input, made when the kernel is: at most one of the two is there.
+// Weights of a constant input as the kernels want them, made when the kernel is: at most one of the two is there.
 struct PreparedWeights {
   Aligned<float> single;
   Aligned<Reduced> reduced;

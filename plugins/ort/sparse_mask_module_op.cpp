@@ -68,7 +68,8 @@ Params parameters(const Ort::KernelContext& context, const Shape& shape, const D
 // Whether weights are known, and have shapes that compute() will not refuse.
 bool is_good(const Constant& convolutions) {
   const Dimensions& s = convolutions.shape;
-  return convolutions.data != nullptr && s.size() == 4 && s[1] == 9 && s[2] == s[3];
+  return convolutions.data != nullptr && s.size() == 4 && s[0] > 0 && s[1] == 9 && s[2] == s[3] && s[2] > 0 &&
+         s[2] % contract::kChannelAttentionReduction == 0;
 }
 bool is_good(const Constant& collect, const Dimensions& convolutions) {
   return collect.data != nullptr &&

@@ -101,8 +101,8 @@ def test_frames_of_a_video_come_at_the_sizes_asked_for(shared: Path) -> None:
     assert np.array_equal(found[0].image, found[1].image[:, :, :360, :640])
 
 
-def test_the_peak_grows_with_threads_and_is_no_less_than_one_multiply_add_a_cycle() -> None:
-    assert machine.peak_probe(NATIVE_LIBRARY, 1)() > 1e8
+def test_the_peak_is_above_what_any_cpu_does_without_vectors() -> None:
+    assert machine.peak_probe(NATIVE_LIBRARY, 1)() > 1e9
 
 
 def test_the_report_is_complete_and_adds_up(subject: Subject, picture: Path, tmp_path: Path) -> None:
@@ -129,6 +129,8 @@ def test_the_report_is_complete_and_adds_up(subject: Subject, picture: Path, tmp
     [
         (["BUNDLE", "PICTURE", "--engines", "magic"], 2, "--engines: expected native, native-bf16, body"),
         (["BUNDLE", "PICTURE", "--frame-sizes", "0x5"], 2, "--frame-sizes: expected WIDTHxHEIGHT"),
+        (["BUNDLE", "PICTURE", "--rounds", "0"], 2, "--rounds: expected 1 or more"),
+        (["BUNDLE", "PICTURE", "--threads", "-1"], 2, "threads: expected 1 or more"),
         (["BUNDLE", "nothing.png"], 1, "nothing.png: expected a readable picture, got No such file"),
         (["PICTURE", "PICTURE"], 1, "noise.png: expected a bundle"),
     ],
@@ -144,7 +146,7 @@ def test_bad_input_is_one_line(
 
 
 def test_engines_come_ours_first_and_once() -> None:
-    assert engines.choose(["rival", "native", "body"]) == ["native", "rival", "body"]
+    assert engines.choose(["rival", "native", "body", "rival"]) == ["native", "rival", "body"]
     assert engines.choose([])[0] == "native"
 
 

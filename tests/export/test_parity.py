@@ -112,7 +112,7 @@ def row(**facts: object) -> ParityRow:
 
 
 def failures(*rows: ParityRow, precision: str = "fp32") -> list[str]:
-    return _failures(list(rows), contract.TOLERANCES[precision])
+    return list(_failures(list(rows), rows[0].path, contract.TOLERANCES[precision]))
 
 
 @pytest.mark.parametrize(

@@ -42,4 +42,4 @@ if command -v ncu >/dev/null; then
   ncu --clock-control none --set speedOfLight -k regex:gather_gemm -c 12 "$build/gpu_bench" 720 1280 0.3 || true
 fi
 if command -v compute-sanitizer >/dev/null; then compute-sanitizer "$build/gpu_test" batch_3 channels_48; fi
-if python3 -c 'import torch' 2>/dev/null; then python3 "$plugins/tests/cuda/bench_cudnn.py" 720 1280; fi
+if python3 -c 'import torch' 2>/dev/null; then python3 "$plugins/../benchmarks/gpu/bench_cudnn.py" 720 1280; fi
