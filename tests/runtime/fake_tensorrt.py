@@ -64,36 +64,24 @@ class CudaMemoryError(CudaError):
 
 
 def make_modules(world: World) -> dict[str, ModuleType]:
-    """For sys.modules: tensorrt, pycuda, pycuda.driver; pycuda.autoprimaryctx where there is a GPU."""
+    """For sys.modules: tensorrt, pycuda and pycuda.driver."""
     modules = {"tensorrt": _tensorrt(world), "pycuda": ModuleType("pycuda"), "pycuda.driver": _driver(world)}
     modules["pycuda"].driver = modules["pycuda.driver"]  # type: ignore[attr-defined]
-    if not world.no_device:
-        primary = modules["pycuda.autoprimaryctx"] = ModuleType("pycuda.autoprimaryctx")
-        primary.context = Context(world)  # type: ignore[attr-defined]
-        modules["pycuda"].autoprimaryctx = primary  # type: ignore[attr-defined]
     return modules
 
 
 # --- pycuda ---------------------------------------------------------------------------------------------------------
 
 
+@dataclass
 class Context:
-    def __init__(self, world: World) -> None:
-        self._world = world
-
-    def get_device(self) -> Any:
-        world = self._world
-        return SimpleNamespace(
-            name=lambda: world.gpu,
-            compute_capability=lambda: world.capability,
-            get_attribute=lambda attribute: {"INTEGRATED": int(world.integrated)}[attribute],
-        )
+    world: World
 
     def push(self) -> None:
-        self._world.pushed += 1
+        self.world.pushed += 1
 
     def pop(self) -> None:
-        self._world.pushed -= 1
+        self.world.pushed -= 1
 
 
 class Pinned(np.ndarray):
@@ -104,7 +92,7 @@ class Pinned(np.ndarray):
         return int(self.__array_interface__["data"][0])
 
 
-class Device(int):
+class Allocation(int):
     """A DeviceAllocation: int() of it is its address."""
 
 
@@ -118,6 +106,20 @@ class Stream:
 def _driver(world: World) -> ModuleType:
     module = ModuleType("pycuda.driver")
 
+    def make_device(ordinal: int) -> Any:
+        if ordinal != 0:
+            raise CudaError("cuDeviceGet failed: invalid device ordinal")
+        return SimpleNamespace(
+            name=lambda: world.gpu,
+            compute_capability=lambda: world.capability,
+            get_attribute=lambda attribute: {"INTEGRATED": int(world.integrated)}[attribute],
+            retain_primary_context=lambda: Context(world),
+        )
+
+    def init() -> None:
+        if world.no_device:
+            raise CudaError("cuInit failed: no CUDA-capable device is detected")
+
     def pagelocked_empty(shape: int, dtype: Any, order: str = "C", mem_flags: int = 0) -> np.ndarray:
         owner = Pinned(shape, dtype)
         owner.mapped = bool(mem_flags)  # type: ignore[attr-defined]
@@ -126,20 +128,20 @@ def _driver(world: World) -> ModuleType:
             world.memory[owner.get_device_pointer()] = owner.view(np.ndarray)
         return owner.view(np.ndarray)
 
-    def mem_alloc(size: int) -> Device:
+    def mem_alloc(size: int) -> Allocation:
         assert world.pushed > 0, "no context is current"
         if size > world.too_large:
             raise CudaMemoryError("cuMemAlloc failed: out of memory")
         memory = np.full(size // 4, np.nan, np.float32)
-        address = Device(memory.__array_interface__["data"][0])
+        address = Allocation(memory.__array_interface__["data"][0])
         world.memory[address] = memory
         return address
 
-    def memcpy_htod_async(device: Device, host: np.ndarray, stream: Stream) -> None:
+    def memcpy_htod_async(device: Allocation, host: np.ndarray, stream: Stream) -> None:
         world.copies += 1
         world.memory[device][:] = host
 
-    def memcpy_dtoh_async(host: np.ndarray, device: Device, stream: Stream) -> None:
+    def memcpy_dtoh_async(host: np.ndarray, device: Allocation, stream: Stream) -> None:
         world.copies += 1
         host[:] = world.memory[device]
 
@@ -147,10 +149,10 @@ def _driver(world: World) -> ModuleType:
         assert world.pushed > 0, "no context is current"
         return world.free, 16 << 30
 
-    for function in (pagelocked_empty, mem_alloc, memcpy_htod_async, memcpy_dtoh_async):
+    for function in (init, pagelocked_empty, mem_alloc, memcpy_htod_async, memcpy_dtoh_async, mem_get_info):
         setattr(module, function.__name__, function)
     module.__dict__.update(
-        mem_get_info=mem_get_info,
+        Device=make_device,
         Error=CudaError,
         MemoryError=CudaMemoryError,
         Stream=Stream,
@@ -221,11 +223,12 @@ class Layer:
     name: str
     dtype: str
     num_outputs: int = 1
+    output: str = ""
     precision: str = "unset"
     output_types: dict[int, str] = field(default_factory=dict)
 
     def get_input(self, _: int) -> Any:
-        return SimpleNamespace(dtype=self.dtype)
+        return SimpleNamespace(dtype=self.dtype, name=self.output)
 
     get_output = get_input
 
@@ -240,6 +243,7 @@ class Network:
         inside = world.features_type if world.major >= 10 else "float32"  # weakly typed: all are float32 until built
         kinds = ["float32", "float32", "float32", inside, inside]
         self.layers = [Layer(name, kind) for name, kind in zip(names, kinds, strict=True)]
+        self.layers.append(Layer("(Unnamed Layer* 5) [Shuffle]", "float32", output="upscaled"))
 
     @property
     def num_layers(self) -> int:
@@ -319,6 +323,7 @@ class Builder:
 
 class Runtime:
     def __init__(self, world: World, logger: Any) -> None:
+        assert world.pushed > 0, "no context is current"
         self._world, self._logger = world, logger
 
     def deserialize_cuda_engine(self, data: bytes) -> Engine | None:
@@ -331,7 +336,7 @@ class Runtime:
 
 
 class Engine:
-    num_layers = 2
+    num_layers = 3
 
     def __init__(self, world: World, plan: dict[str, Any]) -> None:
         self._world, self._plan = world, plan
@@ -353,7 +358,9 @@ class Engine:
 
     def create_engine_inspector(self) -> Any:
         plugin = {"Name": "features_1/SparseMaskModule", "Inputs": [{"Format/Datatype": self._world.plugin_format}]}
-        layers = [{"Name": "tail/Conv", "Inputs": [{"Format/Datatype": "Row major linear FP32"}]}, plugin]
+        copy = {"Name": f"Reformatting CopyNode for Input Tensor 1 to {plugin['Name']}", "LayerType": "Reformat"}
+        float32 = {"Inputs": [{"Format/Datatype": "Row major linear FP32"}]}
+        layers = [{"Name": "tail/Conv", **float32}, {**copy, **float32}, plugin]
         return SimpleNamespace(get_layer_information=lambda index, _: json.dumps(layers[index]))
 
 

@@ -36,7 +36,7 @@ def plugin_library(folder: Path, interface_hash: str = contract.interface_hash()
 
 
 def install(world: World, monkeypatch: pytest.MonkeyPatch, without: tuple[str, ...] = ()) -> None:
-    for name in ("tensorrt", "pycuda", "pycuda.driver", "pycuda.autoprimaryctx"):
+    for name in ("tensorrt", "pycuda", "pycuda.driver"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     for name, module in make_modules(world).items():
         monkeypatch.setitem(sys.modules, name, module)

@@ -45,7 +45,7 @@ def test_results_are_the_caller_s_own(world: World, pending: Path) -> None:
 
 
 def test_every_thread_gets_the_context_and_gives_it_back(world: World, pending: Path) -> None:
-    """pycuda makes it current in the thread that imported it only; the stand-ins refuse work without."""
+    """It is current in no thread by itself; the stand-ins refuse work without."""
     upscaler, found = smsr_runtime.load(pending), []
     assert world.pushed == 0
     thread = threading.Thread(target=lambda: found.append(smsr_runtime.load(pending)(PICTURE)))
@@ -105,6 +105,17 @@ def test_what_is_missing_is_named_and_auto_runs_on_the_cpu(
     with pytest.warns(smsr_runtime.BackendWarning, match="it runs on ONNX Runtime, on the CPU"):
         assert smsr_runtime.load(pending).backend == "ort"
     assert tree(pending) == before
+
+
+def test_cuda_device_says_which_gpu(
+    world: World, pending: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for value, words in (("1", "invalid device ordinal"), ("one", "invalid literal")):
+        monkeypatch.setenv("CUDA_DEVICE", value)
+        line = error_of(capsys, 1, pending, "--selftest", "--backend", "trt")
+        assert "expected an NVIDIA GPU, got " in line and words in line
+    monkeypatch.setenv("CUDA_DEVICE", "0")
+    assert smsr_runtime.load(pending).backend == "trt"
 
 
 @pytest.mark.parametrize("version", ["8.4.1", "9.3.0", "12.0.0"])
@@ -225,6 +236,17 @@ def test_a_capture_that_fails_is_one_line(world: World, pending: Path, driver: R
     upscaler(PICTURE)
     with pytest.raises(smsr_runtime.BackendError, match="cuStreamEndCapture to succeed, got CUDA error 999"):
         upscaler(PICTURE)
+
+
+def test_a_failure_within_a_capture_is_the_one_reported(world: World, pending: Path, driver: Recorded) -> None:
+    """The driver refuses the end of a capture that went wrong; what went wrong says more."""
+    driver.failing = "cuStreamEndCapture"
+    upscaler = smsr_runtime.load(pending)
+    upscaler(PICTURE)
+    upscaler.engine._execution._context.execute_async_v3 = lambda _: False
+    with pytest.raises(smsr_runtime.BackendError, match="expected a result, got a failed execution"):
+        upscaler(PICTURE)
+    assert driver.calls == ["cuStreamBeginCapture_v2", "cuStreamEndCapture"]
 
 
 def test_closing_frees_and_a_second_time_does_nothing(world: World, pending: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,8 @@ from smsr_runtime.engine import record
 from smsr_runtime.engine.finish import EngineOptions
 from smsr_runtime.engine.shapes import Wanted
 from smsr_runtime.selftest import self_test
-from tests.runtime.fake_tensorrt import World
+from tests.runtime.fake_tensorrt import Engine as PlanEngine
+from tests.runtime.fake_tensorrt import Network, World
 from tests.runtime.helpers import nearest
 from tests.runtime.tensorrt_machine import PICTURE, error_of, install, manifest, plugin_library, tree, write_pending
 
@@ -61,7 +63,7 @@ def test_each_tensorrt_gets_the_flags_it_knows(
     assert config.cleared == {"TF32"} and config.pools == {"WORKSPACE": 5 << 20}
     assert (config.progress_monitor is None) == old
     pinned = {layer.name for layer in network.layers if layer.precision == "float32" and layer.output_types}
-    assert pinned == ({"centred/Sub", "bicubic/Conv", "phases/Add"} if old else set())
+    assert pinned == ({"centred/Sub", "bicubic/Conv", "phases/Add", "(Unnamed Layer* 5) [Shuffle]"} if old else set())
     assert len(world.loaded) == (0 if old else 1)
 
 
@@ -93,6 +95,27 @@ def test_an_engine_that_would_be_float32_is_not_handed_out(
     with pytest.raises(smsr_runtime.BackendError, match=words):
         smsr_runtime.load(pending)
     assert tree(pending) == before
+
+
+@pytest.mark.parametrize("version", ["10.3.0", "11.1.0"])
+def test_a_network_without_the_plugin_s_layers_is_refused(
+    version: str, world: World, pending: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.version = version
+    install(world, monkeypatch)
+    monkeypatch.setattr(Network, "num_layers", 3)
+    with pytest.raises(smsr_runtime.BackendError, match="layers named SparseMaskModule in the network, got none"):
+        smsr_runtime.load(pending)
+
+
+def test_an_inspector_that_writes_no_json_is_one_line(
+    world: World, pending: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.version = "8.6.2"
+    install(world, monkeypatch)
+    inspector = SimpleNamespace(get_layer_information=lambda *_: '{"Name": ')
+    monkeypatch.setattr(PlanEngine, "create_engine_inspector", lambda _: inspector)
+    assert "an inspector that writes JSON, got Expecting value" in error_of(capsys, 1, pending, "--selftest")
 
 
 def wrong_contract(folder: Path) -> Path:

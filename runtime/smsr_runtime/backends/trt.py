@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import os
 import threading
 import weakref
 from typing import TYPE_CHECKING, Any, Iterator
@@ -25,11 +26,13 @@ if TYPE_CHECKING:
 
 
 def open_machine() -> Machine:
-    """TensorRT, CUDA and the first GPU. Raises MissingPackageError or BackendError: what is missing, in one line."""
+    """TensorRT, CUDA and the GPU of CUDA_DEVICE (default 0).
+
+    Raises MissingPackageError or BackendError: what is missing, in one line.
+    """
     trt = _import_tensorrt()
     check_version(trt.__version__)
-    cuda, context = _import_pycuda()
-    device = context.get_device()
+    cuda, device, context = _import_pycuda()
     major, minor = device.compute_capability()
     integrated = bool(device.get_attribute(cuda.device_attribute.INTEGRATED))
     return Machine(trt, cuda, context, device.name(), f"{major}.{minor}", integrated)
@@ -46,8 +49,12 @@ def _import_tensorrt() -> Any:
     return tensorrt
 
 
-def _import_pycuda() -> tuple[Any, Any]:
-    """The driver's module and the primary context, current in this thread."""
+def _import_pycuda() -> tuple[Any, Any, Any]:
+    """The driver's module, the GPU and its primary context, current in no thread.
+
+    Not pycuda.autoprimaryctx: it leaves the context current in the thread that imports it, and pycuda aborts the
+    process when such a thread ends.
+    """
     try:
         import pycuda.driver
     except ModuleNotFoundError as error:
@@ -56,10 +63,12 @@ def _import_pycuda() -> tuple[Any, Any]:
     except (ImportError, OSError) as error:
         raise _no_gpu(error) from error
     try:
-        import pycuda.autoprimaryctx
+        pycuda.driver.init()
+        device = pycuda.driver.Device(int(os.environ.get("CUDA_DEVICE", "0")))
+        context = device.retain_primary_context()
     except Exception as error:  # pycuda's own errors where no driver or no GPU answers
         raise _no_gpu(error) from error
-    return pycuda.driver, pycuda.autoprimaryctx.context
+    return pycuda.driver, device, context
 
 
 def _no_gpu(error: BaseException) -> BackendError:
@@ -122,8 +131,8 @@ class TrtBackend:
         self._margins = [f"margin_{k}" for k in range(1, bundle.modules + 1)]
         load_plugin(machine.trt, machine.major, bundle.interface_hash)
         log = Log()
-        self._runtime = machine.trt.Runtime(shared_logger(machine.trt, log))
         with machine.current(), self._cuda_errors():
+            self._runtime = machine.trt.Runtime(shared_logger(machine.trt, log))
             self._engine = self._runtime.deserialize_cuda_engine(data)
             if self._engine is None:
                 raise BackendError(self._where, "an engine TensorRT can read", log.summary(), REBUILD)
@@ -182,7 +191,7 @@ class TrtBackend:
 
 
 def _close_at_exit(backend: TrtBackend) -> None:
-    """pycuda gives its context back at exit, after whatever was registered later: this."""
+    """The GPU's memory goes back while Python, pycuda and the driver are all still there."""
     reference = weakref.ref(backend)
 
     def close() -> None:

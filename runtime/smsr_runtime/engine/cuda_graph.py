@@ -24,8 +24,10 @@ class CudaGraph:
         self._call("cuStreamBeginCapture_v2", handle, ctypes.c_int(_THREAD_LOCAL))
         try:
             queue()
-        finally:
-            self._call("cuStreamEndCapture", handle, ctypes.byref(graph))
+        except BaseException:  # the stream must leave its capture; that it was cut short is no news
+            self._driver.cuStreamEndCapture(handle, ctypes.byref(graph))
+            raise
+        self._call("cuStreamEndCapture", handle, ctypes.byref(graph))
         try:
             self._call("cuGraphInstantiateWithFlags", ctypes.byref(self._executable), graph, ctypes.c_ulonglong(0))
         finally:

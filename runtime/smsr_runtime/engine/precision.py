@@ -7,11 +7,12 @@ are hints: the float32 ends are pinned, and the built engine is asked what its p
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 from smsr_runtime.engine.plugin import NAME
-from smsr_runtime.errors import BackendError
+from smsr_runtime.errors import BackendError, reason
 
 FLOAT32_NODES = ("centred/Sub", "image_padded/Pad", "bicubic/Conv", "phases/Add", "upscaled/DepthToSpace")
 """`smsr_export.trt_model.FLOAT32_NODES`; a test compares."""
@@ -21,19 +22,26 @@ _TODO = "report this with the TensorRT version; --precision fp32 exports a bundl
 
 
 def check_strongly_typed(trt: Any, network: Any, model: Path, precision: str) -> None:
-    """Raises BackendError where a module's features would reach its plugin in another type than `precision`."""
+    """Raises BackendError where a module's features would reach its plugin in another type, or no plugin is found."""
     expected = trt.float16 if precision == "fp16" else trt.float32
-    for layer in _layers(network):
-        if _is_module(layer.name) and layer.get_input(0) is not None:
+    modules = [layer for layer in _layers(network) if _is_module(layer.name)]
+    if not modules:
+        raise BackendError(model, f"layers named {NAME} in the network", "none", _TODO)
+    for layer in modules:
+        if layer.get_input(0) is not None:
             found = layer.get_input(0).dtype
             if found != expected:
                 raise BackendError(f"{model}, {layer.name}", f"features in {expected}", str(found), _TODO)
 
 
 def pin_float32_ends(trt: Any, network: Any) -> None:
-    """With OBEY_PRECISION_CONSTRAINTS: the layers of FLOAT32_NODES compute and give float32."""
+    """With OBEY_PRECISION_CONSTRAINTS: the layers of FLOAT32_NODES compute and give float32.
+
+    The parser makes DepthToSpace of two shuffles and names only the first after its node: the last is known by what
+    it gives.
+    """
     for layer in _layers(network):
-        if layer.name.startswith(FLOAT32_NODES):
+        if layer.name.startswith(FLOAT32_NODES) or _gives(layer, "upscaled"):
             layer.precision = trt.float32
             for index in range(layer.num_outputs):
                 if layer.get_output(index).dtype == trt.float32:  # not the sizes some of them handle
@@ -47,7 +55,10 @@ def check_weakly_typed(trt: Any, logger: Any, data: bytes, model: Path, precisio
         raise BackendError(model, "an engine this TensorRT can read back", "none", _TODO)
     inspector = engine.create_engine_inspector()
     layers = [inspector.get_layer_information(i, trt.LayerInformationFormat.JSON) for i in range(engine.num_layers)]
-    formats = plugin_formats(layers)
+    try:
+        formats = plugin_formats(layers)
+    except ValueError as error:
+        raise BackendError(model, "an inspector that writes JSON", reason(error), _TODO) from error
     if not formats:
         raise BackendError(model, f"layers named {NAME} in the engine", "none that the inspector shows", _TODO)
     for name, found in formats.items():
@@ -56,7 +67,10 @@ def check_weakly_typed(trt: Any, logger: Any, data: bytes, model: Path, precisio
 
 
 def plugin_formats(layers: list[str]) -> dict[str, str]:
-    """Layer name -> "Format/Datatype" of its first input, for our plugins, from the inspector's JSON texts."""
+    """Layer name -> "Format/Datatype" of its first input, for our plugins, from the inspector's JSON texts.
+
+    Raises ValueError where one is no JSON.
+    """
     found = {}
     for record in map(json.loads, layers):
         if isinstance(record, dict) and _is_module(str(record.get("Name", ""))) and record.get("Inputs"):
@@ -65,7 +79,12 @@ def plugin_formats(layers: list[str]) -> dict[str, str]:
 
 
 def _is_module(name: str) -> bool:
-    return name.endswith(f"/{NAME}")
+    """Not of "Reformatting CopyNode for Input Tensor 0 to features_1/SparseMaskModule", which TensorRT 8 puts in."""
+    return re.fullmatch(rf"\S+/{NAME}", name) is not None
+
+
+def _gives(layer: Any, name: str) -> bool:
+    return any(layer.get_output(index).name == name for index in range(layer.num_outputs))
 
 
 def _layers(network: Any) -> list[Any]:
