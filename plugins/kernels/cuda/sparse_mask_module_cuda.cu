@@ -44,10 +44,13 @@ smsr_cuda_status check_module(const smsr_cuda_module& m) {
   for (int layer = 0; layer < m.shape.layers; ++layer)
     if (m.dense_channels[layer] < 0 || m.dense_channels[layer] > m.shape.channels)
       return SMSR_CUDA_BAD_DENSE_CHANNELS;
-  for (const void* pointer :
-       {m.features, m.margin, m.theta, m.conv_weights, m.collect_weight, m.collect_bias, m.squeeze_weight,
-        m.squeeze_bias, m.excite_weight, m.excite_bias, static_cast<const void*>(m.output)})
-    if (!aligned(pointer, 16)) return SMSR_CUDA_BAD_POINTER;
+  // Vectors are read and written in N H W C only: other layouts are turned, weights packed, number by number.
+  const uintptr_t one = m.shape.type == SMSR_CUDA_FLOAT16 ? 2 : 4;
+  const uintptr_t piece = m.shape.layout == SMSR_CUDA_NHWC ? 16 : one;
+  if (!aligned(m.features, piece) || !aligned(m.output, piece)) return SMSR_CUDA_BAD_POINTER;
+  for (const void* pointer : {m.margin, m.theta, m.conv_weights, m.collect_weight, m.collect_bias,
+                              m.squeeze_weight, m.squeeze_bias, m.excite_weight, m.excite_bias})
+    if (!aligned(pointer, one)) return SMSR_CUDA_BAD_POINTER;
   return SMSR_CUDA_OK;
 }
 
@@ -120,7 +123,7 @@ extern "C" const char* smsr_cuda_describe(smsr_cuda_status status) {
     case SMSR_CUDA_BAD_DENSE_CHANNELS:
       return "dense_channels: expected 0 to channels in every layer";
     case SMSR_CUDA_BAD_POINTER:
-      return "pointers: expected none null, tensors aligned to 16 bytes, workspace to 256";
+      return "pointers: expected none null, tensors aligned to their type (NHWC: 16 bytes), workspace to 256";
     case SMSR_CUDA_SMALL_WORKSPACE:
       return "workspace: expected the bytes that smsr_cuda_workspace_bytes() says";
     case SMSR_CUDA_BAD_DEVICE:

@@ -16,7 +16,7 @@ typedef enum {
   SMSR_CUDA_BAD_CHANNELS,        // C is no positive multiple of 16, or above SMSR_CUDA_MAX_CHANNELS
   SMSR_CUDA_BAD_LAYERS,          // L is outside 1..SMSR_CUDA_MAX_LAYERS
   SMSR_CUDA_BAD_DENSE_CHANNELS,  // a count outside 0..C
-  SMSR_CUDA_BAD_POINTER,         // a pointer is null, or not aligned to 16 bytes
+  SMSR_CUDA_BAD_POINTER,         // a pointer is null, or not aligned as below
   SMSR_CUDA_SMALL_WORKSPACE,     // fewer bytes than smsr_cuda_workspace_bytes says
   SMSR_CUDA_BAD_DEVICE,          // the GPU is older than compute capability 7.2, or has no code in this build
   SMSR_CUDA_LAUNCH_FAILED,       // see cudaGetLastError()
@@ -35,8 +35,8 @@ typedef struct {
   smsr_cuda_layout layout;  // of features and output
 } smsr_cuda_shape;
 
-// Device pointers, dense (no strides), aligned to 16 bytes. dense_channels is host memory, read during the
-// call.
+// Device pointers, dense (no strides), aligned to their type's size; features and output in NHWC to 16 bytes.
+// dense_channels is host memory, read during the call.
 typedef struct {
   smsr_cuda_shape shape;
   const int32_t* dense_channels;  // [L] leading outputs of each layer computed on every pixel

@@ -1,6 +1,8 @@
 // What the C API refuses, and that it queues nothing then.
 #include "interface_test.h"
 
+#include <type_traits>
+
 #include "expect.h"
 #include "machine.h"
 #include "module_case.h"
@@ -27,7 +29,7 @@ struct Call {
                                &module.squeeze_weight, &module.squeeze_bias,   &module.excite_weight,
                                &module.excite_bias};
     for (int i = 0; i < ModuleCase::kInputs; ++i) {
-      inputs[i].resize(2 * 9 * 16 * 16 * 2 / sizeof(Line));  // the largest tensor's size
+      inputs[i].resize(2 * 9 * 16 * 16 * 4 / sizeof(Line) + 1);  // the largest tensor's, and room to move it
       *pointers[i] = inputs[i].data();
     }
     output.resize(1);
@@ -35,10 +37,21 @@ struct Call {
     bytes = smsr_cuda_workspace_bytes(&module.shape);
     workspace.resize(bytes / sizeof(Line));
   }
+  // Moves a tensor by some bytes, within its buffer.
+  template <class Pointer>
+  void move(Pointer smsr_cuda_module::* tensor, int by) {
+    using Byte = std::conditional_t<std::is_const_v<std::remove_pointer_t<Pointer>>, const char, char>;
+    module.*tensor = static_cast<Byte*>(module.*tensor) + by;
+  }
   smsr_cuda_status status() {
     return smsr_cuda_sparse_mask_module(&module, workspace.data(), bytes, nullptr);
   }
 };
+
+constexpr const void* smsr_cuda_module::* kOthers[] = {
+    &smsr_cuda_module::margin,         &smsr_cuda_module::theta,         &smsr_cuda_module::conv_weights,
+    &smsr_cuda_module::collect_weight, &smsr_cuda_module::collect_bias,  &smsr_cuda_module::squeeze_weight,
+    &smsr_cuda_module::squeeze_bias,   &smsr_cuda_module::excite_weight, &smsr_cuda_module::excite_bias};
 
 template <class Change>
 void refuse(smsr_cuda_status expected, const std::string& what, Change change) {
@@ -72,14 +85,51 @@ void check_shapes() {
          [](Call* c) { c->module.shape.layout = static_cast<smsr_cuda_layout>(2); });
 }
 
+// by, features_by: bytes that kOthers, and features and output, are moved.
+void accept_moved(const smsr_cuda_shape& shape, int by, int features_by, const std::string& what) {
+  Call call;
+  call.module.shape = shape;
+  call.bytes = smsr_cuda_workspace_bytes(&shape);
+  call.workspace.resize(call.bytes / sizeof(Line));
+  call.move(&smsr_cuda_module::features, features_by);
+  call.move(&smsr_cuda_module::output, features_by);
+  for (const auto tensor : kOthers) call.move(tensor, by);
+  expect(call.status() == SMSR_CUDA_OK, "takes " + what);
+}
+
+// Vectors are read and written in N H W C only. The emulated GPU refuses a vector that is not aligned.
+void check_alignment() {
+  for (const int by : {2, 8})
+    refuse(SMSR_CUDA_BAD_POINTER, "NHWC features off by " + std::to_string(by),
+           [&](Call* c) { c->move(&smsr_cuda_module::features, by); });
+  refuse(SMSR_CUDA_BAD_POINTER, "NHWC output off by 8",
+         [](Call* c) { c->move(&smsr_cuda_module::output, 8); });
+  for (const smsr_cuda_type type : {SMSR_CUDA_FLOAT16, SMSR_CUDA_FLOAT32}) {
+    const int one = type == SMSR_CUDA_FLOAT16 ? 2 : 4;
+    const std::string name = type == SMSR_CUDA_FLOAT16 ? "float16" : "float32";
+    smsr_cuda_shape shape = {1, 1, 1, 16, 2, type, SMSR_CUDA_NHWC};
+    accept_moved(shape, one, 0, name + " weights off by one number");
+    shape.layout = SMSR_CUDA_NCHW;
+    accept_moved(shape, one, one, name + " NCHW off by one number");
+    for (const auto tensor : kOthers)
+      refuse(SMSR_CUDA_BAD_POINTER, name + " off by half a number", [&](Call* c) {
+        c->module.shape = shape;
+        c->move(tensor, one / 2);
+      });
+    refuse(SMSR_CUDA_BAD_POINTER, name + " NCHW features off by half a number", [&](Call* c) {
+      c->module.shape = shape;
+      c->move(&smsr_cuda_module::features, one / 2);
+    });
+  }
+}
+
 void check_arguments() {
   for (const int bad : {-1, 17})
     refuse(SMSR_CUDA_BAD_DENSE_CHANNELS, "dense " + std::to_string(bad), [&](Call* c) { c->dense[1] = bad; });
   refuse(SMSR_CUDA_BAD_POINTER, "no dense counts", [](Call* c) { c->module.dense_channels = nullptr; });
   refuse(SMSR_CUDA_BAD_POINTER, "null theta", [](Call* c) { c->module.theta = nullptr; });
   refuse(SMSR_CUDA_BAD_POINTER, "null output", [](Call* c) { c->module.output = nullptr; });
-  refuse(SMSR_CUDA_BAD_POINTER, "features off by 8",
-         [](Call* c) { c->module.features = static_cast<const char*>(c->module.features) + 8; });
+  check_alignment();
   refuse(SMSR_CUDA_BAD_POINTER, "no workspace", [](Call* c) { c->workspace = std::vector<Line>(); });
   refuse(SMSR_CUDA_SMALL_WORKSPACE, "a small workspace", [](Call* c) { --c->bytes; });
   expect(smsr_cuda_sparse_mask_module(nullptr, nullptr, 0, nullptr) == SMSR_CUDA_BAD_POINTER,
