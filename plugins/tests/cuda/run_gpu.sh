@@ -10,12 +10,14 @@ mkdir -p "$build"
 
 include="-I$plugins/include -I$plugins/kernels -I$plugins/kernels/cuda -I$plugins/tests -I$plugins/tests/cuda"
 # The CPU kernels hold the weights' preparation that the made-up problems share; variants need their own flags.
+avx512="-mavx2 -mfma -mavx512f -mavx512bw -mavx512dq -mavx512vl"
 for source in "$plugins"/kernels/*.cpp; do
   case $source in
+    *variant_neonfp16*) [ "$(uname -m)" = aarch64 ] || continue; flags="-march=armv8.2-a+fp16+fp16fml" ;;
     *variant_neon*) [ "$(uname -m)" = aarch64 ] || continue; flags= ;;
     *variant_avx2*) [ "$(uname -m)" = x86_64 ] || continue; flags="-mavx2 -mfma" ;;
-    *variant_avx512*) [ "$(uname -m)" = x86_64 ] || continue
-                      flags="-mavx2 -mfma -mavx512f -mavx512bw -mavx512dq -mavx512vl" ;;
+    *variant_avx512bf16*) [ "$(uname -m)" = x86_64 ] || continue; flags="$avx512 -mavx512bf16" ;;
+    *variant_avx512*) [ "$(uname -m)" = x86_64 ] || continue; flags=$avx512 ;;
     *) flags= ;;
   esac
   echo "g++ -std=c++17 -O2 $flags $include -c $source -o $build/$(basename "$source").o"
