@@ -30,12 +30,15 @@ def write(results: Results, file: Path) -> None:
             width = 2.5 if name == OURS else 1.2
             known = [row for row in rows if name in row.seconds]
             times = [1e3 * row.seconds[name] for row in known]
-            axis.plot([place(row) for row in known], times, marker="o", ms=3, lw=width, label=ENGINES[name].label)
+            axis.plot(
+                [place(row) for row in known], times, marker="o", ms=3, lw=width, label=ENGINES[name].label,
+                color=f"C{list(ENGINES).index(name)}",
+            )  # fmt: skip
         axis.set_xlabel(label)
         axis.set_ylabel("ms")
         axis.set_ylim(bottom=0)
         axis.set_xlim(left=0)
-    axes[0][0].legend(frameon=False)
     figure.tight_layout()
-    figure.savefig(file, metadata={"Date": None})
+    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="upper center", bbox_to_anchor=(0.5, 0), ncols=5)
+    figure.savefig(file, metadata={"Date": None}, bbox_inches="tight")
     pyplot.close(figure)
