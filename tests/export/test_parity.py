@@ -112,7 +112,8 @@ def row(**facts: object) -> ParityRow:
 
 
 def failures(*rows: ParityRow, precision: str = "fp32") -> list[str]:
-    return list(_failures(list(rows), rows[0].path, contract.TOLERANCES[precision]))
+    names = dict.fromkeys(row.path for row in rows)
+    return [text for name in names for text in _failures(list(rows), name, contract.TOLERANCES[precision])]
 
 
 @pytest.mark.parametrize(
