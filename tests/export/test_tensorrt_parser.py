@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -28,6 +29,7 @@ from tests.helpers import run_python
 pytestmark = pytest.mark.filterwarnings("ignore:.*Timing cache operations are no-ops:DeprecationWarning")
 BOTH = pytest.mark.parametrize("kind", PRECISIONS)
 SMALL = [Profile((4, 5), (20, 30), (64, 64))]
+of_functions = partial(BuildRequest, plugins=False)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +73,7 @@ def test_the_function_variant_becomes_an_engine_of_its_types(
         "head.0/Conv": trt.float16 if kind == "fp16" else trt.float32,
         "tail/Conv": trt.float16 if kind == "fp16" else trt.float32,
     }
-    engine = build_engine(trt, BuildRequest(models[kind], kind), SMALL, silent)
+    engine = build_engine(trt, of_functions(models[kind], kind), SMALL, silent)
     assert len(engine.data) > 10_000 and engine.profile == SMALL[0] and engine.cache
 
 
@@ -97,7 +99,7 @@ def test_the_published_network_becomes_an_engine(
     model = tmp_path / "model.onnx"
     onnx.save_model(build_trt_model(fold(freeze(x2_network)), kind, functions=True), model)
     wide = [Profile((16, 16), (540, 960), (1080, 1920))]
-    assert len(build_engine(trt, BuildRequest(model, kind), wide, silent).data) > 1_000_000
+    assert len(build_engine(trt, of_functions(model, kind), wide, silent).data) > 1_000_000
 
 
 def test_the_shipped_model_stops_at_the_missing_plugin_in_one_line(trt: ModuleType, models: dict[str, Path]) -> None:
@@ -159,12 +161,12 @@ def test_running_out_of_memory_tries_a_smaller_profile(trt: ModuleType, models: 
     """A workspace of 32 MiB stands for a small GPU: the same error code 2 of the real builder."""
     lines: list[str] = []
     tried = [Profile((4, 4), (side, side), (side, side)) for side in (512, 256, 64, 16)]
-    engine = build_engine(trt, BuildRequest(models["fp32"], "fp32", workspace=32 << 20), tried, lines.append)
+    engine = build_engine(trt, of_functions(models["fp32"], "fp32", workspace=32 << 20), tried, lines.append)
     assert engine.profile in tried[1:] and "note: not enough GPU memory for 512x512" in lines
 
 
 def test_running_out_of_memory_at_last_says_what_to_set(trt: ModuleType, models: dict[str, Path]) -> None:
-    request = BuildRequest(models["fp32"], "fp32", workspace=1 << 20)
+    request = of_functions(models["fp32"], "fp32", workspace=1 << 20)
     words = r"out of memory at 512x700; .*--max-shape below 512x700, or a larger --workspace"
     with pytest.raises(MemoryLimitError, match=words):
         build_engine(trt, request, profiles(Wanted(max=(512, 700)), 1 << 34, 1), silent)
@@ -172,7 +174,7 @@ def test_running_out_of_memory_at_last_says_what_to_set(trt: ModuleType, models:
 
 def test_progress_is_said_and_ctrl_c_stops_the_build(trt: ModuleType, models: dict[str, Path]) -> None:
     lines: list[str] = []
-    build_engine(trt, BuildRequest(models["fp16"], "fp16"), SMALL, lines.append)
+    build_engine(trt, of_functions(models["fp16"], "fp16"), SMALL, lines.append)
     assert lines[0].startswith("building the engine for 4x5 to 64x64, fastest at 20x30 (fp16)")
     assert any(line.endswith(" %") for line in lines[1:])
 
@@ -181,13 +183,13 @@ def test_progress_is_said_and_ctrl_c_stops_the_build(trt: ModuleType, models: di
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        build_engine(trt, BuildRequest(models["fp16"], "fp16"), SMALL, interrupt)
+        build_engine(trt, of_functions(models["fp16"], "fp16"), SMALL, interrupt)
 
 
 @pytest.mark.parametrize("cache", ["own", b"rubbish"], ids=["own", "rubbish"])
 def test_timings_are_taken_again_and_rubbish_is_not(cache: object, trt: ModuleType, models: dict[str, Path]) -> None:
-    first = build_engine(trt, BuildRequest(models["fp16"], "fp16"), SMALL, silent).cache
-    request = BuildRequest(models["fp16"], "fp16", cache=first if cache == "own" else b"rubbish")
+    first = build_engine(trt, of_functions(models["fp16"], "fp16"), SMALL, silent).cache
+    request = of_functions(models["fp16"], "fp16", cache=first if cache == "own" else b"rubbish")
     assert build_engine(trt, request, SMALL, silent).cache == first
 
 

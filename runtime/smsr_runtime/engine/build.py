@@ -27,13 +27,15 @@ _OUT_OF_MEMORY = re.compile(
 class BuildRequest:
     """model: model.trt.onnx; precision: fp16 or fp32; workspace: bytes of scratch memory, None: all there is.
 
-    cache: timings of earlier builds on this GPU (b"": none), which make the next one faster.
+    cache: timings of earlier builds on this GPU (b"": none), which make the next one faster; plugins: False for a
+    model that carries its modules as ONNX functions, whose features are ordinary tensors.
     """
 
     model: Path
     precision: str
     workspace: int | None = None
     cache: bytes = b""
+    plugins: bool = True
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ def _parsed(trt: Any, builder: Any, logger: Any, request: BuildRequest, log: Log
         found = "; ".join(dict.fromkeys(parser.get_error(i).desc() for i in range(parser.num_errors))) or log.summary()
         todo = "export again with this release; is the plugin library the one for this TensorRT?"
         raise BackendError(request.model, f"a model TensorRT {trt.__version__} can read", found, todo)
-    if strongly_typed(trt):
+    if strongly_typed(trt) and request.plugins:
         check_strongly_typed(trt, network, request.model, request.precision)
     return network
 
