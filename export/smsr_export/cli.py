@@ -10,7 +10,7 @@ from pathlib import Path
 from smsr import __version__, contract
 from smsr.errors import UsageError, report
 from smsr_export import tensorrt_engine
-from smsr_export.tensorrt_engine import EngineRequest
+from smsr_export.tensorrt_engine import PRECISIONS, EngineRequest
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,7 +49,9 @@ def _parser() -> argparse.ArgumentParser:
         "-o", "--output", type=Path, metavar="BUNDLE", help="default: the checkpoint's name + .smsr, here"
     )
     parser.add_argument("--target", choices=("onnx", "trt"), default="onnx", help="default: onnx (CPU)")
-    parser.add_argument("--precision", choices=contract.PRECISIONS, help="default: fp32, with --target trt fp16")
+    parser.add_argument(
+        "--precision", choices=contract.PRECISIONS, help=f"default: fp32, with --target trt {PRECISIONS[0]}"
+    )
     parser.add_argument(
         "--verify", nargs="+", default=[], metavar="IMAGE_OR_DIR",
         help="measure parity (and PSNR) on these high-resolution pictures; default: our own drawing",
@@ -82,7 +84,7 @@ def _export(options: argparse.Namespace) -> None:
     pictures = verify.read_pictures(options.verify, scale) if options.verify else verify.own_pictures(scale)
     target, precision = None, options.precision
     if tensorrt:
-        target = TensorRtTarget(options.precision or "fp16", tensorrt_engine.check_request(tensorrt))
+        target = TensorRtTarget(precision or PRECISIONS[0], tensorrt_engine.check_request(tensorrt))
         precision = "fp32"  # of model.onnx, which stands in where the engine cannot
     request = bundle.ExportRequest(
         checkpoint, output, pictures, options.force, options.accept_parity_failure, target, precision
@@ -112,8 +114,9 @@ def _say(text: str) -> None:
 def _check_target(options: argparse.Namespace) -> EngineRequest | None:
     """The engine to build, or None for target onnx. Raises UsageError or ExportError for what cannot be asked for."""
     if options.target == "trt":
-        if options.precision == "bf16":
-            raise UsageError("--precision", "fp16 or fp32 with --target trt", "bf16", "leave --precision out")
+        if options.precision not in (None, *PRECISIONS):
+            expected = f"{' or '.join(PRECISIONS)} with --target trt"
+            raise UsageError("--precision", expected, options.precision, "leave --precision out")
         shapes = (options.min_shape, options.opt_shape, options.max_shape)
         request = EngineRequest(*shapes, options.workspace, options.force)
         tensorrt_engine.check_request(request)

@@ -13,25 +13,22 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 
 from smsr import contract
 from smsr.network import Network
 from smsr_export.graph import FoldedNetwork
 from smsr_export.trt_model import build_trt_model
-from smsr_export.verify import Parity, Picture, verify_on
+from smsr_export.verify import Parity, Picture, open_session, verify_on
 
 MODEL = "model.trt.onnx"
-_FATAL_ONLY = 4
-_UNIQUE_NAMES_SINCE = (1, 22)
 
 
 @dataclass(frozen=True)
 class TensorRtTarget:
-    """precision: fp16 or fp32; profile: the sizes the user named, as the manifest keeps them, or None."""
+    """precision: one of tensorrt_engine.PRECISIONS; profile: the sizes named, as the manifest keeps them, or None."""
 
-    precision: str = "fp16"
+    precision: str
     profile: dict[str, list[int]] | None = None
 
 
@@ -61,14 +58,7 @@ class FunctionVariant:
     """model.trt.onnx with the module's function, in ONNX Runtime on the CPU; has what `verify_on` asks for."""
 
     def __init__(self, folded: FoldedNetwork, precision: str) -> None:
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = _FATAL_ONLY
-        model = build_trt_model(folded, precision, functions=True).SerializeToString()
-        version = tuple(int(part) for part in onnxruntime.__version__.split(".")[:2])
-        # as in smsr_runtime.backends.ort: these clash over nameless nodes of function bodies
-        clashing = ["GatherSliceToSplitFusion", "GatherToSplitFusion"] if version < _UNIQUE_NAMES_SINCE else None
-        providers = ["CPUExecutionProvider"]
-        self._session = onnxruntime.InferenceSession(model, options, providers, disabled_optimizers=clashing)
+        self._session = open_session(build_trt_model(folded, precision, functions=True).SerializeToString())
 
     def upscale_float(
         self, image: NDArray[np.float32], margins: bool = False, theta: float = 0.0

@@ -11,6 +11,9 @@ from pathlib import Path
 
 from smsr.errors import ExportError, UsageError
 
+PRECISIONS = ("fp16", "fp32")
+"""What a bundle for TensorRT may have, the default first: the plugin library has kernels for these."""
+
 
 @dataclass(frozen=True)
 class EngineRequest:

@@ -24,8 +24,6 @@ from smsr_export.op_function import OPSET, module_function
 from smsr_export.standard import GraphBuilder, add_bicubic, add_margin
 
 PLUGIN_VERSION, PLUGIN_NAMESPACE = "1", "smsr"
-PRECISIONS = {"fp16": "float16", "fp32": "float32"}
-"""Precision of a TensorRT bundle -> the type T, as the attribute `compute` names it."""
 FLOAT32_NODES = ("centred/Sub", "image_padded/Pad", "bicubic/Conv", "phases/Add", "upscaled/DepthToSpace")
 """The float32 ends by node name; the runtime holds weakly typed TensorRT 8 to them (a test compares)."""
 _ELEMENT = {"float16": TensorProto.FLOAT16, "float32": TensorProto.FLOAT}
@@ -37,14 +35,15 @@ Record = TypeVar("Record")
 
 
 def build_trt_model(network: FoldedNetwork, precision: str, functions: bool = False) -> onnx.ModelProto:
-    """image, theta (required) -> upscaled, margin_1 .. margin_K, all float32; `precision`: a key of PRECISIONS.
+    """image, theta (required) -> upscaled, margin_1 .. margin_K, all float32.
 
+    precision: one of tensorrt_engine.PRECISIONS.
     functions: with the module's definition as a model-local function, which runs in any ONNX runtime and makes an
     engine without plugins. The shipped file has none: TensorRT 9.0 to 10.6 would prefer it to the plugin.
     Raises ExportError where a weight has no place in T, or the network is larger than the plugin takes.
     """
     _check_limits(network)
-    compute = PRECISIONS[precision]
+    compute = contract.COMPUTE_OF_PRECISION[precision]
     build = GraphBuilder()
     margins = _network(build, _inside(network, compute), compute)
     graph = helper.make_graph(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,10 @@ from numpy.typing import NDArray
 from tabulate import tabulate
 
 from smsr import contract, metrics, resize
-from smsr.errors import DataError
+from smsr.images import Source, find, read_pair
 from smsr.network import InferenceResult, Network
 from smsr_export.sample import sample_picture
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 FUNCTION_BODY = "function body"
 _BRANCH_REACH = 7
 """Pixels a mask branch sees to each side: 1 + 2 for two 3x3 (one at half resolution), 4 for pool and phases."""
@@ -76,7 +76,7 @@ class Parity:
 
     def as_json(self) -> dict[str, object]:
         """Plain JSON data; a number that is not finite becomes null."""
-        rows = [{key: _json_number(value) for key, value in asdict(row).items()} for row in self.rows]
+        rows = [{key: _json_number(value) for key, value in dataclasses.asdict(row).items()} for row in self.rows]
         return {
             "passed": self.passed,
             "in_reduced_precision": self.in_reduced_precision,
@@ -140,68 +140,36 @@ def own_pictures(scale: int) -> list[Picture]:
 
 
 def read_pictures(paths: Sequence[str], scale: int) -> list[Picture]:
-    """High-resolution pictures of files and folders with their low-resolution side.
+    """High-resolution pictures of files, folders and ZIP files with their low-resolution side.
 
     Where `HR/NAME.png` has an `LR_bicubic/Xs/NAMExs.png` beside its folder, that is taken; otherwise the low
     side is made by antialiased bicubic. A file inside a folder `LR_bicubic` counts as low-resolution.
+    Raises DataError.
     """
-    files = [file for path in paths for file in picture_files(Path(path))]
-    return [_read(file, scale) for file in files]
+    return [_read(source, scale) for path in paths for source in _sources(Path(path), scale)]
 
 
-def picture_files(path: Path) -> list[Path]:
-    """The file itself, or the pictures of a folder in order of their names. Raises DataError for none."""
-    if path.is_dir():
-        try:
-            found = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
-        except OSError as error:
-            raise DataError(path, "a readable folder", error.strerror or str(error), "check its permissions") from error
-        if not found:
-            raise DataError(path, "a folder with pictures", "none", f"put {', '.join(SUFFIXES[:3])} ... files there")
-        return found
-    return [path]
+def _sources(path: Path, scale: int) -> list[Source]:
+    if path.is_dir() or path.suffix.lower() == ".zip":
+        return find(path, scale)
+    return [Source(path.parent, path.name)]
 
 
-def _read(file: Path, scale: int) -> Picture:
-    image = read_rgb(file)
-    if "LR_bicubic" in file.parts[:-1]:
-        return Picture(file.stem, image)
-    published = file.parent.parent / "LR_bicubic" / f"X{scale}" / f"{file.stem}x{scale}.png"
+def _read(source: Source, scale: int) -> Picture:
+    folder = source.container
+    if "LR_bicubic" in folder.parts:
+        return Picture(source.name, source.high())
+    published = folder.parent / "LR_bicubic" / f"X{scale}" / f"{source.name}x{scale}.png"
     if published.is_file():
-        low = read_rgb(published)
-        high = image[: scale * low.shape[0], : scale * low.shape[1]]
-        if high.shape[:2] != (scale * low.shape[0], scale * low.shape[1]):
-            width, height = high.shape[1] // scale, high.shape[0] // scale
-            got = f"{low.shape[1]}x{low.shape[0]}"
-            raise DataError(published, f"{width}x{height}, 1/{scale} of {file}", got, "make it again or remove it")
-        return Picture(file.stem, low, high)
-    if min(image.shape[:2]) < scale:
-        raise DataError(
-            file, f"a picture of at least {scale}x{scale}", f"{image.shape[1]}x{image.shape[0]}", "take another"
-        )
-    return Picture(file.stem, resize.downscale(image, scale), resize.crop_to_multiple(image, scale))
+        source = dataclasses.replace(source, low=published)
+    return Picture(source.name, *read_pair(source, scale))
 
 
-def read_rgb(file: Path) -> NDArray[np.uint8]:
-    """A picture file as (H, W, 3) RGB uint8. Raises DataError."""
-    try:
-        data = np.fromfile(file, np.uint8)
-    except OSError as error:
-        raise DataError(file, "a readable picture", error.strerror or str(error), "check the path") from error
-    image = _decode(data) if data.size else None
-    if image is None:
-        raise DataError(file, "a picture OpenCV can read", "something else or a broken file", "take another")
-    return np.asarray(np.ascontiguousarray(image[..., ::-1]), np.uint8)
+def open_session(model: bytes) -> Any:
+    """An InferenceSession of a whole model through its function bodies, as the runtime opens one."""
+    from smsr_runtime.backends import ort
 
-
-def _decode(data: NDArray[np.uint8]) -> Any:
-    """cv2.imdecode without OpenCV's own lines on stderr: our error says it."""
-    log = cv2.utils.logging
-    before = log.setLogLevel(log.LOG_LEVEL_SILENT)
-    try:
-        return cv2.imdecode(data, cv2.IMREAD_COLOR)
-    finally:
-        log.setLogLevel(before)
+    return ort.open_session(model)
 
 
 def verify(network: Network, bundle: Path, pictures: Sequence[Picture], precision: str) -> Parity:

@@ -179,7 +179,7 @@ def cut_picture(path: Path) -> None:
 
 BAD_PICTURES: dict[str, tuple[str, Callable[[Path], object], tuple[str, ...]]] = {
     "missing": ("p.png", lambda path: None, ("p.png", "No such file")),
-    "empty folder": ("pictures", Path.mkdir, ("pictures", "a folder with pictures")),
+    "empty folder": ("pictures", Path.mkdir, ("pictures", "expected pictures, got none")),
     "no picture": ("p.png", lambda path: path.write_text("hello"), ("p.png",)),
     "empty file": ("p.png", Path.touch, ("p.png",)),
     "cut PNG": ("p.png", cut_picture, ("p.png", "broken")),

@@ -15,10 +15,12 @@ from types import ModuleType
 import onnx
 import pytest
 
+from smsr import contract
 from smsr.network import Network
 from smsr_export.fold import fold
 from smsr_export.freeze import freeze
-from smsr_export.trt_model import PRECISIONS, build_trt_model
+from smsr_export.tensorrt_engine import PRECISIONS
+from smsr_export.trt_model import build_trt_model
 from smsr_runtime.engine.build import BuildRequest, build_engine
 from smsr_runtime.engine.plugin import load_plugin
 from smsr_runtime.engine.shapes import Profile, Wanted, profiles
@@ -152,7 +154,7 @@ def test_the_plugin_s_creator_is_found_and_gets_the_attributes(
     assert fields == {
         "dense_channels": ["PluginFieldType.INT32", [5, 0, 16]],
         "layout": ["PluginFieldType.CHAR", list(b"NCHW\0")],
-        "compute": ["PluginFieldType.CHAR", [*PRECISIONS[kind].encode(), 0]],
+        "compute": ["PluginFieldType.CHAR", [*contract.COMPUTE_OF_PRECISION[kind].encode(), 0]],
     }
     assert "Could not create the plugin" in error
 

@@ -19,13 +19,13 @@ from smsr_export.freeze import freeze
 from smsr_export.graph import FoldedNetwork
 from smsr_export.op_function import OPSET
 from smsr_export.tensorrt_bundle import FunctionVariant, TensorRtTarget, verify_tensorrt
+from smsr_export.tensorrt_engine import PRECISIONS
 from smsr_export.trt_model import (
     FLOAT32_NODES,
     MAX_CHANNELS,
     MAX_LAYERS,
     PLUGIN_NAMESPACE,
     PLUGIN_VERSION,
-    PRECISIONS,
     build_trt_model,
 )
 from smsr_export.verify import Picture
@@ -76,7 +76,8 @@ def test_each_module_is_one_plugin_node_as_the_runtime_looks_for_it(kind: str, f
     nodes = plugin_nodes(build_trt_model(folded, kind))
     facts = [{a.name: onnx.helper.get_attribute_value(a) for a in node.attribute} for node in nodes]
     common = {
-        "plugin_version": b"1", "plugin_namespace": b"smsr", "layout": b"NCHW", "compute": PRECISIONS[kind].encode(),
+        "plugin_version": b"1", "plugin_namespace": b"smsr", "layout": b"NCHW",
+        "compute": contract.COMPUTE_OF_PRECISION[kind].encode(),
     }  # fmt: skip
     assert facts == [{**common, "dense_channels": [5, 0, 16]}, {**common, "dense_channels": [0, 9, 1]}]
     assert {node.op_type for node in nodes} == {plugin.NAME} == {contract.SPARSE_MASK_MODULE.name}

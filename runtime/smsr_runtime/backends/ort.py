@@ -35,7 +35,7 @@ class OrtBackend:
         self.path = f"native {library.variant}" if library else "function body"
         self._where = str(bundle.model)
         self._per_pixel = bytes_per_pixel(self.path, bundle.features)
-        self._session = _session(bundle.model, library, threads or usable_processors() or 0)
+        self._session = open_session(bundle.model, library, threads or usable_processors() or 0)
         self._margins = [f"margin_{k}" for k in range(1, bundle.modules + 1)]
         _check_names(self._where, self._session, ["upscaled", *self._margins])
 
@@ -59,7 +59,11 @@ class OrtBackend:
         return upscaled, found
 
 
-def _session(model: Path, library: NativeLibrary | None, threads: int) -> Any:
+def open_session(model: Path | bytes, library: NativeLibrary | None = None, threads: int = 0) -> Any:
+    """An InferenceSession of a file, or of its bytes; library: with our kernels; threads: 0 for ONNX Runtime's choice.
+
+    Raises MissingPackageError, BackendError where ONNX Runtime refuses the model.
+    """
     # Its wheels for Linux report usage over the network since 1.29; a tool that upscales pictures must not.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
@@ -76,14 +80,15 @@ def _session(model: Path, library: NativeLibrary | None, threads: int) -> Any:
         if library:
             options.register_custom_ops_library(str(library.path))
         return onnxruntime.InferenceSession(
-            str(model),
+            model if isinstance(model, bytes) else str(model),
             options,
             providers=["CPUExecutionProvider"],
             disabled_optimizers=list(_CLASHING) if _version(onnxruntime.__version__) < _UNIQUE_NAMES_SINCE else None,
         )
     except Exception as error:  # as above
         todo = f"update onnxruntime (this is {onnxruntime.__version__}) or export the bundle again"
-        raise BackendError(model, "a model ONNX Runtime can run", reason(error), todo) from error
+        where = "ONNX model" if isinstance(model, bytes) else model
+        raise BackendError(where, "a model ONNX Runtime can run", reason(error), todo) from error
 
 
 def _version(text: str) -> tuple[int, ...]:
