@@ -2,12 +2,10 @@
 
 #include <algorithm>
 
-#include "dense_kernels.h"
+#include "checks.h"
+#include "dense_tiles.h"
 #include "layout.h"
-#include "parallel.h"
 #include "reduced_kernels.h"
-#include "scratch.h"
-#include "winograd.h"
 
 namespace smsr {
 namespace {
@@ -29,20 +27,15 @@ size_t lay_out(const DenseShape& shape, bool prepared, void* base, Workspace* wo
 }
 
 bool good_size(const DenseShape& shape) {
-  const bool positive = shape.batch > 0 && shape.height > 0 && shape.width > 0 && shape.inputs > 0;
-  return positive && shape.height <= INT64_C(0x7fffffff) / shape.width &&
+  return good_image(shape.batch, shape.height, shape.width) && shape.inputs > 0 &&
          (shape.taps == 9 || shape.taps == 1);
 }
 
-bool good_channels(const DenseShape& shape) { return shape.outputs > 0 && shape.outputs % 16 == 0; }
-
 Status check(const DenseParams& params) {
   if (!good_size(params.shape)) return Status::kBadSize;
-  if (!good_channels(params.shape)) return Status::kBadChannels;
-  const void* pointers[] = {params.features, params.weight, params.bias, params.output};
-  for (const void* pointer : pointers)
-    if (pointer == nullptr) return Status::kBadPointer;
-  return Status::kOk;
+  if (!good_channels(params.shape.outputs)) return Status::kBadChannels;
+  return any_null({params.features, params.weight, params.bias, params.output}) ? Status::kBadPointer
+                                                                                : Status::kOk;
 }
 
 // One image of the batch.
@@ -56,50 +49,34 @@ struct Image {
   float* output;
 };
 
-void run_direct(const Image& image) {
+PixelConvolution convolution(const Image& image) {
   const DenseParams& p = image.params;
   const DenseShape& s = p.shape;
-  const PixelConvolution c{
+  return {
       s.height,      s.width, s.inputs, s.outputs, s.taps, p.relu, p.weight, p.bias, image.workspace.zeros,
       image.features};
-  const int64_t pixels = s.height * s.width;
-  parallel_for(image.parallel, divide_up(pixels, kPixelsPerTask), [&](int64_t task) {
-    const int64_t first = task * kPixelsPerTask, at = first * s.outputs;
-    image.kernels.dense->convolve(c, first, std::min(kPixelsPerTask, pixels - first),
-                                  image.addend != nullptr ? image.addend + at : nullptr, image.output + at);
-  });
 }
 
-template <class Weight>
-TileConvolutionOf<float, float, Weight> tile_convolution(const Image& image, const Weight* weights) {
-  const DenseParams& p = image.params;
-  const DenseShape& s = p.shape;
-  const int64_t in_row = s.width * s.inputs, out_row = s.width * s.outputs;
-  TileConvolutionOf<float, float, Weight> c{};
-  c.height = s.height;
-  c.width = s.width;
-  c.inputs = s.inputs;
-  c.outputs = c.leading = s.outputs;
-  c.weights = weights;
-  c.zeros = image.workspace.zeros;
-  c.bias = p.bias;
-  c.relu = p.relu;
-  c.in = {image.features, in_row, s.height};
-  c.addend = {image.addend, out_row, s.height};
-  c.out = {image.output, out_row, s.height};
-  return c;
+void run_direct(const Image& image) {
+  const PixelConvolution c = convolution(image);
+  parallel_parts(image.parallel, c.height * c.width, kPixelsPerTask, [&](int64_t first, int64_t count) {
+    const int64_t at = first * c.outputs;
+    const float* const addend = image.addend != nullptr ? image.addend + at : nullptr;
+    image.kernels.dense->convolve(c, first, count, addend, image.output + at);
+  });
 }
 
 template <class Weight>
 void run_winograd(const Image& image, const Weight* weights,
                   void (*convolve)(const TileConvolutionOf<float, float, Weight>&, Tiles, float*)) {
-  const auto c = tile_convolution(image, weights);
-  const int64_t tiles = tiles_along(c.height) * tiles_along(c.width);
-  parallel_for(image.parallel, divide_up(tiles, kTilesPerBlock), [&](int64_t task) {
-    const Scratch scratch(image.workspace.scratch);
-    const int64_t first = task * kTilesPerBlock;
-    convolve(c, {nullptr, first, std::min(kTilesPerBlock, tiles - first)}, scratch.data());
-  });
+  const PixelConvolution c = convolution(image);
+  auto tiles = by_tiles(c, weights);
+  tiles.addend = {image.addend, c.width * c.outputs, c.height};
+  tiles.out = {image.output, c.width * c.outputs, c.height};
+  parallel_blocks(image.parallel, c, image.workspace.scratch,
+                  [&](int64_t first, int64_t count, float* scratch) {
+                    convolve(tiles, {nullptr, first, count}, scratch);
+                  });
 }
 
 void run(const Image& image) {
@@ -132,7 +109,7 @@ void prepare_reduced_dense_weights(const ReducedKernels& kernels, const float* w
 }
 
 size_t dense_workspace_bytes(const DenseShape& shape, bool prepared) {
-  if (!good_size(shape) || !good_channels(shape)) return 0;
+  if (!good_size(shape) || !good_channels(shape.outputs)) return 0;
   Workspace unused;
   return lay_out(shape, prepared, nullptr, &unused);
 }

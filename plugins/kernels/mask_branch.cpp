@@ -4,11 +4,10 @@
 
 #include <algorithm>
 
-#include "dense_kernels.h"
+#include "checks.h"
+#include "dense_tiles.h"
 #include "layout.h"
-#include "parallel.h"
 #include "reduced_kernels.h"
-#include "winograd.h"
 
 namespace smsr {
 namespace {
@@ -39,22 +38,18 @@ size_t lay_out(const BranchShape& s, bool prepared, void* base, Workspace* works
   return cursor.bytes();
 }
 
-bool good_size(const BranchShape& s) {
-  return s.batch > 0 && s.height > 0 && s.width > 0 && s.height <= INT64_C(0x7fffffff) / s.width;
-}
-
-bool good_channels(const BranchShape& s) {
-  return s.channels > 0 && s.channels % 16 == 0 && s.squeezed > 0 && s.squeezed % 16 == 0;
+Status check(const BranchShape& s) {
+  if (!good_image(s.batch, s.height, s.width)) return Status::kBadSize;
+  return good_channels(s.channels) && good_channels(s.squeezed) ? Status::kOk : Status::kBadChannels;
 }
 
 Status check(const BranchParams& p) {
-  if (!good_size(p.shape)) return Status::kBadSize;
-  if (!good_channels(p.shape)) return Status::kBadChannels;
-  const void* pointers[] = {p.features,  p.full_weight,   p.full_bias,   p.half_weight,
-                            p.half_bias, p.phases_weight, p.phases_bias, p.margin};
-  for (const void* pointer : pointers)
-    if (pointer == nullptr) return Status::kBadPointer;
-  return Status::kOk;
+  const Status status = check(p.shape);
+  if (status != Status::kOk) return status;
+  return any_null({p.features, p.full_weight, p.full_bias, p.half_weight, p.half_bias, p.phases_weight,
+                   p.phases_bias, p.margin})
+             ? Status::kBadPointer
+             : Status::kOk;
 }
 
 // One image of the batch.
@@ -79,10 +74,8 @@ PixelConvolution full_convolution(const Image& image) {
 void pool_direct(const Image& image) {
   const PixelConvolution c = full_convolution(image);
   const int64_t pixels = half_pixels(image.params.shape);
-  parallel_for(image.parallel, divide_up(pixels, kPixelsPerTask), [&](int64_t task) {
-    const int64_t first = task * kPixelsPerTask;
-    image.kernels.dense->convolve_pooled(c, first, std::min(kPixelsPerTask, pixels - first),
-                                         image.workspace.pooled + first * c.outputs);
+  parallel_parts(image.parallel, pixels, kPixelsPerTask, [&](int64_t first, int64_t count) {
+    image.kernels.dense->convolve_pooled(c, first, count, image.workspace.pooled + first * c.outputs);
   });
 }
 
@@ -90,22 +83,11 @@ template <class Weight>
 void pool_winograd(const Image& image, const Weight* weights,
                    void (*convolve)(const TileConvolutionOf<float, float, Weight>&, int64_t, int64_t, float*,
                                     float*)) {
-  const BranchParams& p = image.params;
-  const BranchShape& s = p.shape;
-  TileConvolutionOf<float, float, Weight> c{};
-  c.height = s.height;
-  c.width = s.width;
-  c.inputs = s.channels;
-  c.outputs = c.leading = s.squeezed;
-  c.weights = weights;
-  c.zeros = image.workspace.zeros;
-  c.bias = p.full_bias;
-  c.in = {image.features, s.width * s.channels, s.height};
-  const int64_t tiles = tiles_along(s.height) * tiles_along(s.width);
-  parallel_for(image.parallel, divide_up(tiles, kTilesPerBlock), [&](int64_t task) {
-    const int64_t first = task * kTilesPerBlock;
-    const Scratch scratch(image.workspace.scratch);
-    convolve(c, first, std::min(kTilesPerBlock, tiles - first), image.workspace.pooled, scratch.data());
+  const PixelConvolution c = full_convolution(image);
+  const auto tiles = by_tiles(c, weights);
+  const Workspace& workspace = image.workspace;
+  parallel_blocks(image.parallel, c, workspace.scratch, [&](int64_t first, int64_t count, float* scratch) {
+    convolve(tiles, first, count, workspace.pooled, scratch);
   });
 }
 
@@ -135,8 +117,7 @@ void find_terms(const Image& image) {
   const PixelConvolution half{height,          width,           q, q, 9, true, p.half_weight, p.half_bias,
                               workspace.zeros, workspace.pooled};
   const DenseKernels& dense = *image.kernels.dense;
-  parallel_for(image.parallel, divide_up(pixels, kPixelsPerTask), [&](int64_t task) {
-    const int64_t first = task * kPixelsPerTask, count = std::min(kPixelsPerTask, pixels - first);
+  parallel_parts(image.parallel, pixels, kPixelsPerTask, [&](int64_t first, int64_t count) {
     const Scratch strip(workspace.scratch);
     dense.convolve(half, first, count, nullptr, strip.data());
     const PixelConvolution to_terms{
@@ -169,17 +150,15 @@ void sum_terms(const BranchParams& p, const Workspace& workspace, int64_t half_y
 
 void write_margin(const Image& image) {
   const int64_t rows = pooled_size(image.params.shape.height);
-  parallel_for(image.parallel, divide_up(rows, kRowsPerTask), [&](int64_t task) {
-    const int64_t end = std::min(rows, (task + 1) * kRowsPerTask);
-    for (int64_t y = task * kRowsPerTask; y < end; ++y)
-      sum_terms(image.params, image.workspace, y, image.margin);
+  parallel_parts(image.parallel, rows, kRowsPerTask, [&](int64_t first, int64_t count) {
+    for (int64_t y = first; y < first + count; ++y) sum_terms(image.params, image.workspace, y, image.margin);
   });
 }
 
 }  // namespace
 
 size_t branch_workspace_bytes(const BranchShape& shape, bool prepared) {
-  if (!good_size(shape) || !good_channels(shape)) return 0;
+  if (check(shape) != Status::kOk) return 0;
   Workspace unused;
   return lay_out(shape, prepared, nullptr, &unused);
 }

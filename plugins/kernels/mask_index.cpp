@@ -131,11 +131,9 @@ void accumulate(int64_t* start, int64_t rows) {
 void index_mask(const float* margin, int64_t row_stride, float theta, const Parallel& parallel,
                 const MaskIndex& index) {
   const int64_t height = index.height, tile_rows = tiles_along(height);
-  const int64_t tasks = (tile_rows + kTileRowsPerTask - 1) / kTileRowsPerTask;
   const auto for_tile_rows = [&](const auto& body) {
-    parallel_for(parallel, tasks, [&](int64_t task) {
-      const int64_t end = std::min(tile_rows, (task + 1) * kTileRowsPerTask);
-      for (int64_t ty = task * kTileRowsPerTask; ty < end; ++ty) body(ty);
+    parallel_parts(parallel, tile_rows, kTileRowsPerTask, [&](int64_t first, int64_t count) {
+      for (int64_t ty = first; ty < first + count; ++ty) body(ty);
     });
   };
   for_tile_rows([&](int64_t ty) {

@@ -1,6 +1,8 @@
 // The spatial mask as sorted lists of pixels and of 4x4 tiles: made once a module, walked by every layer.
 #pragma once
 
+#include <algorithm>
+
 #include "kernels.h"
 #include "sparse_mask_module.h"
 #include "winograd.h"
@@ -14,7 +16,10 @@ struct HeavyFrom {
   int active, with_inactive;
 };
 constexpr HeavyFrom kHeavyFrom = {5, 3}, kHeavyFromReduced = {7, 3};
-constexpr int kMostOutsideHeavy = 6, kMostOutsideHeavyWithInactive = 2;  // active pixels of tiles left out
+// Active pixels of a tile left out.
+constexpr int kMostOutsideHeavy = std::max(kHeavyFrom.active, kHeavyFromReduced.active) - 1;
+constexpr int kMostOutsideHeavyWithInactive =
+    std::max(kHeavyFrom.with_inactive, kHeavyFromReduced.with_inactive) - 1;
 
 // A list whose entries of image or tile row r are items[start[r]] .. items[start[r + 1]].
 template <class T>

@@ -5,7 +5,9 @@
 #include <algorithm>
 
 #include "attention.h"
+#include "checks.h"
 #include "kernels.h"
+#include "layout.h"
 #include "module_layers.h"
 #include "parallel.h"
 #include "winograd.h"
@@ -15,8 +17,6 @@ namespace smsr {
 namespace {
 
 constexpr int64_t kFinishRowsPerTask = 4;
-
-int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 Work pixel_work(Work::Kind kind, Pixels pixels) {
   const int64_t per_task = kind == Work::kActive ? kActivePerTask : kInactivePerTask;
@@ -95,25 +95,26 @@ void finish(const Image& image) {
   const Shape& shape = params.shape;
   const Workspace& workspace = image.workspace;
   attention_scale(params, workspace.row_sums, workspace.squeezed, workspace.scale);
-  parallel_for(image.parallel, divide_up(shape.height, kFinishRowsPerTask), [&](int64_t task) {
-    const int64_t end = std::min(shape.height, (task + 1) * kFinishRowsPerTask);
-    for (int64_t y = task * kFinishRowsPerTask; y < end; ++y)
+  parallel_parts(image.parallel, shape.height, kFinishRowsPerTask, [&](int64_t first, int64_t count) {
+    for (int64_t y = first; y < first + count; ++y)
       image.kernels.scale_add_row(image.output + y * params.output_row_stride,
                                   image.features + y * params.features_row_stride, workspace.scale,
                                   shape.width, shape.channels);
   });
 }
 
+bool good_size(const Shape& shape) {
+  return shape.layers > 0 && good_image(shape.batch, shape.height, shape.width);
+}
+
 Status check(const Params& params) {
   const Shape& shape = params.shape;
-  if (workspace_bytes(shape) == 0)
-    return shape.channels < 1 || shape.channels % 16 != 0 ? Status::kBadChannels : Status::kBadSize;
-  const void* pointers[] = {params.dense_channels, params.features,       params.margin,
-                            params.conv_weights,   params.collect_weight, params.collect_bias,
-                            params.squeeze_weight, params.squeeze_bias,   params.excite_weight,
-                            params.excite_bias,    params.output};
-  for (const void* pointer : pointers)
-    if (pointer == nullptr) return Status::kBadPointer;
+  if (!good_channels(shape.channels)) return Status::kBadChannels;
+  if (!good_size(shape)) return Status::kBadSize;
+  if (any_null({params.dense_channels, params.features, params.margin, params.conv_weights,
+                params.collect_weight, params.collect_bias, params.squeeze_weight, params.squeeze_bias,
+                params.excite_weight, params.excite_bias, params.output}))
+    return Status::kBadPointer;
   for (int64_t i = 0; i < shape.layers; ++i)
     if (params.dense_channels[i] < 0 || params.dense_channels[i] > shape.channels)
       return Status::kBadDenseChannels;
@@ -164,11 +165,9 @@ void prepare_weights(const float* conv_weights, int64_t layers, int64_t channels
 }
 
 size_t workspace_bytes(const Shape& shape) {
-  const bool positive = shape.batch > 0 && shape.height > 0 && shape.width > 0 && shape.layers > 0;
-  if (!positive || shape.channels < 1 || shape.channels % 16 != 0) return 0;
-  if (shape.height > INT64_C(0x7fffffff) / shape.width) return 0;
+  if (!good_size(shape) || !good_channels(shape.channels)) return 0;
   Workspace unused;
-  return lay_out(shape, nullptr, &unused) + 64;  // 64: to align whatever base the caller has
+  return lay_out(shape, nullptr, &unused);
 }
 
 Status sparse_mask_module(const Params& params, const Kernels& kernels, const Parallel& parallel,

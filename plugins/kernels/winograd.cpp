@@ -52,7 +52,7 @@ void winograd_prepare(const float* weights, int64_t inputs, int64_t outputs, flo
           static_cast<float>(transformed(kG[point / kWindowSize], kG[point % kWindowSize], weights, size, i));
 }
 
-int64_t reduced_winograd_size(int64_t inputs, int64_t outputs) { return 24 * inputs * outputs; }
+int64_t reduced_winograd_size(int64_t inputs, int64_t outputs) { return kReducedPoints * inputs * outputs; }
 
 void winograd_prepare_reduced(const ReducedKernels& kernels, const float* weights, int64_t inputs,
                               int64_t outputs, Reduced* prepared) {
@@ -74,7 +74,8 @@ void pack_reduced(const ReducedKernels& kernels, const float* matrix, int64_t in
 }
 
 int64_t winograd_scratch_size(int64_t inputs, int64_t outputs) {
-  constexpr int64_t kMostPoints = 48;  // of reduced precision
+  constexpr int64_t kMostPoints = kReducedPoints * kReducedParts;
+  static_assert(kMostPoints >= kWinogradPoints);
   return kTilesPerBlock * (tile_stride(kMostPoints, inputs) + tile_stride(kMostPoints, outputs)) + outputs;
 }
 

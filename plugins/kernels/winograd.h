@@ -17,6 +17,8 @@ namespace smsr {
 constexpr int64_t kTileSize = 4;         // outputs of a tile, each way
 constexpr int64_t kWindowSize = 6;       // inputs of a tile, each way
 constexpr int64_t kWinogradPoints = 36;  // matrix products
+// In reduced precision: matrices of a tile's parts, which share their weights.
+constexpr int64_t kReducedPoints = 24, kReducedParts = 2;
 // Tiles of one block: its transformed inputs and outputs stay in the second-level cache (README).
 constexpr int64_t kTilesPerBlock = 24;
 

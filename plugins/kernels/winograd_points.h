@@ -11,7 +11,7 @@ inline void prefetch_row(const In* const next[kWinogradPoints], int y, int64_t c
 
 // Points 0, 1, -1, 1/2, -2 and infinity: the least rounding in float32 (docs/adr/0004-winograd.md).
 struct FloatPoints {
-  static constexpr int kMatrices = 36, kParts = 1;
+  static constexpr int kMatrices = kWinogradPoints, kParts = 1;
 
   // One line of B^T d.
   template <class V>
@@ -104,7 +104,7 @@ struct FloatPoints {
 // (docs/adr/0005-reduced-precision.md). A tile is two parts of 2x4 pixels that share the 24 matrices of
 // weights.
 struct ReducedPoints {
-  static constexpr int kMatrices = 24, kParts = 2, kPartRows = 2, kPartWindow = 4;
+  static constexpr int kMatrices = kReducedPoints, kParts = kReducedParts, kPartRows = 2, kPartWindow = 4;
   // The points' squares p, q with p * q = 1, p + q = s.
   static constexpr float kA = 2.0f / 3.0f, kB = 1.5f, kP = 4.0f / 9.0f, kQ = 2.25f;
   static constexpr float kMinusA = -kA, kMinusB = -kB, kMinusP = -kP, kMinusQ = -kQ, kMinusS = -97.0f / 36.0f;

@@ -2,22 +2,13 @@
 
 #include <algorithm>
 
+#include "layout.h"
+
 namespace smsr {
 namespace {
 
-constexpr size_t kAlignment = 64;
 // Enough work between two barriers, times the layers; more would leave the second-level cache (README).
 constexpr int64_t kStepPixels = 1024;
-
-struct Cursor {
-  uintptr_t at;
-  template <class T>
-  T* take(int64_t count) {
-    T* part = reinterpret_cast<T*>(at);
-    at += (static_cast<size_t>(count) * sizeof(T) + kAlignment - 1) / kAlignment * kAlignment;
-    return part;
-  }
-};
 
 template <class T>
 ListByRow<T> take_list(int64_t rows, int64_t most, Cursor* cursor) {
@@ -38,7 +29,7 @@ void lay_out_tiles(const Shape& shape, MaskIndex* index, Cursor* cursor) {
 }  // namespace
 
 int64_t step_rows(const Shape& shape) {
-  const int64_t tile_rows = tiles_along((kStepPixels + shape.width - 1) / shape.width);
+  const int64_t tile_rows = tiles_along(divide_up(kStepPixels, shape.width));
   return kTileSize * std::min(tiles_along(shape.height), tile_rows);
 }
 
@@ -49,8 +40,7 @@ int64_t ring_rows(const Shape& shape, int64_t layer) {
 
 size_t lay_out(const Shape& shape, void* base, Workspace* workspace) {
   const int64_t pixels = shape.height * shape.width;
-  const uintptr_t start = reinterpret_cast<uintptr_t>(base);
-  Cursor cursor{(start + kAlignment - 1) / kAlignment * kAlignment};
+  Cursor cursor(base);
   workspace->index.height = shape.height;
   workspace->index.width = shape.width;
   workspace->index.mask = cursor.take<unsigned char>(pixels);
@@ -68,10 +58,8 @@ size_t lay_out(const Shape& shape, void* base, Workspace* workspace) {
   int64_t rows = 0;
   for (int64_t layer = 0; layer < shape.layers; ++layer) rows += ring_rows(shape, layer);
   workspace->rings = cursor.take<float>(rows * shape.width * shape.channels);
-  workspace->scratch.taken = cursor.take<std::atomic<bool>>(scratch_slots());
-  workspace->scratch.size = (winograd_scratch_size(shape.channels, shape.channels) + 15) / 16 * 16;
-  workspace->scratch.memory = cursor.take<float>(scratch_slots() * workspace->scratch.size);
-  return cursor.at - start;
+  workspace->scratch = take_scratch(winograd_scratch_size(shape.channels, shape.channels), &cursor);
+  return cursor.bytes();
 }
 
 }  // namespace smsr

@@ -52,7 +52,7 @@ struct Workspace {
   ScratchSlots scratch;
 };
 
-// Lays the parts out from `base` on (which may be null to learn the size); returns the end of the last.
+// Lays the parts out from `base` on (which may be null to learn the size); returns the bytes needed.
 size_t lay_out(const Shape& shape, void* base, Workspace* workspace);
 
 }  // namespace smsr
