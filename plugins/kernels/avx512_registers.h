@@ -1,6 +1,8 @@
 // Registers of AVX-512 F, BW, DQ, VL for the loops: 32 of 16 floats, or of 8 for the few dense outputs of
 // inactive pixels. Included inside an unnamed namespace.
 
+#include "avx256_registers.h"
+
 // 24 sums, the weights of one step and a broadcast pixel fit 32 registers.
 constexpr int rows_for(int vectors) { return vectors <= 3 ? 8 : 6; }
 
@@ -18,16 +20,7 @@ struct Wide512 {
   // Masked, all lanes: GCC 12 warns falsely of an uninitialised value in _mm512_max_ps.
   static Register relu(Register a) { return _mm512_maskz_max_ps(0xffff, zero(), a); }
 };
-struct Narrow512 {
-  using Register = __m256;
-  static constexpr int kLanes = 8, kVectors = 4;
+struct Narrow512 : Eight {
+  static constexpr int kVectors = 4;
   static constexpr int rows(int vectors) { return rows_for(vectors); }
-  static Register zero() { return _mm256_setzero_ps(); }
-  static Register load(const float* p) { return _mm256_loadu_ps(p); }
-  static Register broadcast(const float* p) { return _mm256_broadcast_ss(p); }
-  static void store(float* p, Register a) { _mm256_storeu_ps(p, a); }
-  static Register add(Register a, Register b) { return _mm256_add_ps(a, b); }
-  static Register subtract(Register a, Register b) { return _mm256_sub_ps(a, b); }
-  static Register multiply_add(Register a, Register b, Register c) { return _mm256_fmadd_ps(a, b, c); }
-  static Register relu(Register a) { return _mm256_max_ps(zero(), a); }
 };

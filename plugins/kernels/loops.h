@@ -185,3 +185,10 @@ double peak(int64_t rounds) {
 }
 
 #include "dense_loops.h"
+
+// The table of the variant; `reduced` where it has them.
+constexpr Kernels make_kernels(const char* name, const ReducedKernels* reduced = nullptr) {
+  return {name,           convolve_active, convolve_inactive, collect,
+          convolve_tiles, sum_row,         scale_add_row,     peak,
+          &dense_kernels, reduced};
+}

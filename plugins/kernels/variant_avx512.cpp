@@ -19,8 +19,6 @@ using Narrow = Narrow512;
 }  // namespace
 
 extern const Kernels kernels_avx512;
-const Kernels kernels_avx512 = {"avx512",       convolve_active, convolve_inactive, collect,
-                                convolve_tiles, sum_row,         scale_add_row,     peak,
-                                &dense_kernels};
+constexpr Kernels kernels_avx512 = make_kernels("avx512");
 
 }  // namespace smsr

@@ -91,8 +91,6 @@ constexpr ReducedKernels kBfloat16 = reduced_kernels("bfloat16", round_to_bfloat
 }  // namespace
 
 extern const Kernels kernels_avx512bf16;
-const Kernels kernels_avx512bf16 = {"avx512bf16",   convolve_active, convolve_inactive, collect,
-                                    convolve_tiles, sum_row,         scale_add_row,     peak,
-                                    &dense_kernels, &kBfloat16};
+constexpr Kernels kernels_avx512bf16 = make_kernels("avx512bf16", &kBfloat16);
 
 }  // namespace smsr

@@ -1,4 +1,4 @@
-// NEON of 64-bit ARM: 32 registers of 4 floats.
+// NEON of 64-bit ARM.
 #include <arm_neon.h>
 
 #include "dense_kernels.h"
@@ -9,28 +9,16 @@
 namespace smsr {
 namespace {
 
-struct Wide {
-  using Register = float32x4_t;
-  static constexpr int kLanes = 4, kVectors = 4;
-  static constexpr int rows(int vectors) { return vectors <= 2 ? 12 : vectors == 3 ? 8 : 6; }
-  static Register zero() { return vdupq_n_f32(0.0f); }
-  static Register load(const float* p) { return vld1q_f32(p); }
-  static Register broadcast(const float* p) { return vld1q_dup_f32(p); }
-  static void store(float* p, Register a) { vst1q_f32(p, a); }
-  static Register add(Register a, Register b) { return vaddq_f32(a, b); }
-  static Register subtract(Register a, Register b) { return vsubq_f32(a, b); }
-  static Register multiply_add(Register a, Register b, Register c) { return vfmaq_f32(c, a, b); }
-  static Register relu(Register a) { return vmaxq_f32(a, zero()); }
-};
-using Narrow = Wide;
+#include "neon_registers.h"
+
+using Wide = Four;
+using Narrow = Four;
 
 #include "loops.h"
 
 }  // namespace
 
 extern const Kernels kernels_neon;
-const Kernels kernels_neon = {"neon",         convolve_active, convolve_inactive, collect,
-                              convolve_tiles, sum_row,         scale_add_row,     peak,
-                              &dense_kernels};
+constexpr Kernels kernels_neon = make_kernels("neon");
 
 }  // namespace smsr

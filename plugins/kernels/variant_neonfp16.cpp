@@ -10,23 +10,18 @@
 namespace smsr {
 namespace {
 
+#include "neon_registers.h"
+
 inline float16x8_t broadcast_half(const Reduced* p) { return vreinterpretq_f16_u16(vld1q_dup_u16(p)); }
 inline float32x4_t load_halves(const Reduced* p) { return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p))); }
 inline void store_halves(Reduced* p, float32x4_t a) { vst1_u16(p, vreinterpret_u16_f16(vcvt_f16_f32(a))); }
 
-struct Narrow {
-  using Register = float32x4_t;
-  static constexpr int kLanes = 4, kVectors = 4, kReducedStep = 1;
-  static constexpr int rows(int vectors) { return vectors <= 2 ? 12 : vectors == 3 ? 8 : 6; }
-  static Register zero() { return vdupq_n_f32(0.0f); }
-  static Register load(const float* p) { return vld1q_f32(p); }
-  static Register broadcast(const float* p) { return vld1q_dup_f32(p); }
-  static void store(float* p, Register a) { vst1q_f32(p, a); }
-  static Register add(Register a, Register b) { return vaddq_f32(a, b); }
-  static Register subtract(Register a, Register b) { return vsubq_f32(a, b); }
-  static Register multiply_add(Register a, Register b, Register c) { return vfmaq_f32(c, a, b); }
-  static Register relu(Register a) { return vmaxq_f32(a, zero()); }
-
+struct Narrow : Four {
+  using Four::broadcast;
+  using Four::load;
+  using Four::multiply_add;
+  using Four::store;
+  static constexpr int kReducedStep = 1;
   static Register load(const Reduced* p) { return load_halves(p); }
   static void store(Reduced* p, Register a) { store_halves(p, a); }
   static float16x8_t broadcast(const Reduced* p) { return broadcast_half(p); }
@@ -91,8 +86,6 @@ constexpr ReducedKernels kFloat16 = reduced_kernels("float16", round_to_float16)
 }  // namespace
 
 extern const Kernels kernels_neonfp16;
-const Kernels kernels_neonfp16 = {"neonfp16",     convolve_active, convolve_inactive, collect,
-                                  convolve_tiles, sum_row,         scale_add_row,     peak,
-                                  &dense_kernels, &kFloat16};
+constexpr Kernels kernels_neonfp16 = make_kernels("neonfp16", &kFloat16);
 
 }  // namespace smsr

@@ -27,8 +27,6 @@ using Narrow = Wide;
 }  // namespace
 
 extern const Kernels kernels_scalar;
-const Kernels kernels_scalar = {"scalar",       convolve_active, convolve_inactive, collect,
-                                convolve_tiles, sum_row,         scale_add_row,     peak,
-                                &dense_kernels};
+constexpr Kernels kernels_scalar = make_kernels("scalar");
 
 }  // namespace smsr
