@@ -102,27 +102,15 @@ _DENSE_ATTRIBUTES = (
     Attribute("layout", "string", ("NHWC",), "of features and result"),
     Attribute("compute", "string", COMPUTE_TYPES, "type of the multiplicands; sums are float32"),
 )
-CONVOLUTION = Operator(
-    name="Convolution",
-    doc="3x3 or 1x1 convolution, same size, with bias.",
-    inputs=_CONVOLUTION_INPUTS,
-    outputs=_CONVOLUTION_OUTPUTS,
-    attributes=_DENSE_ATTRIBUTES,
-)
-CONVOLUTION_RELU = Operator(
-    name="ConvolutionRelu",
-    doc="ReLU(Convolution).",
-    inputs=_CONVOLUTION_INPUTS,
-    outputs=_CONVOLUTION_OUTPUTS,
-    attributes=_DENSE_ATTRIBUTES,
-)
-CONVOLUTION_ADD = Operator(
-    name="ConvolutionAdd",
-    doc="Convolution + addend.",
-    inputs=(*_CONVOLUTION_INPUTS, Tensor("addend", ("N", "H", "W", "O"), "")),
-    outputs=_CONVOLUTION_OUTPUTS,
-    attributes=_DENSE_ATTRIBUTES,
-)
+
+
+def _convolution(name: str, doc: str, *more_inputs: Tensor) -> Operator:
+    return Operator(name, doc, (*_CONVOLUTION_INPUTS, *more_inputs), _CONVOLUTION_OUTPUTS, _DENSE_ATTRIBUTES)
+
+
+CONVOLUTION = _convolution("Convolution", "3x3 or 1x1 convolution, same size, with bias.")
+CONVOLUTION_RELU = _convolution("ConvolutionRelu", "ReLU(Convolution).")
+CONVOLUTION_ADD = _convolution("ConvolutionAdd", "Convolution + addend.", Tensor("addend", ("N", "H", "W", "O"), ""))
 MASK_BRANCH = Operator(
     name="MaskBranch",
     doc="Margin of the spatial mask: conv3x3 C->Q, ReLU, AvgPool2 (last row, column repeated where odd), conv3x3 Q->Q, "
