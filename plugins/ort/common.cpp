@@ -6,7 +6,6 @@
 #include <new>
 
 #include "dispatch.h"
-#include "errors.h"
 
 namespace smsr::ort {
 
@@ -16,16 +15,17 @@ std::string text(const Dimensions& dimensions) {
   return out + ")";
 }
 
+namespace {
+
 std::string name_of(const Ort::ConstKernelInfo& info, const char* op) {
   const std::string node = info.GetNodeName();
   return std::string(contract::kDomain) + "::" + op + (node.empty() ? "" : " '" + node + "'");
 }
 
-void expect_attribute(const std::string& where, const Ort::ConstKernelInfo& info, const char* name,
-                      const std::string& expected) {
-  const std::string got = info.GetAttribute<std::string>(name);
+void expect_layout(const std::string& where, const Ort::ConstKernelInfo& info, const char* attribute) {
+  const std::string expected = "NHWC", got = info.GetAttribute<std::string>(attribute);
   if (got != expected)
-    fail(where, std::string("attribute ") + name, expected + ", all this library has", got);
+    fail(where, std::string("attribute ") + attribute, expected + ", all this library has", got);
 }
 
 const ReducedKernels* reduced_kernels(const std::string& where, const Ort::ConstKernelInfo& info,
@@ -45,6 +45,15 @@ const Kernels* variant(const std::string& where) {
     fail(where, std::string("environment variable ") + kVariantVariable,
          std::string("one of ") + supported_variant_names(), std::getenv(kVariantVariable));
   return kernels;
+}
+
+}  // namespace
+
+Node::Node(const Ort::ConstKernelInfo& info, const char* op, const char* layout, const char* compute)
+    : where(name_of(info, op)), memory(Ort::MemoryInfo::CreateCpu(OrtArenaAllocator, OrtMemTypeDefault)) {
+  expect_layout(where, info, layout);
+  kernels = variant(where);
+  reduced = reduced_kernels(where, info, compute, *kernels);
 }
 
 Dimensions dimensions(const Ort::KernelContext& context, size_t input) {
@@ -91,15 +100,16 @@ void run_parallel(void* context, size_t tasks, void (*fn)(void*, size_t), void* 
   for (size_t i = 0; i < tasks; ++i) fn(argument, i);
 }
 
-Scratch::Scratch(const OrtKernelContext* context, const OrtMemoryInfo* memory, size_t bytes) {
-  Ort::ThrowOnError(Ort::GetApi().KernelContext_GetAllocator(context, memory, &allocator_));
-  data_ = allocator_->Alloc(allocator_, bytes);
+Scratch::Scratch(const OrtKernelContext* context, const OrtMemoryInfo* memory, size_t bytes)
+    : allocator_(nullptr, [](OrtAllocator* allocator) { Ort::GetApi().ReleaseAllocator(allocator); }) {
+  OrtAllocator* allocator = nullptr;
+  Ort::ThrowOnError(Ort::GetApi().KernelContext_GetAllocator(context, memory, &allocator));
+  allocator_.reset(allocator);
+  data_ = allocator->Alloc(allocator, bytes);  // ONNX Runtime's own throw where memory is out
+  if (data_ == nullptr) throw std::bad_alloc();
 }
 
-Scratch::~Scratch() {
-  if (data_ != nullptr) allocator_->Free(allocator_, data_);
-  Ort::GetApi().ReleaseAllocator(allocator_);
-}
+Scratch::~Scratch() { allocator_->Free(allocator_.get(), data_); }
 
 OrtStatusPtr same_as_input(OrtShapeInferContext* context, size_t input) {
   const OrtApi& api = Ort::GetApi();

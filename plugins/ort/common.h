@@ -7,9 +7,11 @@
 #include <string>
 #include <vector>
 
+#include "errors.h"
 #include "kernels.h"
 #include "reduced_kernels.h"
 #include "smsr_contract.h"
+#include "sparse_mask_module.h"
 
 namespace smsr::ort {
 
@@ -19,21 +21,6 @@ constexpr uint32_t kApiVersion = 17;
 using Dimensions = std::vector<int64_t>;
 
 std::string text(const Dimensions& dimensions);
-
-// The operator and its node, for error texts.
-std::string name_of(const Ort::ConstKernelInfo& info, const char* op);
-
-void expect_attribute(const std::string& where, const Ort::ConstKernelInfo& info, const char* name,
-                      const std::string& expected);
-
-// What multiplies where the attribute `compute` asks for reduced precision and the variant has it; null: all
-// is float32, because that was asked for or as the more exact way out. An error where it names no type at
-// all.
-const ReducedKernels* reduced_kernels(const std::string& where, const Ort::ConstKernelInfo& info,
-                                      const char* attribute, const Kernels& kernels);
-
-// The variant to run; an error where the environment names none that this CPU has.
-const Kernels* variant(const std::string& where);
 
 Dimensions dimensions(const Ort::KernelContext& context, size_t input);
 
@@ -75,7 +62,8 @@ class Aligned {
  private:
   std::unique_ptr<T, void (*)(void*)> data_;
 };
-// Weights of a constant input as the kernels want them, made when the kernel is: at most one of the two is there.
+// Weights of a constant input as the kernels want them, made when the kernel is: at most one of the two is
+// there.
 struct PreparedWeights {
   Aligned<float> single;
   Aligned<Reduced> reduced;
@@ -95,8 +83,33 @@ class Scratch {
   void* data() const { return data_; }
 
  private:
-  OrtAllocator* allocator_ = nullptr;
+  std::unique_ptr<OrtAllocator, void (*)(OrtAllocator*)> allocator_;
   void* data_ = nullptr;
+};
+
+// What all operators' kernels read of their node when the session is made, and how they run.
+struct Node {
+  // Errors: a layout we have not, a type that the contract has not, a variant that this CPU has not.
+  Node(const Ort::ConstKernelInfo& info, const char* op, const char* layout, const char* compute);
+
+  std::string where;  // the operator and its node, for error texts
+  const Kernels* kernels;
+  // What multiplies where `compute` asks for reduced precision and the variant has it; null: all is float32,
+  // because that was asked for or as the more exact way out.
+  const ReducedKernels* reduced;
+  Ort::MemoryInfo memory;
+
+  // body(parallel, workspace) with `bytes` of scratch memory; 0 of them where the core refuses the shape.
+  template <class Shape, class Body>
+  void run(OrtKernelContext* context, const Shape& shape, size_t bytes, const Body& body) const {
+    if (shape.batch == 0 || shape.height == 0 || shape.width == 0) return;  // nothing to write
+    if (bytes == 0)
+      fail(where, "features", "less than 2^31 pixels an image",
+           text({shape.batch, shape.height, shape.width}));
+    const Scratch scratch(context, memory, bytes);
+    const Status status = body(Parallel{context, run_parallel}, scratch.data());
+    if (status != Status::kOk) fail(where, "kernel", "ok", describe(status));
+  }
 };
 
 // Shape inference: the output has the shape and the type of an input; unknown stays unknown.
@@ -107,7 +120,7 @@ using SymbolicShape = Ort::ShapeInferContext::Shape;
 using SymbolicShapeRule = SymbolicShape (*)(const Ort::ShapeInferContext& inputs);
 OrtStatusPtr infer_shape(OrtShapeInferContext* context, SymbolicShapeRule rule);
 
-// An operator of float tensors with one output; Op adds its name, number of inputs and CreateKernelV2.
+// An operator of float tensors with one output; Op adds its name and number of inputs.
 template <class Op, class Kernel>
 struct FloatOp : Ort::CustomOpBase<Op, Kernel, true> {
   FloatOp() {
@@ -117,6 +130,9 @@ struct FloatOp : Ort::CustomOpBase<Op, Kernel, true> {
   ONNXTensorElementDataType GetInputType(size_t) const { return ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT; }
   size_t GetOutputTypeCount() const { return 1; }
   ONNXTensorElementDataType GetOutputType(size_t) const { return ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT; }
+  OrtStatusPtr CreateKernelV2(const OrtApi&, const OrtKernelInfo* info, void** kernel) const {
+    return as_status([&] { *kernel = new Kernel(Ort::ConstKernelInfo(info)); });
+  }
 };
 
 }  // namespace smsr::ort

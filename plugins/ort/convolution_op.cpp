@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "errors.h"
-
 namespace smsr::ort {
 namespace {
 
@@ -56,16 +54,15 @@ SymbolicShape output_shape(const Ort::ShapeInferContext& inputs) {
 
 }  // namespace
 
-PreparedWeights prepared_convolution(const std::string& where, const Constant& weight,
-                                     const ReducedKernels* reduced) {
+PreparedWeights prepared_convolution(const Node& node, const Constant& weight) {
   PreparedWeights made;
-  if (weight.data == nullptr || weight.shape.size() != 3 || !winograd_allowed(where)) return made;
+  if (!winograd_allowed(node.where) || weight.data == nullptr || weight.shape.size() != 3) return made;
   const int64_t taps = weight.shape[0], inputs = weight.shape[1], outputs = weight.shape[2];
   if (taps != 9 || outputs % 16 != 0) return made;
-  if (reduced != nullptr) {
+  if (node.reduced != nullptr) {
     made.reduced = Aligned<Reduced>(reduced_dense_weights(inputs, outputs, 9));
     if (made.reduced.data() != nullptr)
-      prepare_reduced_dense_weights(*reduced, weight.data, inputs, outputs, made.reduced.data());
+      prepare_reduced_dense_weights(*node.reduced, weight.data, inputs, outputs, made.reduced.data());
   } else {
     made.single = Aligned<float>(prepared_dense_weights(inputs, outputs, 9));
     if (made.single.data() != nullptr)
@@ -74,35 +71,28 @@ PreparedWeights prepared_convolution(const std::string& where, const Constant& w
   return made;
 }
 
-ConvolutionKernel::ConvolutionKernel(const OrtKernelInfo* kernel_info, ConvolutionKind kind)
+ConvolutionKernel::ConvolutionKernel(const Ort::ConstKernelInfo& info, ConvolutionKind kind)
     : kind_(kind),
-      kernels_(nullptr),
-      memory_(Ort::MemoryInfo::CreateCpu(OrtArenaAllocator, OrtMemTypeDefault)) {
-  const Ort::ConstKernelInfo info(kernel_info);
-  where_ = name_of(info, name(kind));
-  expect_attribute(where_, info, op::kLayoutAttribute, "NHWC");
-  kernels_ = variant(where_);
-  const ReducedKernels* reduced = reduced_kernels(where_, info, op::kComputeAttribute, *kernels_);
-  prepared_ = prepared_convolution(where_, constant(info, op::kWeight), reduced);
-}
+      node_(info, name(kind), op::kLayoutAttribute, op::kComputeAttribute),
+      prepared_(prepared_convolution(node_, constant(info, op::kWeight))) {}
 
 // All inputs against the contract's shapes; N, H, W, I come from the features, T and O from the weight.
 DenseShape ConvolutionKernel::checked_shape(const Ort::KernelContext& context) const {
   const Dimensions features = dimensions(context, op::kFeatures), weight = dimensions(context, op::kWeight);
-  if (features.size() != 4) fail(where_, "features", "(N, H, W, I)", text(features));
+  if (features.size() != 4) fail(node_.where, "features", "(N, H, W, I)", text(features));
   const int64_t n = features[0], h = features[1], w = features[2], inputs = features[3];
   const bool good_weight =
       weight.size() == 3 && (weight[0] == 9 || weight[0] == 1) && weight[1] == inputs && inputs > 0;
   if (!good_weight) {
     const std::string rest = ", " + std::to_string(inputs) + ", O)";
-    fail(where_, "weight", "(9" + rest + " or (1" + rest, text(weight));
+    fail(node_.where, "weight", "(9" + rest + " or (1" + rest, text(weight));
   }
   const int64_t outputs = weight[2];
   if (outputs < 1 || outputs % 16 != 0)
-    fail(where_, "weight's output channels", "a multiple of 16", std::to_string(outputs));
+    fail(node_.where, "weight's output channels", "a multiple of 16", std::to_string(outputs));
   std::vector<InputShape> others{{op::kBias, "bias", {outputs}}};
   if (kind_ == ConvolutionKind::kAdd) others.push_back({op::kAddend, "addend", {n, h, w, outputs}});
-  expect_shapes(where_, context, others);
+  expect_shapes(node_.where, context, others);
   return {n, h, w, inputs, outputs, static_cast<int>(weight[0])};
 }
 
@@ -120,12 +110,10 @@ void ConvolutionKernel::compute(OrtKernelContext* raw) const {
   params.bias = data(context, op::kBias);
   if (kind_ == ConvolutionKind::kAdd) params.addend = data(context, op::kAddend);
   params.output = context.GetOutput(0, output).GetTensorMutableData<float>();
-  if (shape.batch == 0 || shape.height == 0 || shape.width == 0) return;  // nothing to write
   const size_t bytes = dense_workspace_bytes(shape, prepared_.any());
-  if (bytes == 0) fail(where_, "features", "less than 2^31 pixels an image", text(output));
-  const Scratch scratch(raw, memory_, bytes);
-  const Status status = dense_convolution(params, *kernels_, {raw, run_parallel}, scratch.data(), bytes);
-  if (status != Status::kOk) fail(where_, "kernel", "ok", describe(status));
+  node_.run(raw, shape, bytes, [&](const Parallel& parallel, void* workspace) {
+    return dense_convolution(params, *node_.kernels, parallel, workspace, bytes);
+  });
 }
 
 OrtStatusPtr ConvolutionKernel::ComputeV2(OrtKernelContext* context) const {
@@ -143,7 +131,7 @@ ConvolutionOp::ConvolutionOp(ConvolutionKind kind, uint32_t runtime) : kind_(kin
 }
 
 OrtStatusPtr ConvolutionOp::CreateKernelV2(const OrtApi&, const OrtKernelInfo* info, void** kernel) const {
-  return as_status([&] { *kernel = new ConvolutionKernel(info, kind_); });
+  return as_status([&] { *kernel = new ConvolutionKernel(Ort::ConstKernelInfo(info), kind_); });
 }
 
 const char* ConvolutionOp::GetName() const { return name(kind_); }

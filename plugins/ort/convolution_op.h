@@ -7,15 +7,14 @@
 namespace smsr::ort {
 
 // A constant weight [9, I, O] as Winograd's convolution wants it; empty where that cannot run or may not.
-PreparedWeights prepared_convolution(const std::string& where, const Constant& weight,
-                                     const ReducedKernels* reduced);
+PreparedWeights prepared_convolution(const Node& node, const Constant& weight);
 
 // What the three differ in. Their inputs have the same order; only kAdd has an addend.
 enum class ConvolutionKind { kPlain, kRelu, kAdd };
 
 class ConvolutionKernel {
  public:
-  ConvolutionKernel(const OrtKernelInfo* info, ConvolutionKind kind);
+  ConvolutionKernel(const Ort::ConstKernelInfo& info, ConvolutionKind kind);
   OrtStatusPtr ComputeV2(OrtKernelContext* context) const;  // named by Ort::CustomOpBase
 
  private:
@@ -23,10 +22,8 @@ class ConvolutionKernel {
   DenseShape checked_shape(const Ort::KernelContext& context) const;
 
   ConvolutionKind kind_;
-  std::string where_;  // the operator and its node, for error texts
-  const Kernels* kernels_;
+  Node node_;
   PreparedWeights prepared_;  // of a constant weight
-  Ort::MemoryInfo memory_;
 };
 
 struct ConvolutionOp : FloatOp<ConvolutionOp, ConvolutionKernel> {

@@ -1,7 +1,6 @@
 #include "mask_branch_op.h"
 
 #include "convolution_op.h"
-#include "errors.h"
 
 namespace smsr::ort {
 namespace {
@@ -34,19 +33,13 @@ BranchShape checked_shape(const std::string& where, const Ort::KernelContext& co
 
 }  // namespace
 
-MaskBranchKernel::MaskBranchKernel(const OrtKernelInfo* kernel_info)
-    : kernels_(nullptr), memory_(Ort::MemoryInfo::CreateCpu(OrtArenaAllocator, OrtMemTypeDefault)) {
-  const Ort::ConstKernelInfo info(kernel_info);
-  where_ = name_of(info, op::kName);
-  expect_attribute(where_, info, op::kLayoutAttribute, "NHWC");
-  kernels_ = variant(where_);
-  const ReducedKernels* reduced = reduced_kernels(where_, info, op::kComputeAttribute, *kernels_);
-  prepared_ = prepared_convolution(where_, constant(info, op::kFullWeight), reduced);
-}
+MaskBranchKernel::MaskBranchKernel(const Ort::ConstKernelInfo& info)
+    : node_(info, op::kName, op::kLayoutAttribute, op::kComputeAttribute),
+      prepared_(prepared_convolution(node_, constant(info, op::kFullWeight))) {}
 
 void MaskBranchKernel::compute(OrtKernelContext* raw) const {
   const Ort::KernelContext context(raw);
-  const BranchShape shape = checked_shape(where_, context);
+  const BranchShape shape = checked_shape(node_.where, context);
   const Dimensions output{shape.batch, 1, shape.height, shape.width};
   BranchParams params{};
   params.shape = shape;
@@ -60,12 +53,10 @@ void MaskBranchKernel::compute(OrtKernelContext* raw) const {
   params.phases_weight = data(context, op::kPhasesWeight);
   params.phases_bias = data(context, op::kPhasesBias);
   params.margin = context.GetOutput(0, output).GetTensorMutableData<float>();
-  if (shape.batch == 0 || shape.height == 0 || shape.width == 0) return;  // nothing to write
   const size_t bytes = branch_workspace_bytes(shape, prepared_.any());
-  if (bytes == 0) fail(where_, "features", "less than 2^31 pixels an image", text(output));
-  const Scratch scratch(raw, memory_, bytes);
-  const Status status = mask_branch(params, *kernels_, {raw, run_parallel}, scratch.data(), bytes);
-  if (status != Status::kOk) fail(where_, "kernel", "ok", describe(status));
+  node_.run(raw, shape, bytes, [&](const Parallel& parallel, void* workspace) {
+    return mask_branch(params, *node_.kernels, parallel, workspace, bytes);
+  });
 }
 
 OrtStatusPtr MaskBranchKernel::ComputeV2(OrtKernelContext* context) const {
@@ -76,10 +67,6 @@ MaskBranchOp::MaskBranchOp() {
   InferOutputShapeFn = [](const OrtCustomOp*, OrtShapeInferContext* context) {
     return infer_shape(context, output_shape);
   };
-}
-
-OrtStatusPtr MaskBranchOp::CreateKernelV2(const OrtApi&, const OrtKernelInfo* info, void** kernel) const {
-  return as_status([&] { *kernel = new MaskBranchKernel(info); });
 }
 
 }  // namespace smsr::ort

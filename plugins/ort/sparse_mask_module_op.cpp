@@ -1,7 +1,6 @@
 #include "sparse_mask_module_op.h"
 
 #include "attention.h"
-#include "errors.h"
 
 namespace smsr::ort {
 namespace {
@@ -95,33 +94,26 @@ PreparedWeights prepared_weights(const Constant& weights, const Constant& collec
 
 }  // namespace
 
-SparseMaskModuleKernel::SparseMaskModuleKernel(const OrtKernelInfo* kernel_info)
-    : kernels_(nullptr), memory_(Ort::MemoryInfo::CreateCpu(OrtArenaAllocator, OrtMemTypeDefault)) {
-  const Ort::ConstKernelInfo info(kernel_info);
-  where_ = name_of(info, op::kName);
-  expect_attribute(where_, info, op::kLayoutAttribute, "NHWC");
-  dense_channels_ = dense_channels(where_, info);
-  kernels_ = variant(where_);
-  winograd_ = winograd_allowed(where_);
-  prepared_ = prepared_weights(constant(info, op::kConvWeights), constant(info, op::kCollectWeight),
-                               winograd_, reduced_kernels(where_, info, op::kComputeAttribute, *kernels_));
-}
+SparseMaskModuleKernel::SparseMaskModuleKernel(const Ort::ConstKernelInfo& info)
+    : node_(info, op::kName, op::kLayoutAttribute, op::kComputeAttribute),
+      dense_channels_(dense_channels(node_.where, info)),
+      winograd_(winograd_allowed(node_.where)),
+      prepared_(prepared_weights(constant(info, op::kConvWeights), constant(info, op::kCollectWeight),
+                                 winograd_, node_.reduced)) {}
 
 void SparseMaskModuleKernel::compute(OrtKernelContext* raw) const {
   const Ort::KernelContext context(raw);
-  const Shape shape = checked_shape(where_, context, dense_channels_);
+  const Shape shape = checked_shape(node_.where, context, dense_channels_);
   const Dimensions output{shape.batch, shape.height, shape.width, shape.channels};
   Params params = parameters(context, shape, dense_channels_);
   params.prepared_weights = prepared_.single.data();
   params.reduced_weights = prepared_.reduced.data();
   params.reduced_tiles = winograd_;
   params.output = context.GetOutput(0, output).GetTensorMutableData<float>();
-  if (shape.batch == 0 || shape.height == 0 || shape.width == 0) return;  // nothing to write
   const size_t bytes = workspace_bytes(shape);
-  if (bytes == 0) fail(where_, "features", "less than 2^31 pixels an image", text(output));
-  const Scratch scratch(raw, memory_, bytes);
-  const Status status = sparse_mask_module(params, *kernels_, {raw, run_parallel}, scratch.data(), bytes);
-  if (status != Status::kOk) fail(where_, "kernel", "ok", describe(status));
+  node_.run(raw, shape, bytes, [&](const Parallel& parallel, void* workspace) {
+    return sparse_mask_module(params, *node_.kernels, parallel, workspace, bytes);
+  });
 }
 
 OrtStatusPtr SparseMaskModuleKernel::ComputeV2(OrtKernelContext* context) const {
@@ -132,11 +124,6 @@ SparseMaskModuleOp::SparseMaskModuleOp() {
   InferOutputShapeFn = [](const OrtCustomOp*, OrtShapeInferContext* context) {
     return same_as_input(context, op::kFeatures);
   };
-}
-
-OrtStatusPtr SparseMaskModuleOp::CreateKernelV2(const OrtApi&, const OrtKernelInfo* info,
-                                                void** kernel) const {
-  return as_status([&] { *kernel = new SparseMaskModuleKernel(info); });
 }
 
 }  // namespace smsr::ort
