@@ -7,7 +7,9 @@ knows no plugin layers: with functions the model becomes a real engine, without 
 from __future__ import annotations
 
 import json
+import signal
 import sys
+import threading
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -182,10 +184,27 @@ def test_progress_is_said_and_ctrl_c_stops_the_build(trt: ModuleType, models: di
 
     def interrupt(line: str) -> None:
         if line.endswith(" %"):
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
         build_engine(trt, of_functions(models["fp16"], "fp16"), SMALL, interrupt)
+
+
+def test_ctrl_c_while_tensorrt_works_is_not_lost(
+    trt: ModuleType, models: dict[str, Path], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Python sees it at the next callback, log() most likely; the bindings swallow what is raised in there."""
+    timer = threading.Timer(0.2, signal.raise_signal, [signal.SIGINT])
+    with pytest.raises(KeyboardInterrupt):
+        build_engine(
+            trt,
+            of_functions(models["fp16"], "fp16"),
+            SMALL,
+            lambda line: timer.start() if line.startswith("building") else None,
+        )
+        timer.join()
+    assert "Exception caught" not in capfd.readouterr().err
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 @pytest.mark.parametrize("cache", ["own", b"rubbish"], ids=["own", "rubbish"])

@@ -1,8 +1,8 @@
-"""Stand-ins for `tensorrt` and `pycuda` where no GPU is: the names of the real bindings, by version, and their rules.
+"""Stand-ins for `tensorrt` where no GPU is: the names of the real bindings, by version, and their rules.
 
 They hold the control flow of backend and builder, nothing of TensorRT itself: a "plan" is JSON that names the ONNX
 file, and executing it runs that file in ONNX Runtime on memory that poses as the GPU's. Names and rules were taken from
-NVIDIA's open sources (pyCore.cpp and pyPlugin.cpp of releases 8.5, 8.6, 10.3 and 11.1) and from pycuda 2026.1.
+NVIDIA's open sources (pyCore.cpp and pyPlugin.cpp of releases 8.5, 8.6, 10.3 and 11.1).
 The real parser and builder are tested in tests/export/test_tensorrt_parser.py.
 """
 
@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+from tests.runtime.fake_pycuda import Stream, driver
+
 REGISTERED = b"SMSR_TEST_REGISTERED"
 """The C environment variable by which the test's plugin library registers itself when opened, as TensorRT 8's does."""
 _libc = ctypes.CDLL(None)
@@ -32,7 +34,11 @@ def forget_library() -> None:
 
 @dataclass
 class World:
-    """What a test sets and looks at. too_large: areas above it run out of memory; half: what inspectors report."""
+    """What a test sets and looks at.
+
+    too_large: areas above it run out of memory; old_driver: TensorRT cannot start; refusal, failure: its words as a
+    build, an execution fails; stray: what was freed without a current context, where that goes wrong.
+    """
 
     version: str = "10.3.0"
     gpu: str = "NVIDIA Test"
@@ -44,10 +50,15 @@ class World:
     features_type: str = "float16"
     output_type: str = "float32"
     no_device: bool = False
+    old_driver: bool = False
+    refusal: str = ""
+    failure: str = ""
     loaded: list[str] = field(default_factory=list)
     builds: list[dict[str, Any]] = field(default_factory=list)
     copies: int = 0
     pushed: int = 0
+    synchronized: int = 0
+    stray: list[str] = field(default_factory=list)
     memory: dict[int, np.ndarray] = field(default_factory=dict)
 
     @property
@@ -55,114 +66,11 @@ class World:
         return int(self.version.split(".")[0])
 
 
-class CudaError(Exception):
-    pass
-
-
-class CudaMemoryError(CudaError):
-    pass
-
-
 def make_modules(world: World) -> dict[str, ModuleType]:
     """For sys.modules: tensorrt, pycuda and pycuda.driver."""
-    modules = {"tensorrt": _tensorrt(world), "pycuda": ModuleType("pycuda"), "pycuda.driver": _driver(world)}
+    modules = {"tensorrt": _tensorrt(world), "pycuda": ModuleType("pycuda"), "pycuda.driver": driver(world)}
     modules["pycuda"].driver = modules["pycuda.driver"]  # type: ignore[attr-defined]
     return modules
-
-
-# --- pycuda ---------------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Context:
-    world: World
-
-    def push(self) -> None:
-        self.world.pushed += 1
-
-    def pop(self) -> None:
-        self.world.pushed -= 1
-
-
-class Pinned(np.ndarray):
-    """What pagelocked_empty's arrays have as their base."""
-
-    def get_device_pointer(self) -> int:
-        assert getattr(self, "mapped", False), "memory without DEVICEMAP has no device pointer"
-        return int(self.__array_interface__["data"][0])
-
-
-class Allocation(int):
-    """A DeviceAllocation: int() of it is its address."""
-
-
-class Stream:
-    handle = 7
-
-    def synchronize(self) -> None:
-        pass
-
-
-def _driver(world: World) -> ModuleType:
-    module = ModuleType("pycuda.driver")
-
-    def make_device(ordinal: int) -> Any:
-        if ordinal != 0:
-            raise CudaError("cuDeviceGet failed: invalid device ordinal")
-        return SimpleNamespace(
-            name=lambda: world.gpu,
-            compute_capability=lambda: world.capability,
-            get_attribute=lambda attribute: {"INTEGRATED": int(world.integrated)}[attribute],
-            retain_primary_context=lambda: Context(world),
-        )
-
-    def init() -> None:
-        if world.no_device:
-            raise CudaError("cuInit failed: no CUDA-capable device is detected")
-
-    def pagelocked_empty(shape: int, dtype: Any, order: str = "C", mem_flags: int = 0) -> np.ndarray:
-        owner = Pinned(shape, dtype)
-        owner.mapped = bool(mem_flags)  # type: ignore[attr-defined]
-        owner[...] = np.nan
-        if mem_flags:
-            world.memory[owner.get_device_pointer()] = owner.view(np.ndarray)
-        return owner.view(np.ndarray)
-
-    def mem_alloc(size: int) -> Allocation:
-        assert world.pushed > 0, "no context is current"
-        if size > world.too_large:
-            raise CudaMemoryError("cuMemAlloc failed: out of memory")
-        memory = np.full(size // 4, np.nan, np.float32)
-        address = Allocation(memory.__array_interface__["data"][0])
-        world.memory[address] = memory
-        return address
-
-    def memcpy_htod_async(device: Allocation, host: np.ndarray, stream: Stream) -> None:
-        world.copies += 1
-        world.memory[device][:] = host
-
-    def memcpy_dtoh_async(host: np.ndarray, device: Allocation, stream: Stream) -> None:
-        world.copies += 1
-        host[:] = world.memory[device]
-
-    def mem_get_info() -> tuple[int, int]:
-        assert world.pushed > 0, "no context is current"
-        return world.free, 16 << 30
-
-    for function in (init, pagelocked_empty, mem_alloc, memcpy_htod_async, memcpy_dtoh_async, mem_get_info):
-        setattr(module, function.__name__, function)
-    module.__dict__.update(
-        Device=make_device,
-        Error=CudaError,
-        MemoryError=CudaMemoryError,
-        Stream=Stream,
-        device_attribute=SimpleNamespace(INTEGRATED="INTEGRATED"),
-        host_alloc_flags=SimpleNamespace(DEVICEMAP=2),
-    )
-    return module
-
-
-# --- tensorrt -------------------------------------------------------------------------------------------------------
 
 
 class Severity(enum.Enum):
@@ -193,7 +101,7 @@ def _tensorrt(world: World) -> ModuleType:
         LayerInformationFormat=enum.Enum("LayerInformationFormat", ["ONELINE", "JSON"]),
         float16="float16",
         float32="float32",
-        Builder=lambda logger: Builder(world, module, logger),
+        Builder=lambda logger: Builder(world, logger),
         OnnxParser=lambda network, logger: Parser(network),
         Runtime=lambda logger: Runtime(world, logger),
         get_plugin_registry=lambda: Registry(world),
@@ -244,6 +152,7 @@ class Network:
         kinds = ["float32", "float32", "float32", inside, inside]
         self.layers = [Layer(name, kind) for name, kind in zip(names, kinds, strict=True)]
         self.layers.append(Layer("(Unnamed Layer* 5) [Shuffle]", "float32", output="upscaled"))
+        self.layers.append(Layer("image_padded/Pad_7", "int32"))  # sizes
 
     @property
     def num_layers(self) -> int:
@@ -267,8 +176,8 @@ class Parser:
 class Config:
     """Attributes the real one lacks in this version are refused."""
 
-    def __init__(self, module: ModuleType) -> None:
-        self._module, self.flags, self.cleared, self.profile = module, set(), set(), None
+    def __init__(self, logger: Any) -> None:
+        self._logger, self.flags, self.cleared, self.profile = logger, set(), set(), None
         self.pools: dict[Any, int] = {}
         self.profiling_verbosity: Any = None
         self.progress_monitor: Any = None
@@ -287,6 +196,9 @@ class Config:
         self.profile = profile.shapes
 
     def create_timing_cache(self, saved: bytes) -> Any:
+        if saved == b"rubbish":
+            self._logger.log(Severity.ERROR, "Error Code 3: timing cache of another version")
+            return None
         return SimpleNamespace(serialize=lambda: saved + b"+timings")
 
     def set_timing_cache(self, cache: Any, ignore_mismatch: bool) -> bool:
@@ -295,15 +207,22 @@ class Config:
         return True
 
 
+def _check_driver(world: World, logger: Any) -> None:
+    if world.old_driver:
+        logger.log(Severity.ERROR, "CUDA initialization failure with error: 35")
+        raise TypeError("pybind11::init(): factory function returned nullptr")
+
+
 class Builder:
-    def __init__(self, world: World, module: ModuleType, logger: Any) -> None:
-        self._world, self._module, self._logger = world, module, logger
+    def __init__(self, world: World, logger: Any) -> None:
+        _check_driver(world, logger)
+        self._world, self._logger = world, logger
 
     def create_network(self, flags: int) -> Network:
         return Network(self._world, flags)
 
     def create_builder_config(self) -> Config:
-        return Config(self._module)
+        return Config(self._logger)
 
     def create_optimization_profile(self) -> Any:
         made = SimpleNamespace(shapes={})
@@ -317,6 +236,9 @@ class Builder:
         if largest[2] * largest[3] > self._world.too_large:
             self._logger.log(Severity.ERROR, "Error Code 2: OutOfMemory (Requested size was 9 bytes.)")
             return None
+        if self._world.refusal:
+            self._logger.log(Severity.ERROR, self._world.refusal)
+            return None
         shapes = [list(shape) for shape in config.profile["image"]]
         return json.dumps({"model": network.model, "shapes": shapes}).encode()
 
@@ -324,12 +246,13 @@ class Builder:
 class Runtime:
     def __init__(self, world: World, logger: Any) -> None:
         assert world.pushed > 0, "no context is current"
+        _check_driver(world, logger)
         self._world, self._logger = world, logger
 
     def deserialize_cuda_engine(self, data: bytes) -> Engine | None:
         assert self._world.pushed > 0, "no context is current"
         try:
-            return Engine(self._world, json.loads(data))
+            return Engine(self._world, self._logger, json.loads(data))
         except ValueError:
             self._logger.log(Severity.ERROR, "Error Code 1: Serialization (magic tag does not match)")
             return None
@@ -338,8 +261,8 @@ class Runtime:
 class Engine:
     num_layers = 3
 
-    def __init__(self, world: World, plan: dict[str, Any]) -> None:
-        self._world, self._plan = world, plan
+    def __init__(self, world: World, logger: Any, plan: dict[str, Any]) -> None:
+        self._world, self._logger, self._plan = world, logger, plan
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
         self._session = onnxruntime.InferenceSession(plan["model"], options, providers=["CPUExecutionProvider"])
@@ -354,7 +277,16 @@ class Engine:
         return self._world.output_type if name in self.outputs else "float32"
 
     def create_execution_context(self) -> ExecutionContext:
-        return ExecutionContext(self._world, self._session, self._plan["shapes"], self.outputs)
+        return ExecutionContext(self, self._world, self._logger, self._plan["shapes"])
+
+    def execute(self, memory: dict[str, np.ndarray], shape: tuple[int, ...]) -> None:
+        feeds = {"image": memory["image"].reshape(shape), "theta": memory["theta"].reshape(())}
+        for name, found in zip(self.outputs, self._session.run(self.outputs, feeds), strict=True):
+            memory[name][:] = found.ravel()
+
+    def __del__(self) -> None:
+        if not self._world.pushed:
+            self._world.stray.append("engine")
 
     def create_engine_inspector(self) -> Any:
         plugin = {"Name": "features_1/SparseMaskModule", "Inputs": [{"Format/Datatype": self._world.plugin_format}]}
@@ -365,11 +297,10 @@ class Engine:
 
 
 class ExecutionContext:
-    def __init__(self, world: World, session: Any, shapes: list[list[int]], outputs: list[str]) -> None:
-        self._world, self._session, self._shapes, self._outputs = world, session, shapes, outputs
+    def __init__(self, engine: Engine, world: World, logger: Any, shapes: list[list[int]]) -> None:
+        self._engine, self._world, self._logger, self._shapes = engine, world, logger, shapes
         self._shape: tuple[int, ...] = ()
         self._addresses: dict[str, int] = {}
-        self.executions = 0
 
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
         assert name == "image"
@@ -386,12 +317,11 @@ class ExecutionContext:
         return True
 
     def execute_async_v3(self, stream_handle: int) -> bool:
-        assert stream_handle == Stream.handle and set(self._addresses) == {"image", "theta", *self._outputs}
-        self.executions += 1
-        memory = {name: self._world.memory[address] for name, address in self._addresses.items()}
-        feeds = {"image": memory["image"].reshape(self._shape), "theta": memory["theta"].reshape(())}
-        for name, found in zip(self._outputs, self._session.run(self._outputs, feeds), strict=True):
-            memory[name][:] = found.ravel()
+        assert stream_handle == Stream.handle and set(self._addresses) == {"image", "theta", *self._engine.outputs}
+        if self._world.failure:
+            self._logger.log(Severity.ERROR, self._world.failure)
+            return False
+        self._engine.execute({name: self._world.memory[at] for name, at in self._addresses.items()}, self._shape)
         return True
 
 

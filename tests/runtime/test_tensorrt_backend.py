@@ -6,6 +6,7 @@ show, real engines on a real GPU, is named in docs/jetson.md as not run yet.
 
 from __future__ import annotations
 
+import gc
 import threading
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,62 @@ def test_results_are_the_caller_s_own(world: World, pending: Path) -> None:
     kept = first.copy()
     upscaler(PICTURE[::-1])
     assert np.array_equal(first, kept)
+
+
+def test_without_another_reference_all_memory_goes_back_in_any_thread(world: World, pending: Path) -> None:
+    """pycuda frees nothing in other threads without a current context; TensorRT then meets another GPU's."""
+    kept = [smsr_runtime.load(pending)]
+    kept[0](PICTURE)
+    thread = threading.Thread(target=kept.clear)
+    thread.start()
+    thread.join()
+    gc.collect()
+    assert world.stray == [] and world.pushed == 0
+
+
+def test_running_out_of_gpu_memory_in_a_thread_leaves_nothing_behind(world: World, pending: Path) -> None:
+    upscaler, lines = smsr_runtime.load(pending), []
+    world.too_large = 20_000  # bytes: the picture has its buffer, the result does not
+
+    def attempt() -> None:
+        try:
+            upscaler(np.zeros((40, 40, 3), np.uint8))
+        except smsr_runtime.MemoryLimitError as error:
+            lines.append(str(error))
+
+    thread = threading.Thread(target=attempt)
+    thread.start()
+    thread.join()
+    assert len(lines) == 1 and world.stray == []
+
+
+def test_ctrl_c_waits_for_what_the_gpu_has_begun(world: World, pending: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: object, names: object) -> None:
+        raise KeyboardInterrupt
+
+    upscaler = smsr_runtime.load(pending)
+    monkeypatch.setattr(execution.Execution, "_execute", interrupted)
+    before = world.synchronized
+    with pytest.raises(KeyboardInterrupt):
+        upscaler(PICTURE)
+    assert world.synchronized == before + 1
+
+
+def test_a_failed_execution_has_tensorrt_s_reason(world: World, pending: Path) -> None:
+    upscaler, _ = smsr_runtime.load(pending), smsr_runtime.load(pending)  # the second has the logger's attention
+    world.failure = "Error Code 1: Cuda Runtime (an illegal memory access)"
+    with pytest.raises(smsr_runtime.BackendError, match=r"a failed execution \(Error Code 1: Cuda Runtime"):
+        upscaler(PICTURE)
+
+
+def test_a_driver_too_old_for_tensorrt_is_one_line(
+    world: World, pending: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    smsr_runtime.load(pending)
+    world.old_driver = True
+    for arguments in (["--selftest"], ["--rebuild"]):
+        line = error_of(capsys, 1, pending, *arguments)
+        assert "a GPU and a driver it can work with, got CUDA initialization failure with error: 35" in line
 
 
 def test_every_thread_gets_the_context_and_gives_it_back(world: World, pending: Path) -> None:
@@ -253,4 +310,4 @@ def test_closing_frees_and_a_second_time_does_nothing(world: World, pending: Pat
     backend = smsr_runtime.load(pending).engine
     backend.close()
     backend.close()
-    assert backend._engine is None and not backend._execution._buffers
+    assert backend._execution._engine is None and not backend._execution._buffers and world.stray == []

@@ -7,11 +7,13 @@ show, real engines on a real GPU, is named in docs/jetson.md as not run yet.
 from __future__ import annotations
 
 import subprocess
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 import smsr_runtime
@@ -63,6 +65,7 @@ def test_each_tensorrt_gets_the_flags_it_knows(
     assert config.cleared == {"TF32"} and config.pools == {"WORKSPACE": 5 << 20}
     assert (config.progress_monitor is None) == old
     pinned = {layer.name for layer in network.layers if layer.precision == "float32" and layer.output_types}
+    assert all(layer.precision == "unset" for layer in network.layers if layer.dtype == "int32")
     assert pinned == ({"centred/Sub", "bicubic/Conv", "phases/Add", "(Unnamed Layer* 5) [Shuffle]"} if old else set())
     assert len(world.loaded) == (0 if old else 1)
 
@@ -233,6 +236,53 @@ def test_a_bundle_that_cannot_be_written_to_is_named(
     assert tree(pending) == before
 
 
+def test_a_folder_that_cannot_be_written_to_is_named_before_the_build(
+    world: World, pending: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = tree(pending)
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path) != pending)
+    with pytest.raises(smsr_runtime.OutputError, match="got a folder that cannot be written to; copy it"):
+        smsr_runtime.load(pending)
+    assert world.builds == [] and tree(pending) == before
+
+
+def test_two_processes_that_finish_one_bundle_leave_one_whole_engine(
+    world: World, pending: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another one comes between the first one's engine and manifest, as far as it can."""
+    other = EngineOptions(True, Wanted((8, 8), None, (32, 32)))
+    thread = threading.Thread(target=lambda: smsr_runtime.load(pending, engine=other))
+    write = record.write_bytes
+
+    def write_and_let_the_other(path: Path, data: bytes) -> None:
+        write(path, data)
+        if path.name == "model.engine" and threading.current_thread() is threading.main_thread():
+            thread.start()
+            thread.join(timeout=2)
+
+    monkeypatch.setattr(record, "write_bytes", write_and_let_the_other)
+    smsr_runtime.load(pending)
+    thread.join()
+    assert smsr_runtime.load(pending).backend == "trt" and len(world.builds) == 2
+    assert manifest(pending)["engine"]["profile"]["max"] == [32, 32]
+
+
+def test_an_engine_of_a_bundle_that_was_exported_again_meanwhile_is_not_put_into_it(
+    world: World, pending: Path
+) -> None:
+    def export_again(line: str) -> None:
+        if line.startswith("building"):
+            model = onnx.load(pending / "model.onnx")
+            model.producer_name = "newer"
+            onnx.save(model, pending / "model.trt.onnx")
+            write_pending(pending, name="newer")
+
+    with pytest.raises(smsr_runtime.BundleError, match="the model its engine was built from, got another one"):
+        smsr_runtime.load(pending, engine=EngineOptions(say=export_again))
+    assert (manifest(pending)["name"], manifest(pending)["engine"]) == ("newer", "pending")
+    assert not (pending / "model.engine").exists()
+
+
 def test_a_crash_between_engine_and_manifest_leaves_a_pending_bundle(
     world: World, pending: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -259,6 +309,23 @@ def test_timings_are_kept_by_gpu_and_version_and_given_to_the_next_build(
     (file,) = (tmp_path / "cache" / "smsr").iterdir()
     assert file.name == "timings-NVIDIA-Test-8.7-tensorrt-10.3.0.cache"
     assert file.read_bytes() == b"+timings+timings"
+
+
+def test_timings_tensorrt_refuses_are_not_named_as_the_reason_of_a_failure(
+    world: World, pending: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "cache" / "smsr").mkdir(parents=True)
+    (tmp_path / "cache" / "smsr" / "timings-NVIDIA-Test-8.7-tensorrt-10.3.0.cache").write_bytes(b"rubbish")
+    world.refusal = "Error Code 10: Internal Error (Could not find any implementation)"
+    with pytest.raises(smsr_runtime.BackendError, match="expected an engine, got Error Code 10"):
+        smsr_runtime.load(pending)
+
+
+def test_timings_that_cannot_be_read_are_left_alone(
+    world: World, pending: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/" + "x" * 300)
+    assert smsr_runtime.load(pending).backend == "trt"
 
 
 def test_a_cache_folder_that_cannot_be_is_a_note(

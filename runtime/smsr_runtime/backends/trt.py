@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import os
 import threading
@@ -17,7 +16,8 @@ from smsr_runtime.engine.machine import Machine, check_version
 from smsr_runtime.engine.plugin import load_plugin
 from smsr_runtime.engine.record import REBUILD, check_here, read_record
 from smsr_runtime.engine.shapes import Profile, text
-from smsr_runtime.engine.tensorrt_log import Log, shared_logger
+from smsr_runtime.engine.signals import held_signals
+from smsr_runtime.engine.tensorrt_log import Log, opened, shared_logger
 from smsr_runtime.errors import BackendError, InputError, MemoryLimitError, MissingPackageError, reason
 from smsr_runtime.metadata import ENGINE, Bundle
 
@@ -118,7 +118,10 @@ def open_backend(bundle: Bundle, options: EngineOptions, machine: Machine | None
 
 
 class TrtBackend:
-    """One engine and its execution. `path` says what computes: "TensorRT 10.3.0 fp16"."""
+    """One engine and its execution. `path` says what computes: "TensorRT 10.3.0 fp16".
+
+    `close()` frees the GPU's memory; a second call does nothing.
+    """
 
     name = "trt"
 
@@ -131,14 +134,15 @@ class TrtBackend:
         self._margins = [f"margin_{k}" for k in range(1, bundle.modules + 1)]
         load_plugin(machine.trt, machine.major, bundle.interface_hash)
         log = Log()
-        with machine.current(), self._cuda_errors():
-            self._runtime = machine.trt.Runtime(shared_logger(machine.trt, log))
-            self._engine = self._runtime.deserialize_cuda_engine(data)
-            if self._engine is None:
+        with held_signals(), machine.current(), self._cuda_errors():
+            runtime = opened(machine.trt.Runtime, shared_logger(machine.trt, log), log)
+            engine = runtime.deserialize_cuda_engine(data)
+            if engine is None:
                 raise BackendError(self._where, "an engine TensorRT can read", log.summary(), REBUILD)
-            self._check_tensors()
-            self._execution = Execution(machine, self._engine, ["upscaled", *self._margins])
-        _close_at_exit(self)
+            self._check_tensors(engine)
+            self._execution = Execution(machine, engine, ["upscaled", *self._margins])
+            # When this object goes, in whichever thread, and before Python ends: while pycuda and the driver are there.
+            self.close = weakref.finalize(self, _close, self._lock, machine, self._execution)
 
     def run(
         self, image: NDArray[np.float32], theta: float = 0.0, margins: bool = False
@@ -152,17 +156,10 @@ class TrtBackend:
         upscaled, *found = [np.concatenate(parts) if len(parts) > 1 else parts[0] for parts in zip(*results)]
         return upscaled, found
 
-    def close(self) -> None:
-        """Frees the GPU's memory; a second call does nothing."""
-        if self._engine is not None:
-            with self._machine.current():
-                self._execution.close()
-                self._engine = self._runtime = None
-
-    def _check_tensors(self) -> None:
-        found = {self._engine.get_tensor_name(index) for index in range(self._engine.num_io_tensors)}
+    def _check_tensors(self, engine: Any) -> None:
+        found = {engine.get_tensor_name(index) for index in range(engine.num_io_tensors)}
         expected = {"image", "theta", "upscaled", *self._margins}
-        types = {self._engine.get_tensor_dtype(name) for name in found}
+        types = {engine.get_tensor_dtype(name) for name in found}
         if found != expected or types != {self._machine.trt.float32}:
             got = f"{', '.join(sorted(found))} in {' and '.join(sorted(map(str, types)))}"
             raise BackendError(self._where, f"tensors {', '.join(sorted(expected))} in float32", got, REBUILD)
@@ -190,13 +187,7 @@ class TrtBackend:
             raise BackendError(self._where, "a result", reason(error), todo) from error
 
 
-def _close_at_exit(backend: TrtBackend) -> None:
-    """The GPU's memory goes back while Python, pycuda and the driver are all still there."""
-    reference = weakref.ref(backend)
-
-    def close() -> None:
-        alive = reference()
-        if alive is not None:
-            alive.close()
-
-    atexit.register(close)
+def _close(lock: threading.Lock, machine: Machine, execution: Execution) -> None:
+    """Frees the GPU's memory with the CUDA context current: without, pycuda refuses in all threads but one."""
+    with lock, machine.current():
+        execution.close()

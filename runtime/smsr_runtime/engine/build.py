@@ -12,7 +12,8 @@ from typing import Any, Callable, Sequence
 
 from smsr_runtime.engine.precision import check_strongly_typed, check_weakly_typed, pin_float32_ends
 from smsr_runtime.engine.shapes import Profile, text
-from smsr_runtime.engine.tensorrt_log import Log, make_monitor, shared_logger
+from smsr_runtime.engine.signals import held_signals
+from smsr_runtime.engine.tensorrt_log import Log, make_monitor, opened, shared_logger
 from smsr_runtime.errors import BackendError, MemoryLimitError
 
 Say = Callable[[str], None]
@@ -60,7 +61,8 @@ def build_engine(trt: Any, request: BuildRequest, profiles: Sequence[Profile], s
     for profile in profiles:
         say(f"building the engine for {profile} ({request.precision}); this takes minutes")
         try:
-            return _build(trt, request, profile, say)
+            with held_signals() as stopping:
+                return _build(trt, request, profile, say, stopping)
         except _NoMemoryError:
             say(f"note: not enough GPU memory for {text(profile.max)}")
     smallest = profiles[-1].max
@@ -75,22 +77,21 @@ def strongly_typed(trt: Any) -> bool:
     return hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED")
 
 
-def _build(trt: Any, request: BuildRequest, profile: Profile, say: Say) -> Engine:
+def _build(trt: Any, request: BuildRequest, profile: Profile, say: Say, stopping: Sequence[int]) -> Engine:
     log = Log()
-    logger, monitor = shared_logger(trt, log), make_monitor(trt, say)
-    builder = trt.Builder(logger)
+    logger, monitor = shared_logger(trt, log), make_monitor(trt, say, stopping)
+    builder = opened(trt.Builder, logger, log)
     network = _parsed(trt, builder, logger, request, log)
     config = builder.create_builder_config()
     _configure(trt, config, network, request)
     config.add_optimization_profile(_optimization_profile(builder, profile))
     cache = _set_cache(config, request.cache)
+    log.errors.clear()  # a cache of another TensorRT is one for the log, and no reason why a build fails
     if monitor is not None:
         config.progress_monitor = monitor
     plan = builder.build_serialized_network(network, config)
-    if monitor is not None and monitor.interrupted:
-        raise KeyboardInterrupt
     if plan is None:
-        raise _refusal(request, log)
+        raise KeyboardInterrupt if stopping else _refusal(request, log)
     data = bytes(plan)
     if not strongly_typed(trt):
         check_weakly_typed(trt, logger, data, request.model, request.precision)

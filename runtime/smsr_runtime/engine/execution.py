@@ -9,6 +9,7 @@ import numpy as np
 
 from smsr_runtime.engine.cuda_graph import CudaGraph
 from smsr_runtime.engine.machine import Machine
+from smsr_runtime.engine.tensorrt_log import Log, shared_logger
 from smsr_runtime.errors import BackendError, UsageError
 
 if TYPE_CHECKING:
@@ -33,9 +34,10 @@ class Buffer:
         self._cuda = cuda
         self.shape = tuple(shape)
         elements = max(1, int(np.prod(self.shape)))
+        # What runs out first comes first: then nothing is left behind in this half-made object.
+        self._device = None if machine.integrated else cuda.mem_alloc(elements * np.float32().nbytes)
         flags = cuda.host_alloc_flags.DEVICEMAP if machine.integrated else 0
         self._pinned = cuda.pagelocked_empty(elements, np.float32, mem_flags=flags)
-        self._device = None if machine.integrated else cuda.mem_alloc(self._pinned.nbytes)
         self.address = int(self._pinned.base.get_device_pointer() if self._device is None else self._device)
 
     @property
@@ -53,14 +55,17 @@ class Buffer:
 
 
 class Execution:
-    """outputs: names of all the engine's outputs, float32; scale: of the first, "upscaled"."""
+    """outputs: names of all the engine's outputs, float32. Owns the engine from now on."""
 
     def __init__(self, machine: Machine, engine: Any, outputs: Sequence[str]) -> None:
         """Raises BackendError where there is no memory for the context."""
-        self._machine = machine
+        self._machine, self._engine = machine, engine
+        self._log = Log()
+        shared_logger(machine.trt, self._log)
         self._context = engine.create_execution_context()
         if self._context is None:
-            raise BackendError("TensorRT", "an execution context", "none", "free GPU memory, or --rebuild smaller")
+            todo = "free GPU memory, or --rebuild with a smaller --max-shape"
+            raise BackendError("TensorRT", "an execution context", self._log.summary(), todo)
         self._stream = machine.cuda.Stream()
         self._outputs = list(outputs)
         self._buffers: dict[str, Buffer] = {}
@@ -71,11 +76,15 @@ class Execution:
 
     def run(self, image: NDArray[np.float32], theta: float, names: Sequence[str]) -> list[NDArray[np.float32]]:
         """image (1, 3, H, W), within the profile -> the outputs of these names, copies of their own."""
+        self._log = Log()
+        shared_logger(self._machine.trt, self._log)  # it may have got another engine's meanwhile
         self._prepare(image.shape)
         self._buffers["image"].host[...] = image
         self._buffers["theta"].host[...] = theta
-        self._execute(tuple(names))
-        self._stream.synchronize()
+        try:
+            self._execute(tuple(names))
+        finally:
+            self._stream.synchronize()  # after Ctrl-C too: nobody may free what the GPU still works on
         return [self._buffers[name].host.copy() for name in names]
 
     def close(self) -> None:
@@ -84,6 +93,7 @@ class Execution:
         self._buffers.clear()
         self._context = None
         self._stream = None
+        self._engine = None
 
     def _prepare(self, shape: tuple[int, ...]) -> None:
         """Buffers for this size; the ones before are freed first, they may be what is in the way."""
@@ -93,14 +103,20 @@ class Execution:
         self._last = None
         self._buffers.clear()
         if not self._context.set_input_shape("image", shape):
-            raise BackendError("TensorRT", f"to take an image of {shape}", "a refusal", "run --selftest")
+            raise BackendError("TensorRT", f"to take an image of {shape}", self._log.summary(), "run --selftest")
+        try:
+            self._allocate(shape)
+        except BaseException:
+            self._buffers.clear()  # here, where the CUDA context is current
+            raise
+
+    def _allocate(self, shape: tuple[int, ...]) -> None:
         shapes = {"image": shape, "theta": ()}
         shapes.update((name, tuple(self._context.get_tensor_shape(name))) for name in self._outputs)
-        buffers = {name: Buffer(self._machine, of) for name, of in shapes.items()}
-        for name, buffer in buffers.items():
-            if not self._context.set_tensor_address(name, buffer.address):
-                raise BackendError("TensorRT", f"to take a buffer for {name}", "a refusal", "run --selftest")
-        self._buffers = buffers
+        for name, of in shapes.items():
+            self._buffers[name] = Buffer(self._machine, of)  # under no other name: an exception keeps those alive
+            if not self._context.set_tensor_address(name, self._buffers[name].address):
+                raise BackendError("TensorRT", f"to take a buffer for {name}", self._log.summary(), "run --selftest")
 
     def _execute(self, names: tuple[str, ...]) -> None:
         """The first picture of a size always runs plainly: TensorRT prepares itself for it, outside any capture."""
@@ -118,9 +134,8 @@ class Execution:
         for name in ("image", "theta"):
             self._buffers[name].to_device(self._stream)
         if not self._context.execute_async_v3(self._stream.handle):
-            raise BackendError(
-                "TensorRT", "a result", "a failed execution", "run --selftest to see if the bundle works"
-            )
+            got = f"a failed execution ({self._log.summary()})"
+            raise BackendError("TensorRT", "a result", got, "run --selftest to see if the bundle works")
         for name in names:
             self._buffers[name].to_host(self._stream)
 

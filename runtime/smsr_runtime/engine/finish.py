@@ -11,7 +11,7 @@ from typing import Callable
 from smsr_runtime.engine.build import BuildRequest, Engine, Say, build_engine
 from smsr_runtime.engine.machine import Machine
 from smsr_runtime.engine.plugin import load_plugin
-from smsr_runtime.engine.record import describe, publish
+from smsr_runtime.engine.record import check_writable, describe, publish
 from smsr_runtime.engine.shapes import BYTES_PER_PIXEL, Profile, Wanted, profiles, stored_wanted
 from smsr_runtime.errors import OutputError, UsageError
 from smsr_runtime.files import make_folder, write_bytes
@@ -50,6 +50,7 @@ def finish_engine(
     bundle is as it was.
     """
     check_has_model(bundle)
+    check_writable(bundle)
     load_plugin(machine.trt, machine.major, bundle.interface_hash)
     wanted = options.wanted if options.wanted != Wanted() else stored_wanted(bundle.manifest.get("profile"))
     per_pixel = BYTES_PER_PIXEL[bundle.precision] * bundle.features // _MEASURED_FEATURES
@@ -72,7 +73,11 @@ def cache_file(machine: Machine) -> Path:
 
 
 def _read(file: Path) -> bytes:
-    return file.read_bytes() if file.is_file() and os.access(file, os.R_OK) else b""
+    """Timings of earlier builds; none yet, or unreadable: the build only takes longer."""
+    try:
+        return file.read_bytes()
+    except OSError:
+        return b""
 
 
 def _keep(file: Path, engine: Engine, say: Say) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from smsr_runtime.engine.plugin import NAME
+from smsr_runtime.engine.tensorrt_log import opened
 from smsr_runtime.errors import BackendError, reason
 
 FLOAT32_NODES = ("centred/Sub", "image_padded/Pad", "bicubic/Conv", "phases/Add", "upscaled/DepthToSpace")
@@ -42,19 +43,21 @@ def pin_float32_ends(trt: Any, network: Any) -> None:
     """
     for layer in _layers(network):
         if layer.name.startswith(FLOAT32_NODES) or _gives(layer, "upscaled"):
-            layer.precision = trt.float32
-            for index in range(layer.num_outputs):
-                if layer.get_output(index).dtype == trt.float32:  # not the sizes some of them handle
-                    layer.set_output_type(index, trt.float32)
+            floats = [i for i in range(layer.num_outputs) if layer.get_output(i).dtype == trt.float32]
+            if floats:  # not the layers that reckon sizes: a precision they cannot have fails the build
+                layer.precision = trt.float32
+            for index in floats:
+                layer.set_output_type(index, trt.float32)
 
 
 def check_weakly_typed(trt: Any, logger: Any, data: bytes, model: Path, precision: str) -> None:
     """Raises BackendError where a plugin of the engine reads another type than `precision`, or none says."""
-    engine = trt.Runtime(logger).deserialize_cuda_engine(data)
+    engine = opened(trt.Runtime, logger, logger.target).deserialize_cuda_engine(data)
     if engine is None:
         raise BackendError(model, "an engine this TensorRT can read back", "none", _TODO)
     inspector = engine.create_engine_inspector()
     layers = [inspector.get_layer_information(i, trt.LayerInformationFormat.JSON) for i in range(engine.num_layers)]
+    del inspector  # ahead of its engine, which it does not keep alive in 8.5
     try:
         formats = plugin_formats(layers)
     except ValueError as error:

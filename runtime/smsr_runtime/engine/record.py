@@ -6,18 +6,22 @@ or one whose engine is pending: the manifest forgets the old engine before its f
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Iterator
 
 from smsr_runtime.engine.machine import Machine
 from smsr_runtime.engine.shapes import Profile
 from smsr_runtime.errors import BundleError, OutputError, reason
 from smsr_runtime.files import write_bytes
-from smsr_runtime.metadata import ENGINE, MANIFEST, PENDING, Bundle
+from smsr_runtime.metadata import ENGINE, MANIFEST, MODEL_TRT, PENDING, Bundle, read_bundle
 
 REBUILD = "build it for this machine with --rebuild, or run with --backend ort"
+_PLACE, _ELSEWHERE = "a bundle to put its engine into", "copy it to where you may write, or run with --backend ort"
 _NAMES = ("gpu", "compute_capability", "tensorrt", "precision", "interface_hash")
 
 
@@ -75,8 +79,42 @@ def check_here(bundle: Bundle, record: EngineRecord, machine: Machine) -> None:
             raise BundleError(bundle.path / ENGINE, f"an engine for {what} {here}", f"one for {there}", REBUILD)
 
 
+def check_writable(bundle: Bundle) -> None:
+    """Raises OutputError before minutes go into an engine that has no place."""
+    if not os.access(bundle.path, os.W_OK):
+        raise OutputError(bundle.path, _PLACE, "a folder that cannot be written to", _ELSEWHERE)
+
+
 def publish(bundle: Bundle, data: bytes, record: EngineRecord) -> None:
-    """Puts the engine into the bundle. Raises OutputError; the bundle stays usable."""
+    """Puts the engine into the bundle, one process at a time. Raises OutputError; the bundle stays usable.
+
+    Raises BundleError where another model lies there than when `bundle` was read.
+    """
+    with _locked(bundle.path):
+        now = read_bundle(bundle.path, unchecked=[ENGINE])
+        if now.manifest["files"].get(MODEL_TRT) != bundle.manifest["files"][MODEL_TRT]:
+            raise BundleError(bundle.path, "the model its engine was built from", "another one", "run this again")
+        _publish(now, data, record)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Engine and manifest are two files, and another process may be about to replace both.
+
+    Some network file systems lock no folder: nothing is lost there but this.
+    """
+    import fcntl  # only where plugin libraries are: Windows has no such module
+
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _publish(bundle: Bundle, data: bytes, record: EngineRecord) -> None:
     manifest = {**bundle.manifest, "files": dict(bundle.manifest["files"])}
     if ENGINE in manifest["files"]:
         del manifest["files"][ENGINE]
@@ -100,4 +138,4 @@ def _write_manifest(bundle: Bundle, manifest: dict[str, Any]) -> None:
 def _not_written(bundle: Bundle, error: OutputError) -> OutputError:
     cause = error.__cause__
     found = reason(cause) if cause is not None else error.got
-    return OutputError(bundle.path, "a bundle to put its engine into", found, "copy it to where you may write")
+    return OutputError(bundle.path, _PLACE, found, _ELSEWHERE)

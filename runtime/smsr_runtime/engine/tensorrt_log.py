@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Callable
+from typing import Any, Callable, Sequence
 
-from smsr_runtime.errors import one_line
+from smsr_runtime.errors import BackendError, one_line
 
 _STEP = 10
 """Percent between two lines of progress."""
@@ -49,10 +49,19 @@ def _make_logger(trt: Any) -> Any:
     return Collector()
 
 
-def make_monitor(trt: Any, say: Callable[[str], None]) -> Any:
+def opened(kind: Callable[[Any], Any], logger: Any, log: Log) -> Any:
+    """A trt.Builder or trt.Runtime. Raises BackendError where TensorRT cannot work, as with a driver too old for it."""
+    try:
+        return kind(logger)
+    except TypeError as error:  # the bindings' word for a null pointer
+        got, todo = log.summary(), "update the GPU's driver, or run with --backend ort"
+        raise BackendError("TensorRT", "a GPU and a driver it can work with", got, todo) from error
+
+
+def make_monitor(trt: Any, say: Callable[[str], None], stopping: Sequence[int]) -> Any:
     """An IProgressMonitor that says every tenth of the build, or None before TensorRT 9.
 
-    Ctrl-C inside a callback must not reach C++: `interrupted` keeps it, and TensorRT is told to stop.
+    stopping: a list as `held_signals` fills it; as soon as something is in it, TensorRT is told to stop.
     """
     if not hasattr(trt, "IProgressMonitor"):
         return None
@@ -60,7 +69,6 @@ def make_monitor(trt: Any, say: Callable[[str], None]) -> Any:
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]  # as above
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
-            self.interrupted = False
             self._steps: dict[str, int] = {}
             self._said = 0
 
@@ -70,11 +78,8 @@ def make_monitor(trt: Any, say: Callable[[str], None]) -> Any:
                 self._said = 0
 
         def step_complete(self, phase_name: str, step: int) -> bool:
-            try:
-                self._tell(phase_name, step)
-            except KeyboardInterrupt:
-                self.interrupted = True
-            return not self.interrupted
+            self._tell(phase_name, step)
+            return not stopping
 
         def phase_finish(self, phase_name: str) -> None:
             self._steps.pop(phase_name, None)
