@@ -1,6 +1,8 @@
-// What the parts of smsr_kernel_test share: modes of a variant, tolerances.
+// What the parts of smsr_kernel_test share: modes of a variant, tolerances, buffers of a run, its error.
 #pragma once
 
+#include <cmath>
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -25,6 +27,51 @@ inline double tolerance(const Mode& mode) {
   if (mode.reduced == nullptr) return contract::kFloat32Tolerance;
   const std::string type = mode.reduced->type;
   return type == "bfloat16" ? contract::kBfloat16Tolerance : contract::kFloat16Tolerance;
+}
+
+// Output and workspace of one run, pre-filled with NaN, canaries behind both.
+class Buffers {
+ public:
+  Buffers(size_t outputs, size_t bytes)
+      : outputs_(outputs),
+        bytes_(bytes),
+        output_(outputs + kCanaries, kNaN),
+        workspace_(bytes + kCanaries, kCanary) {
+    const Floats fill(bytes / sizeof(float), kNaN);
+    std::memcpy(workspace_.data(), fill.data(), fill.size() * sizeof(float));
+    std::memset(output() + outputs, kCanary, kCanaries * sizeof(float));
+  }
+  float* output() { return output_.data(); }
+  const float* output() const { return output_.data(); }
+  void* workspace() { return workspace_.data(); }
+  size_t bytes() const { return bytes_; }
+  bool canaries_alive() const {
+    const auto* behind = reinterpret_cast<const unsigned char*>(output() + outputs_);
+    const auto alive = [](unsigned char byte) { return byte == kCanary; };
+    return std::all_of(behind, behind + kCanaries * sizeof(float), alive) &&
+           std::all_of(workspace_.begin() + static_cast<std::ptrdiff_t>(bytes_), workspace_.end(), alive);
+  }
+  bool same_bits(const Buffers& other) const {
+    return std::memcmp(output(), other.output(), outputs_ * sizeof(float)) == 0;
+  }
+
+ private:
+  size_t outputs_, bytes_;
+  Floats output_;
+  std::vector<unsigned char> workspace_;
+};
+
+// Largest |difference| over largest |expected|; NaN anywhere gives infinity. `residual`, or null: what was
+// added to the expected values.
+inline double relative_error(const std::vector<double>& expected, const float* residual, const float* found) {
+  double worst = 0.0, largest = 0.0;
+  for (size_t i = 0; i < expected.size(); ++i) {
+    const double added = residual != nullptr ? static_cast<double>(residual[i]) : 0.0;
+    const double difference = std::abs(expected[i] + added - static_cast<double>(found[i]));
+    worst = std::isfinite(difference) ? std::max(worst, difference) : std::numeric_limits<double>::infinity();
+    largest = std::max(largest, std::abs(expected[i]));
+  }
+  return largest > 0.0 ? worst / largest : worst;
 }
 
 void check_dense_convolutions();  // dense_test.cpp

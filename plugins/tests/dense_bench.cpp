@@ -89,13 +89,16 @@ int main(int count, char** words) {
   const int64_t h = rest.size() >= 2 ? std::atoll(rest[0].c_str()) : 256;
   const int64_t w = rest.size() >= 2 ? std::atoll(rest[1].c_str()) : 256;
   const int threads = rest.size() >= 3 ? std::atoi(rest[2].c_str()) : 2;
-  if (h < 1 || w < 1 || threads < 1) {
-    std::fprintf(stderr, "usage: smsr_dense_bench [--cpu-time] [H W [THREADS [VARIANT]]]\n");
+  const std::string variant = rest.size() >= 4 ? rest[3] : "";
+  if (rest.size() == 1 || rest.size() > 4 || h < 1 || w < 1 || threads < 1 || !can_run(variant)) {
+    std::fprintf(stderr,
+                 "usage: smsr_dense_bench [--cpu-time] [H W [THREADS [VARIANT]]]; VARIANT: one of %s\n",
+                 smsr::supported_variant_names());
     return 2;
   }
   const smsr::Kernels* variants[smsr::kMaxVariants];
   const size_t supported = smsr::supported_variants(variants);
   for (size_t i = 0; i < supported; ++i)
-    if (rest.size() < 4 || rest[3] == variants[i]->name) measure_all(*variants[i], h, w, threads);
+    if (variant.empty() || variant == variants[i]->name) measure_all(*variants[i], h, w, threads);
   return 0;
 }

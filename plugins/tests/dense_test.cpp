@@ -1,6 +1,4 @@
 // Dense convolutions and the mask branch, every variant, direct and by Winograd, against the references.
-#include <cstring>
-
 #include "check.h"
 #include "dense_problem.h"
 #include "dense_reference.h"
@@ -25,44 +23,16 @@ Doubles reference_of(const Problem& problem) {
   return all;
 }
 
-// Output and workspace of one run, pre-filled with NaN, canaries behind both. `start`: what the output holds
-// before, for runs in place.
+// `start`: what the output holds before, for runs in place.
 template <class Problem>
-class Run {
- public:
+struct Run : Buffers {
   Run(const Problem& problem, const Kernels& kernels, Pool* pool, const Mode& mode,
       const Floats* start = nullptr)
-      : outputs_(problem.outputs()) {
-    output_.assign(outputs_ + kCanaries, kNaN);
-    std::memset(output_.data() + outputs_, kCanary, kCanaries * sizeof(float));
-    if (start != nullptr) std::copy(start->begin(), start->end(), output_.begin());
-    typename Problem::Params params = problem.params(output_.data(), mode);
+      : Buffers(problem.outputs(), Problem::bytes(problem.params(nullptr, mode))) {
+    if (start != nullptr) std::copy(start->begin(), start->end(), output());
+    typename Problem::Params params = problem.params(output(), mode);
     use_in_place(start != nullptr, &params);
-    bytes_ = Problem::bytes(params);
-    workspace_.assign(bytes_ + kCanaries, kCanary);
-    const Floats fill(bytes_ / sizeof(float), kNaN);
-    std::memcpy(workspace_.data(), fill.data(), fill.size() * sizeof(float));
-    status = Problem::run(params, kernels, pool->parallel(), workspace_.data(), bytes_);
-  }
-  bool canaries_alive() const {
-    const auto* behind = reinterpret_cast<const unsigned char*>(output_.data() + outputs_);
-    const auto alive = [](unsigned char byte) { return byte == kCanary; };
-    return std::all_of(behind, behind + kCanaries * sizeof(float), alive) &&
-           std::all_of(workspace_.begin() + static_cast<std::ptrdiff_t>(bytes_), workspace_.end(), alive);
-  }
-  bool same_bits(const Run& other) const {
-    return std::memcmp(output_.data(), other.output_.data(), outputs_ * sizeof(float)) == 0;
-  }
-  // Largest |difference| over largest |reference|; NaN anywhere gives infinity.
-  double relative_error(const Doubles& expected) const {
-    double worst = 0.0, largest = 0.0;
-    for (size_t i = 0; i < outputs_; ++i) {
-      const double difference = std::abs(expected[i] - static_cast<double>(output_[i]));
-      worst =
-          std::isfinite(difference) ? std::max(worst, difference) : std::numeric_limits<double>::infinity();
-      largest = std::max(largest, std::abs(expected[i]));
-    }
-    return worst / largest;
+    status = Problem::run(params, kernels, pool->parallel(), workspace(), bytes());
   }
   Status status;
 
@@ -71,10 +41,6 @@ class Run {
   static void use_in_place(bool yes, DenseParams* params) {
     if (yes) params->addend = params->output;
   }
-
-  size_t outputs_, bytes_;
-  Floats output_;
-  std::vector<unsigned char> workspace_;
 };
 
 template <class Problem>
@@ -83,7 +49,7 @@ void check_variant(const std::string& where, const Problem& problem, const Doubl
   static Pool one(1), two(2), five(5);
   const Run<Problem> run(problem, kernels, &one, mode);
   expect(run.status == Status::kOk, where + ": status " + describe(run.status));
-  const double error = run.relative_error(expected);
+  const double error = relative_error(expected, nullptr, run.output());
   expect(error <= tolerance(mode), where + ": relative error " + std::to_string(error));
   expect(run.canaries_alive(), where + ": wrote behind a buffer");
   for (Pool* pool : {&two, &five})

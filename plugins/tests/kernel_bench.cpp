@@ -23,6 +23,7 @@ struct Options {
   int threads = 2;
   std::string variant;  // empty: all
   bool json = false;
+  bool understood = true;
 };
 
 // The splits of the published x2 checkpoint.
@@ -88,6 +89,8 @@ Options parse(int count, char** words) {
   }
   if (rest.size() >= 4) o.threads = std::atoi(rest[3].c_str());
   if (rest.size() >= 5) o.variant = rest[4];
+  o.understood = (rest.empty() || (rest.size() >= 3 && rest.size() <= 5)) && o.height > 0 && o.width > 0 &&
+                 o.share >= 0.0 && o.share <= 1.0 && o.threads > 0 && can_run(o.variant);
   return o;
 }
 
@@ -97,8 +100,12 @@ Options parse(int count, char** words) {
 int main(int count, char** words) {
   using namespace smsr::testing;
   const Options o = parse(count, words);
-  if (o.height < 1 || o.width < 1 || o.threads < 1) {
-    std::fprintf(stderr, "usage: smsr_kernel_bench [--json] [--cpu-time] [H W SHARE [THREADS [VARIANT]]]\n");
+  if (!o.understood) {
+    std::fprintf(
+        stderr,
+        "usage: smsr_kernel_bench [--json] [--cpu-time] [H W SHARE [THREADS [VARIANT]]]; VARIANT: one of "
+        "%s; SMSR_WINOGRAD: 0 or 1\n",
+        smsr::supported_variant_names());
     return 2;
   }
   const smsr::Kernels* variants[smsr::kMaxVariants];

@@ -2,7 +2,6 @@
 // own.
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 
 #include "check.h"
 #include "dispatch.h"
@@ -15,70 +14,32 @@ namespace {
 
 double worst_error[2][2] = {};  // float32, reduced; direct, Winograd
 
-// Output and workspace of one run, pre-filled with NaN, canaries behind both.
-class Run {
- public:
+struct Run : Buffers {
   Run(const Problem& problem, const Kernels& kernels, Pool* pool, const Mode& mode = {})
-      : bytes_(workspace_bytes(problem.params(nullptr).shape)) {
-    outputs_ = problem.outputs();
-    output_.assign(outputs_ + kCanaries, kNaN);
-    workspace_.assign(bytes_ + kCanaries, kCanary);
-    const Floats fill(bytes_ / sizeof(float), kNaN);
-    std::memcpy(workspace_.data(), fill.data(), fill.size() * sizeof(float));
-    std::memset(output_.data() + outputs_, kCanary, kCanaries * sizeof(float));
-    status = sparse_mask_module(problem.params(output_.data(), mode), kernels, pool->parallel(),
-                                workspace_.data(), bytes_);
+      : Buffers(problem.outputs(), workspace_bytes(problem.params(nullptr).shape)) {
+    status =
+        sparse_mask_module(problem.params(output(), mode), kernels, pool->parallel(), workspace(), bytes());
   }
-  bool canaries_alive() const {
-    const auto* behind = reinterpret_cast<const unsigned char*>(output_.data() + outputs_);
-    const auto alive = [](unsigned char byte) { return byte == kCanary; };
-    return std::all_of(behind, behind + kCanaries * sizeof(float), alive) &&
-           std::all_of(workspace_.begin() + static_cast<std::ptrdiff_t>(bytes_), workspace_.end(), alive);
-  }
-  bool same_bits(const Run& other) const {
-    return std::memcmp(output_.data(), other.output_.data(), outputs_ * sizeof(float)) == 0;
-  }
-  const float* output() const { return output_.data(); }
   Status status;
-
- private:
-  size_t bytes_, outputs_;
-  Floats output_;
-  std::vector<unsigned char> workspace_;
 };
 
-using Expected = std::vector<reference::Doubles>;  // per image, without the residual
-
-Expected reference_of(const Problem& problem) {
+// All images, without the residual.
+reference::Doubles reference_of(const Problem& problem) {
   const Params params = problem.params(nullptr);
-  Expected expected;
-  for (int64_t n = 0; n < params.shape.batch; ++n)
-    expected.push_back(reference::module_without_residual(params, n));
-  return expected;
+  reference::Doubles all;
+  for (int64_t n = 0; n < params.shape.batch; ++n) {
+    const reference::Doubles image = reference::module_without_residual(params, n);
+    all.insert(all.end(), image.begin(), image.end());
+  }
+  return all;
 }
 
-// Largest |difference| over largest |reference - features|; NaN anywhere gives infinity.
-double relative_error(const Problem& problem, const Expected& expected, const float* output) {
-  double worst = 0.0, largest = 0.0;
-  size_t at = 0;
-  for (const reference::Doubles& image : expected)
-    for (const double value : image) {
-      const double difference =
-          std::abs(value + static_cast<double>(problem.features()[at]) - static_cast<double>(output[at]));
-      worst =
-          std::isfinite(difference) ? std::max(worst, difference) : std::numeric_limits<double>::infinity();
-      largest = std::max(largest, std::abs(value));
-      ++at;
-    }
-  return largest > 0.0 ? worst / largest : worst;
-}
-
-void check_variant(const std::string& where, const Problem& problem, const Expected& expected,
+void check_variant(const std::string& where, const Problem& problem, const reference::Doubles& expected,
                    const Kernels& kernels, const Mode& mode) {
   static Pool one(1), two(2), five(5);
   const Run run(problem, kernels, &one, mode);
   expect(run.status == Status::kOk, where + ": status " + describe(run.status));
-  const double error = relative_error(problem, expected, run.output());
+  const double error = relative_error(expected, problem.features().data(), run.output());
   double& worst = worst_error[mode.reduced != nullptr][mode.winograd];
   worst = std::max(worst, error);
   expect(error <= tolerance(mode), where + ": relative error " + std::to_string(error));
@@ -89,7 +50,7 @@ void check_variant(const std::string& where, const Problem& problem, const Expec
 
 void check_case(const std::string& name, const Spec& spec) {
   const Problem problem(spec);
-  const Expected expected = reference_of(problem);
+  const reference::Doubles expected = reference_of(problem);
   const Kernels* variants[kMaxVariants];
   const size_t count = supported_variants(variants);
   for (size_t i = 0; i < count; ++i)

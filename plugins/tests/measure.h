@@ -3,6 +3,7 @@
 
 #include <ctime>
 
+#include "dispatch.h"
 #include "kernels.h"
 #include "problem.h"
 
@@ -21,6 +22,12 @@ inline double seconds_since(double start) { return now() - start; }
 inline double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   return values[values.size() / 2];
+}
+
+// Whether the variant (empty: all) and the environment name something there is.
+inline bool can_run(const std::string& variant) {
+  return (variant.empty() || find_variant(variant.c_str()) != nullptr) &&
+         winograd_choice() != WinogradChoice::kBad;
 }
 
 // Multiply-adds a second of all threads together, about 10 ms.
