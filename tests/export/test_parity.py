@@ -29,13 +29,18 @@ def rows_of(parity: Parity, path: str) -> list[ParityRow]:
     return [row for row in parity.rows if row.path == path]
 
 
+def passed(network: Network, bundle: Path, set5: Set5, precision: str) -> Parity:
+    parity = verify(network, bundle, [picture for picture, _ in set5], precision)
+    assert parity.passed, parity.failures
+    return parity
+
+
 @pytest.mark.slow
 def test_set5_is_37_99_db_within_parity_on_the_function_body(
     x2_network: Network, x2_bundle: Path, set5_x2: Set5, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SMSR_ORT_LIBRARY", "none")
-    parity = verify(x2_network, x2_bundle, [picture for picture, _ in set5_x2], "fp32")
-    assert parity.passed, parity.failures
+    parity = passed(x2_network, x2_bundle, set5_x2, "fp32")
     assert {row.path for row in parity.rows} == {FUNCTION_BODY} and len(parity.rows) == 5
     assert mean_psnr(parity, FUNCTION_BODY) == pytest.approx(37.991, abs=0.001)
 
@@ -44,8 +49,7 @@ def test_set5_is_37_99_db_within_parity_on_the_function_body(
 def test_set5_is_37_99_db_within_parity_on_every_native_variant(
     x2_network: Network, x2_bundle: Path, set5_x2: Set5, variant: str
 ) -> None:
-    parity = verify(x2_network, x2_bundle, [picture for picture, _ in set5_x2], "fp32")
-    assert parity.passed, parity.failures
+    parity = passed(x2_network, x2_bundle, set5_x2, "fp32")
     native = f"native {variant}"
     assert {row.path for row in parity.rows} == {native, FUNCTION_BODY}
     assert mean_psnr(parity, native) == pytest.approx(37.991, abs=0.001)
@@ -57,8 +61,7 @@ def test_set5_is_37_99_db_within_parity_on_every_native_variant(
 def test_set5_in_bf16_is_within_its_parity(
     x2_network: Network, x2_bf16_bundle: Path, set5_x2: Set5, native_library: Path
 ) -> None:
-    parity = verify(x2_network, x2_bf16_bundle, [picture for picture, _ in set5_x2], "bf16")
-    assert parity.passed, parity.failures
+    parity = passed(x2_network, x2_bf16_bundle, set5_x2, "bf16")
     assert mean_psnr(parity, FUNCTION_BODY) == pytest.approx(37.991, abs=0.001)
     (native,) = {row.path for row in parity.rows} - {FUNCTION_BODY}
     rmse = max(row.rmse for row in rows_of(parity, native))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -41,6 +42,15 @@ def need(found: bool, what: str) -> None:
         pytest.fail(f"{what} is missing, and CI expects it")
     if not found:
         pytest.skip(f"{what} is missing")
+
+
+def compile_library(library: Path, source: str) -> Path:
+    """A shared library of C source, by the C compiler."""
+    compiler = shutil.which("cc")
+    need(compiler is not None, "a C compiler (cc)")
+    library.with_suffix(".c").write_text(source)
+    subprocess.run([str(compiler), "-shared", "-fPIC", "-o", library, library.with_suffix(".c")], check=True)
+    return library
 
 
 def tiny_model(scale: int = 2) -> onnx.ModelProto:

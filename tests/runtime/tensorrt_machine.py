@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ import pytest
 from smsr import contract
 from smsr_runtime import cli
 from tests.runtime.fake_tensorrt import World, make_modules
-from tests.runtime.helpers import need, write_manifest
+from tests.runtime.helpers import compile_library, write_manifest
 
 PICTURE = np.random.default_rng(3).integers(0, 100, (9, 13, 3), dtype=np.uint8)
 SOURCE = """
@@ -27,15 +25,12 @@ __attribute__((constructor)) static void registered(void) {{ setenv("SMSR_TEST_R
 
 def plugin_library(folder: Path, interface_hash: str = contract.interface_hash(), sign: int = 1) -> Path:
     """A library as the runtime checks one, by the C compiler; opened, it registers itself with the stand-in."""
-    compiler = shutil.which("cc")
-    need(compiler is not None, "a C compiler (cc)")
-    source, library = folder / "plugin.c", folder / "libsmsr_trt.so"
-    source.write_text(SOURCE.format(hash=interface_hash, sign=sign))
-    subprocess.run([str(compiler), "-shared", "-fPIC", "-o", library, source], check=True)
-    return library
+    return compile_library(folder / "libsmsr_trt.so", SOURCE.format(hash=interface_hash, sign=sign))
 
 
-def install(world: World, monkeypatch: pytest.MonkeyPatch, without: tuple[str, ...] = ()) -> None:
+def install(world: World, monkeypatch: pytest.MonkeyPatch, without: tuple[str, ...] = (), **changes: object) -> None:
+    """Makes the stand-ins of `world`, after these changes to it, what is imported; `without`: not installed."""
+    vars(world).update(changes)
     for name in ("tensorrt", "pycuda", "pycuda.driver"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     for name, module in make_modules(world).items():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import warnings
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pytest
 import smsr_runtime
 from smsr import contract
 from smsr_runtime import native
-from tests.runtime.helpers import RUNTIME, assert_one_line_error, need, plain_python
+from tests.runtime.helpers import RUNTIME, assert_one_line_error, compile_library, plain_python
 
 SOURCE = """
 #include <stdlib.h>
@@ -32,12 +31,7 @@ ENTRY = "void* RegisterCustomOps(void* options, const void* api) { (void)options
 
 def build(folder: Path, interface_hash: str, entry: str = ENTRY) -> Path:
     """A library with the exports of docs/interfaces.md and no operator, by the C compiler."""
-    compiler = shutil.which("cc")
-    need(compiler is not None, "a C compiler (cc)")
-    source, library = folder / "library.c", folder / "libsmsr_ort.so"
-    source.write_text(SOURCE.format(hash=interface_hash, entry=entry))
-    subprocess.run([str(compiler), "-shared", "-fPIC", "-o", library, source], check=True)
-    return library
+    return compile_library(folder / "libsmsr_ort.so", SOURCE.format(hash=interface_hash, entry=entry))
 
 
 @pytest.fixture

@@ -179,8 +179,7 @@ def test_cuda_device_says_which_gpu(
 def test_a_tensorrt_that_nobody_tried_is_refused(
     version: str, world: World, pending: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    world.version = version
-    install(world, monkeypatch)
+    install(world, monkeypatch, version=version)
     line = error_of(capsys, 1, pending, "--selftest", "--backend", "trt")
     assert f"8.5, 8.6, 10.x or 11.x, got {version}" in line
 
@@ -199,8 +198,7 @@ def test_an_engine_of_another_machine_is_refused_and_rebuilt_on_demand(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     smsr_runtime.load(pending)
-    vars(world).update(change)
-    install(world, monkeypatch)
+    install(world, monkeypatch, **change)
     before = tree(pending)
     line = error_of(capsys, 1, pending, "--selftest", "--backend", backend)
     assert words in line and "--rebuild" in line and tree(pending) == before

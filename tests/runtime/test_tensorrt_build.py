@@ -6,7 +6,6 @@ show, real engines on a real GPU, is named in docs/jetson.md as not run yet.
 
 from __future__ import annotations
 
-import subprocess
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,7 +23,7 @@ from smsr_runtime.engine.shapes import Wanted
 from smsr_runtime.selftest import self_test
 from tests.runtime.fake_tensorrt import Engine as PlanEngine
 from tests.runtime.fake_tensorrt import Network, World
-from tests.runtime.helpers import nearest
+from tests.runtime.helpers import compile_library, nearest
 from tests.runtime.tensorrt_machine import PICTURE, error_of, install, manifest, plugin_library, tree, write_pending
 
 VERSIONS = ["8.5.2", "8.6.2", "10.3.0", "10.16.2", "11.1.0"]
@@ -34,8 +33,7 @@ VERSIONS = ["8.5.2", "8.6.2", "10.3.0", "10.16.2", "11.1.0"]
 def test_a_pending_bundle_builds_its_engine_on_the_first_run(
     version: str, world: World, pending: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.version = version
-    install(world, monkeypatch)
+    install(world, monkeypatch, version=version)
     lines: list[str] = []
     upscaler = smsr_runtime.load(pending, engine=EngineOptions(say=lines.append))
     assert (upscaler.backend, upscaler.path) == ("trt", f"TensorRT {version} fp16")
@@ -55,8 +53,7 @@ def test_a_pending_bundle_builds_its_engine_on_the_first_run(
 def test_each_tensorrt_gets_the_flags_it_knows(
     version: str, world: World, pending: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.version = version
-    install(world, monkeypatch)
+    install(world, monkeypatch, version=version)
     smsr_runtime.load(pending, engine=EngineOptions(workspace=5 << 20))
     (build,) = world.builds
     network, config, old = build["network"], build["config"], world.major < 10
@@ -91,9 +88,7 @@ def test_a_fp32_bundle_asks_tensorrt_8_for_no_fp16(
 def test_an_engine_that_would_be_float32_is_not_handed_out(
     version: str, changes: dict[str, str], words: str, world: World, pending: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.version = version
-    vars(world).update(changes)
-    install(world, monkeypatch)
+    install(world, monkeypatch, version=version, **changes)
     before = tree(pending)
     with pytest.raises(smsr_runtime.BackendError, match=words):
         smsr_runtime.load(pending)
@@ -104,8 +99,7 @@ def test_an_engine_that_would_be_float32_is_not_handed_out(
 def test_a_network_without_the_plugin_s_layers_is_refused(
     version: str, world: World, pending: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.version = version
-    install(world, monkeypatch)
+    install(world, monkeypatch, version=version)
     monkeypatch.setattr(Network, "num_layers", 3)
     with pytest.raises(smsr_runtime.BackendError, match="layers named SparseMaskModule in the network, got none"):
         smsr_runtime.load(pending)
@@ -114,8 +108,7 @@ def test_a_network_without_the_plugin_s_layers_is_refused(
 def test_an_inspector_that_writes_no_json_is_one_line(
     world: World, pending: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    world.version = "8.6.2"
-    install(world, monkeypatch)
+    install(world, monkeypatch, version="8.6.2")
     inspector = SimpleNamespace(get_layer_information=lambda *_: '{"Name": ')
     monkeypatch.setattr(PlanEngine, "create_engine_inspector", lambda _: inspector)
     assert "an inspector that writes JSON, got Expecting value" in error_of(capsys, 1, pending, "--selftest")
@@ -131,9 +124,7 @@ def not_a_library(folder: Path) -> Path:
 
 
 def no_contract(folder: Path) -> Path:
-    (folder / "c.c").write_text("int x;")
-    subprocess.run(["cc", "-shared", "-fPIC", "-o", folder / "c.so", folder / "c.c"], check=True)
-    return folder / "c.so"
+    return compile_library(folder / "c.so", "int x;")
 
 
 @pytest.mark.parametrize(
@@ -170,8 +161,7 @@ def test_a_library_that_registers_nothing_is_refused(
     world: World, pending: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """TensorRT 8: opening it was all there is to do."""
-    world.version = "8.6.2"
-    install(world, monkeypatch)
+    install(world, monkeypatch, version="8.6.2")
     folder = tmp_path / "silent"
     folder.mkdir()
     monkeypatch.setenv("SMSR_TRT_LIBRARY", str(plugin_library(folder, sign=0)))
