@@ -43,7 +43,7 @@ native: $(VENV)/.installed
 	@mkdir -p build
 	cmake -S plugins -B $(BUILD) -G Ninja -DCMAKE_BUILD_TYPE=Release -DSMSR_WERROR=$(WERROR) \
 	    -DSMSR_INSTALL_DIR=. -DSMSR_BUILD_TESTS=ON >$(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
-	cmake --build $(BUILD) --parallel $(JOBS)
+	cmake --build $(BUILD) --parallel $(JOBS) --target smsr_ort
 	cmake --install $(BUILD) --prefix $(NATIVE) >/dev/null
 
 demo: setup
@@ -54,6 +54,7 @@ bench: setup
 	$(BIN)/smsr-bench "$(BUNDLE)" $(IMAGES) --series shares sizes -o $(REPORT)
 
 test: setup check
+	cmake --build $(BUILD) --parallel $(JOBS)
 	ctest --test-dir $(BUILD) --output-on-failure
 	$(NEON_TEST)
 	$(BIN)/python -m pytest -n 2
