@@ -130,12 +130,12 @@ def _swap(work: Path, output: Path) -> None:
     if not output.exists():
         work.rename(output)
         return
-    old = Path(tempfile.mkdtemp(prefix=f".{output.name}.old.", dir=output.parent))
-    output.rename(old / "bundle")
+    aside = Path(tempfile.mkdtemp(prefix=f".{output.name}.old.", dir=output.parent))
+    old = aside / "bundle"
     try:
+        output.rename(old)
         work.rename(output)
-    except OSError:
-        (old / "bundle").rename(output)
-        raise
-    finally:
-        shutil.rmtree(old, ignore_errors=True)
+    finally:  # of Ctrl-C too
+        if old.exists() and not output.exists():
+            old.rename(output)
+        shutil.rmtree(aside, ignore_errors=True)

@@ -6,7 +6,7 @@ reorder in between. Only three-channel images and the tail's few channels change
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -24,9 +24,7 @@ IR_VERSION = 8
 TO_NHWC, TO_NCHW = [0, 2, 3, 1], [0, 3, 1, 2]
 
 
-def build_model(
-    network: FoldedNetwork, metadata: Mapping[str, str] | None = None, compute: str = "float32"
-) -> onnx.ModelProto:
+def build_model(network: FoldedNetwork, compute: str = "float32") -> onnx.ModelProto:
     """`model.onnx`: image, theta (default 0) -> upscaled, margin_1 .. margin_K; checked, shapes inferred.
 
     compute: of our operators, one of contract.COMPUTE_TYPES; all tensors are float32, whichever it is.
@@ -34,30 +32,34 @@ def build_model(
     build = OperatorBuilder(compute=compute)
     build.constant(np.zeros((), np.float32), "theta")
     margins = _network(build, network)
-    graph = helper.make_graph(
-        build.nodes, "smsr", graph_inputs(), graph_outputs(network.scale, margins), build.initializers
-    )
+    return finished_model(build, margins, network.scale, operator_functions(network.layers))
+
+
+def finished_model(
+    build: GraphBuilder, margins: Sequence[str], scale: int, functions: Sequence[onnx.FunctionProto]
+) -> onnx.ModelProto:
+    """The file of DESIGN 4 around the nodes: inputs, outputs, versions, metadata; checked, shapes inferred."""
     model = helper.make_model(
-        graph,
-        functions=operator_functions(network.layers),
+        helper.make_graph(build.nodes, "smsr", _graph_inputs(), _graph_outputs(scale, margins), build.initializers),
+        functions=functions,
         opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(contract.DOMAIN, contract.OPERATOR_VERSION)],
         ir_version=IR_VERSION,
         producer_name="smsr-export",
     )
-    facts = {"smsr.interface_hash": contract.interface_hash(), "smsr.scale": str(network.scale), **(metadata or {})}
+    facts = {"smsr.interface_hash": contract.interface_hash(), "smsr.scale": str(scale)}
     helper.set_model_props(model, facts)
     onnx.checker.check_model(model, full_check=True)
     return model
 
 
-def graph_inputs() -> list[onnx.ValueInfoProto]:
+def _graph_inputs() -> list[onnx.ValueInfoProto]:
     return [
         helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", 3, "H", "W"], "RGB, 0..255"),
         helper.make_tensor_value_info("theta", TensorProto.FLOAT, [], "a pixel is active where margin > theta"),
     ]
 
 
-def graph_outputs(scale: int, margins: Sequence[str]) -> list[onnx.ValueInfoProto]:
+def _graph_outputs(scale: int, margins: Sequence[str]) -> list[onnx.ValueInfoProto]:
     size: list[str | int | None] = ["N", 3, f"{scale}*H", f"{scale}*W"]
     upscaled = helper.make_tensor_value_info("upscaled", TensorProto.FLOAT, size, "RGB, about 0..255, not clamped")
     return [

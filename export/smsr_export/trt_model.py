@@ -14,13 +14,13 @@ from typing import TypeVar
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto
 
 from smsr import contract
 from smsr_export.errors import ExportError
 from smsr_export.graph import Array, FoldedModule, FoldedNetwork
-from smsr_export.onnx_model import IR_VERSION, check_dense_channels, graph_inputs, graph_outputs
-from smsr_export.op_function import OPSET, module_function
+from smsr_export.onnx_model import check_dense_channels, finished_model
+from smsr_export.op_function import module_function
 from smsr_export.standard import GraphBuilder, add_bicubic, add_margin
 
 PLUGIN_VERSION, PLUGIN_NAMESPACE = "1", "smsr"
@@ -46,20 +46,8 @@ def build_trt_model(network: FoldedNetwork, precision: str, functions: bool = Fa
     compute = contract.COMPUTE_OF_PRECISION[precision]
     build = GraphBuilder()
     margins = _network(build, _inside(network, compute), compute)
-    graph = helper.make_graph(
-        build.nodes, "smsr", graph_inputs(), graph_outputs(network.scale, margins), build.initializers
-    )
-    model = helper.make_model(
-        graph,
-        functions=[module_function(network.layers, "NCHW", plugin=True)] if functions else [],
-        opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(contract.DOMAIN, contract.OPERATOR_VERSION)],
-        ir_version=IR_VERSION,
-        producer_name="smsr-export",
-    )
-    facts = {"smsr.interface_hash": contract.interface_hash(), "smsr.scale": str(network.scale)}
-    helper.set_model_props(model, facts)
-    onnx.checker.check_model(model, full_check=True)
-    return model
+    module = [module_function(network.layers, "NCHW", plugin=True)] if functions else []
+    return finished_model(build, margins, network.scale, module)
 
 
 def _check_limits(network: FoldedNetwork) -> None:

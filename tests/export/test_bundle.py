@@ -146,6 +146,26 @@ def test_an_interrupted_export_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_old_bundle_comes_back_when_its_replacement_is_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = tmp_path / "x.smsr", tmp_path / "new"
+    for folder in (old, new):
+        folder.mkdir()
+        (folder / "manifest.json").write_text(folder.name)
+    rename = Path.rename
+
+    def interrupted(path: Path, target: Path) -> Path:
+        if path == new:
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        bundle_module._swap(new, old)
+    assert (old / "manifest.json").read_text() == "x.smsr" and set(tmp_path.iterdir()) == {old, new}
+
+
 def test_an_existing_name_is_refused_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--force"):
         bundle_module.check_output(tmp_path, force=False)
