@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 import numpy as np
@@ -184,7 +185,8 @@ def test_a_weight_beyond_float16_is_named(folded: FoldedNetwork) -> None:
 
 def test_a_network_larger_than_the_plugin_takes_is_refused() -> None:
     header = (REPOSITORY / "plugins/kernels/cuda/sparse_mask_module_cuda.h").read_text()
-    assert f"SMSR_CUDA_MAX_CHANNELS = {MAX_CHANNELS}, SMSR_CUDA_MAX_LAYERS = {MAX_LAYERS} " in header
+    for name, most in (("CHANNELS", MAX_CHANNELS), ("LAYERS", MAX_LAYERS)):
+        assert re.search(rf"\bSMSR_CUDA_MAX_{name} = {most}\b", header)
     for config, words in (
         (NetworkConfig(2, MAX_CHANNELS + 16, 1, 2), "at most 128 features, got 144"),
         (NetworkConfig(2, 16, 1, MAX_LAYERS + 1), "at most 8 layers, got 9"),
