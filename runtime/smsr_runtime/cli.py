@@ -36,7 +36,8 @@ sound is copied unchanged.
 
 SMSR_ORT_LIBRARY names another native library, or `none` for the slower function body; SMSR_CPU forces a variant of it.
 A bundle made with --target trt builds its TensorRT engine on its first run here (minutes); SMSR_TRT_LIBRARY names
-another plugin library; SMSR_CUDA_GRAPH=1 replays a CUDA graph from a size's second picture on.
+another plugin library; CUDA_DEVICE=N chooses the GPU; SMSR_CUDA_GRAPH=1 replays a CUDA graph from a size's second
+picture on.
 exit codes: 0 done, 1 the work failed, 2 wrong usage, 130 interrupted
 """
 

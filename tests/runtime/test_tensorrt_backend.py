@@ -18,6 +18,7 @@ from PIL import Image
 import smsr_runtime
 from smsr_runtime import cli
 from smsr_runtime.engine import cuda_graph, execution
+from smsr_runtime.engine.finish import EngineOptions
 from tests.runtime.fake_tensorrt import World
 from tests.runtime.helpers import nearest
 from tests.runtime.tensorrt_machine import PICTURE, error_of, install, manifest, tree, write_pending
@@ -283,6 +284,9 @@ def test_without_the_variable_no_graph_is_made_and_another_value_is_refused(
     monkeypatch.setenv("SMSR_CUDA_GRAPH", "yes")
     with pytest.raises(smsr_runtime.UsageError, match="SMSR_CUDA_GRAPH: expected 0 or 1"):
         execution.graphs_wanted()
+    with pytest.raises(smsr_runtime.UsageError, match="SMSR_CUDA_GRAPH: expected 0 or 1"):
+        smsr_runtime.load(pending, engine=EngineOptions(rebuild=True))
+    assert len(world.builds) == 1  # refused ahead of the work
 
 
 def test_a_capture_that_fails_is_one_line(world: World, pending: Path, driver: Recorded) -> None:

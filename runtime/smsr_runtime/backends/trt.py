@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Iterator
 
 import numpy as np
 
-from smsr_runtime.engine.execution import Execution
+from smsr_runtime.engine.execution import Execution, graphs_wanted
 from smsr_runtime.engine.finish import EngineOptions, check_has_model, finish_engine
 from smsr_runtime.engine.machine import Machine, check_version
 from smsr_runtime.engine.plugin import load_plugin
@@ -28,12 +28,14 @@ if TYPE_CHECKING:
 def open_machine() -> Machine:
     """TensorRT, CUDA and the GPU of CUDA_DEVICE (default 0).
 
-    Raises MissingPackageError or BackendError: what is missing, in one line.
+    Raises MissingPackageError or BackendError: what is missing, in one line; UsageError for an environment variable
+    that would be refused only after an engine is built.
     """
     trt = _import_tensorrt()
     check_version(trt.__version__)
     cuda, device, context = _import_pycuda()
     major, minor = device.compute_capability()
+    graphs_wanted()
     integrated = bool(device.get_attribute(cuda.device_attribute.INTEGRATED))
     return Machine(trt, cuda, context, device.name(), f"{major}.{minor}", integrated)
 
