@@ -10,7 +10,9 @@ SmsrError
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Callable
 
 
 class SmsrError(Exception):
@@ -43,6 +45,29 @@ class ParityError(ExportError):
     pass
 
 
+_EXTRAS = {"smsr-eval": "train"}
+"""The extra of the package a program needs, where it is not named after the program."""
+
+
+def run_command(program: str, work: Callable[[], int | None], debug: bool, interrupted: str = "interrupted") -> int:
+    """Runs `work`; returns the process's exit code. Errors are one line on stderr; `debug` shows the traceback."""
+    try:
+        code = work()
+        sys.stdout.flush()
+        return code or 0
+    except KeyboardInterrupt:
+        print(f"{program}: {interrupted}", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader, `head` say, has left; what lies in the buffer must not fail again at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(f"{program}: standard output was closed before the end", file=sys.stderr)
+        return 1
+    except Exception as error:
+        if debug:
+            raise
+        return report(program, error)
+
+
 def report(program: str, error: Exception) -> int:
     """Prints the one line of an error that ends `program`; returns the exit code. The runtime's errors have one too."""
     code = getattr(error, "exit_code", None)
@@ -51,5 +76,8 @@ def report(program: str, error: Exception) -> int:
         return code
     text = " ".join(str(error).split())[:300] or type(error).__name__
     hint = "run again with --debug and report it"
+    if isinstance(error, ModuleNotFoundError):
+        extra = _EXTRAS.get(program, program.removeprefix("smsr-"))
+        hint = f"pip install 'smsr[{extra}]', or make setup"
     print(f"{program}: unexpected {type(error).__name__}: {text}; {hint}", file=sys.stderr)
     return 1

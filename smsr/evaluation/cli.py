@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smsr import __version__, contract
-from smsr.errors import CheckpointError, report
+from smsr.errors import CheckpointError, run_command
 
 if TYPE_CHECKING:
     from smsr.evaluate import Model, Result
@@ -21,16 +21,7 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code. Errors are one line on stderr; --debug shows the traceback."""
     options = _parser().parse_args(arguments)
-    try:
-        run(options)
-    except KeyboardInterrupt:
-        print("smsr-eval: interrupted", file=sys.stderr)
-        return 130
-    except Exception as error:
-        if options.debug:
-            raise
-        return report("smsr-eval", error)
-    return 0
+    return run_command("smsr-eval", lambda: run(options), options.debug)
 
 
 def run(options: argparse.Namespace) -> None:

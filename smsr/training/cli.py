@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from smsr import __version__
-from smsr.errors import report
+from smsr.errors import run_command
 from smsr.training.config import COMPILE_MODES, LOW_IMAGES, PRECISIONS, RATE_SCHEDULES, TAU_SCHEDULES, Recipe, Settings
 
 
@@ -24,15 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if command is not None:
         (parser, work), arguments = command, arguments[1:]
     options = parser.parse_args(arguments)
-    try:
-        return work(options)
-    except KeyboardInterrupt:
-        print("smsr-train: interrupted; the last checkpoint stands", file=sys.stderr)
-        return 130
-    except Exception as error:
-        if options.debug:
-            raise
-        return report("smsr-train", error)
+    return run_command("smsr-train", lambda: work(options), options.debug, "interrupted; the last checkpoint stands")
 
 
 def _commands() -> dict[str, tuple[argparse.ArgumentParser, Callable[[argparse.Namespace], int]]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -15,7 +17,7 @@ from smsr.evaluation import paper
 from smsr.evaluation.cli import main
 from smsr.network import NetworkConfig
 from smsr.training import weights
-from tests.helpers import random_network
+from tests.helpers import REPOSITORY, random_network
 from tests.training.helpers import picture, write_pictures
 
 CONFIG = NetworkConfig(2, 16, 2, 2)
@@ -143,3 +145,14 @@ def test_the_papers_tables_are_whole() -> None:
     assert {scale: len(rows) for scale, rows in paper.TABLES.items()} == {2: 12, 3: 5, 4: 8}
     for rows in paper.TABLES.values():
         assert all(20 < quality[0] < 45 and 0.6 < quality[1] < 1 for row in rows for quality in row.quality if quality)
+
+
+def test_a_reader_that_leaves_early_is_one_line(tmp_path: Path, model: Path, pictures: Path) -> None:
+    words = [sys.executable, "-m", "smsr.evaluation.cli", model, "--data", pictures]
+    process = subprocess.Popen(
+        list(map(str, words)), cwd=REPOSITORY, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    line = process.stderr.read()
+    assert process.wait() == 1 and "standard output was closed" in line and line.count("\n") == 1
