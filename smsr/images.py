@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from smsr import resize
 from smsr.errors import DataError
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 Image = NDArray[np.uint8]
 
 
@@ -168,5 +168,7 @@ def _low_file(folder: Path, member: Path, scale: int) -> Path:
 
 
 def _reason(error: Exception) -> str:
+    if type(error).__name__ == "UnidentifiedImageError":  # Pillow's text names an object in memory
+        return "no format that is known"
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return " ".join(text.split())[:120] or type(error).__name__

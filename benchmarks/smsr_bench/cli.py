@@ -6,7 +6,7 @@ Prints a table; with -o also writes bench.md, bench.json and, where --series wer
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
+import importlib
 import json
 import os
 import sys
@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from smsr import __version__, errors
-from smsr.errors import DataError, UsageError
+from smsr.errors import UsageError
 from smsr_bench import engines, inputs, machine, plot, report
 from smsr_bench.engines import Subject
 from smsr_bench.session import Bench
+from smsr_runtime import files
 from smsr_runtime.resources import usable_processors
 
 SERIES = ("shares", "sizes")
@@ -27,19 +28,7 @@ SERIES = ("shares", "sizes")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code. Errors are one line on stderr."""
     options = _parser().parse_args(arguments)
-    try:
-        run(options)
-        sys.stdout.flush()
-    except BrokenPipeError:  # the reader, `head` say, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except KeyboardInterrupt:
-        print("smsr-bench: interrupted", file=sys.stderr)
-        return 130
-    except Exception as error:
-        if options.debug:
-            raise
-        return errors.report("smsr-bench", error)
-    return 0
+    return errors.run_command("smsr-bench", lambda: run(options), options.debug)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -65,47 +54,47 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def run(options: argparse.Namespace) -> report.Results:
-    """Measures and prints the summary; returns everything."""
+def run(options: argparse.Namespace) -> None:
+    """Measures, writes the report, prints its summary."""
     if options.rounds < 1:
         raise UsageError("--rounds", "1 or more", str(options.rounds), "leave it out for 7")
     options.threads = options.threads or usable_processors() or os.cpu_count() or 1
     sizes = [inputs.parse_size(text) for text in options.frame_sizes.split(",")]
     names = engines.choose([name for name in options.engines.split(",") if name])
     images = inputs.read(options.images, sizes)
+    if options.output:
+        files.make_folder(options.output)  # before minutes of measuring
     bench = Bench(Subject.open(options.bundle), names, options.threads, options.rounds, not options.no_memory)
     results = report.Results(
-        facts=_facts(options, names),
+        facts={**_facts(options, names), "kernels of smsr": bench.kernels},
         engines=names,
         pictures=bench.pictures(images),
         shares=bench.shares(images[0]) if "shares" in options.series else [],
         sizes=bench.sizes(images[0]) if "sizes" in options.series else [],
     )
+    if options.output:
+        _write(results, options.output)
     print(report.headline(results), report.summary(results.pictures, names), sep="\n\n")
     if inexact := report.not_exact(names):
         print(f"\n{inexact}")
     if options.output:
-        _write(results, options.output)
-    return results
+        print(f"\nwrote {options.output}")
 
 
 def _facts(options: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
     packages = ["onnxruntime", *dict.fromkeys(engines.ENGINES[name].package for name in names)]
-    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in dict.fromkeys(packages))
+    # not by distribution: ONNX Runtime comes as onnxruntime-gpu, too
+    versions = ", ".join(f"{name} {importlib.import_module(name).__version__}" for name in dict.fromkeys(packages))
     return {**machine.describe(), "threads": options.threads, "versions": f"smsr {__version__}, {versions}"}
 
 
 def _write(results: report.Results, folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "bench.json").write_text(json.dumps(results.as_json(), indent=1, allow_nan=False) + "\n")
-        (folder / "bench.md").write_text(report.markdown(results))
-        if results.shares or results.sizes:
-            plot.write(results, folder / "bench.svg")
-    except OSError as error:
-        got = error.strerror or str(error)
-        raise DataError(folder, "a folder to write to", got, "name another -o") from error
-    print(f"\nwrote {folder}")
+    text = json.dumps(results.as_json(), indent=1, allow_nan=False) + "\n"
+    files.write_bytes(folder / "bench.json", text.encode())
+    files.write_bytes(folder / "bench.md", report.markdown(results).encode())
+    if results.shares or results.sizes:
+        with files.replacing(folder / "bench.svg") as part:
+            plot.write(results, part)
 
 
 if __name__ == "__main__":

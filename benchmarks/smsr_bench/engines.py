@@ -1,23 +1,24 @@
-"""Everything that is timed, under one call: image (1, 3, H, W) float32 0..255 -> upscaled (1, 3, sH, sW)."""
+"""Everything that is timed, under one call (`runs.Run`)."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.util
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 
 from smsr import contract
 from smsr.errors import DataError, UsageError
 from smsr_bench import pytorch
 from smsr_bench.rival import build_rival
+from smsr_bench.runs import Run, onnxruntime_run, openvino_run
 from smsr_bench.weights import read_folded
 from smsr_export.graph import FoldedNetwork
 from smsr_export.onnx_model import build_model
@@ -26,8 +27,6 @@ from smsr_export.verify import environment
 if TYPE_CHECKING:
     from smsr_runtime import Upscaler
     from smsr_runtime.metadata import Bundle
-
-Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -115,32 +114,11 @@ def _body(subject: Subject, threads: int) -> Run:
 
 
 def _rival_ort(subject: Subject, threads: int) -> Run:
-    return ort_run(build_rival(subject.network).SerializeToString(), threads)
-
-
-def ort_run(model: str | bytes, threads: int) -> Run:
-    """A model file, or its bytes, in ONNX Runtime."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    options.enable_mem_pattern = False  # as ours: nearly half the memory, no slower
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    return lambda image: np.asarray(session.run(["upscaled"], {"image": image})[0])
+    return onnxruntime_run(build_rival(subject.network).SerializeToString(), threads)
 
 
 def _openvino(precision: str) -> Callable[[Subject, int], Run]:
-    def make(subject: Subject, threads: int) -> Run:
-        import openvino
-
-        core = openvino.Core()
-        hints = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
-        model = core.read_model(build_rival(subject.network).SerializeToString())
-        request = core.compile_model(model, "CPU", hints).create_infer_request()
-        return lambda image: np.array(request.infer({"image": image})["upscaled"])
-
-    return make
+    return lambda subject, threads: openvino_run(build_rival(subject.network).SerializeToString(), precision, threads)
 
 
 def _torch(body: pytorch.Body) -> Callable[[Subject, int], Run]:
@@ -178,5 +156,21 @@ def choose(names: Sequence[str]) -> list[str]:
 
 
 def make(names: Sequence[str], subject: Subject, threads: int) -> dict[str, Run]:
-    """The named engines, ready to run, by name."""
-    return {name: ENGINES[name].make(subject, threads) for name in names}
+    """The named engines, ready to run, by name. Raises DataError for one that cannot be made."""
+    runs = {}
+    for name in names:
+        with naming(name):
+            runs[name] = ENGINES[name].make(subject, threads)
+    return runs
+
+
+@contextlib.contextmanager
+def naming(name: str) -> Iterator[None]:
+    """What an engine's package raises inside becomes a DataError that names the engine."""
+    try:
+        yield
+    except Exception as error:
+        if hasattr(error, "exit_code"):  # ours, of either tree: it names what is wrong
+            raise
+        got = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise DataError(f"engine {name}", "a result", got, "leave it out with --engines") from error

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from smsr import images
 from smsr.errors import DataError, UsageError
-from smsr.images import SUFFIXES, decode
+from smsr.images import Source
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm")
 
@@ -48,7 +49,8 @@ def read(paths: Sequence[Path], frame_sizes: Sequence[tuple[int, int]]) -> list[
             frame = Input(path.stem, planes(_middle_frame(path)))
             found += [frame.mirrored_to(*size) for size in frame_sizes]
         else:
-            found += [_picture(file) for file in _files(path)]
+            sources = images.find(path, 1) if path.is_dir() else [Source(path.parent, path.name)]
+            found += [Input(source.name, planes(source.high())) for source in sources]
     return found
 
 
@@ -65,23 +67,6 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def _files(path: Path) -> list[Path]:
-    if not path.is_dir():
-        return [path]
-    files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
-    if not files:
-        raise DataError(path, "a folder with pictures", "none", f"put {', '.join(SUFFIXES[:3])} ... files there")
-    return files
-
-
-def _picture(file: Path) -> Input:
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise DataError(file, "a readable picture", error.strerror or str(error), "check the path") from error
-    return Input(file.stem, planes(decode(data, file)))
-
-
 def _middle_frame(file: Path) -> NDArray[np.uint8]:
     import av
 
@@ -92,7 +77,8 @@ def _middle_frame(file: Path) -> NDArray[np.uint8]:
             frames = itertools.islice(container.decode(video=0), count // 2, None)
             frame = next((frame.to_ndarray(format="rgb24") for frame in frames), None)
     except (OSError, av.FFmpegError, IndexError) as error:
-        raise DataError(file, "a readable video", str(error) or "no video stream", "check the file") from error
+        got = getattr(error, "strerror", None) or "no video stream"
+        raise DataError(file, "a readable video", got, "check the file") from error
     if frame is None:
         raise DataError(file, "a video with frames", "none", "check the file")
     return np.asarray(frame, np.uint8)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from smsr_bench.engines import Run
+from smsr_bench.engines import naming
+from smsr_bench.runs import Run
 
 PAUSE_SECONDS = 0.1
 """Before each timed call: the thread pool of the engine before spins on for a while and would disturb the next."""
@@ -38,9 +39,10 @@ class Timing:
 def time_engines(
     runs: Mapping[str, Run], image: NDArray[np.float32], rounds: int, probe: Callable[[], float]
 ) -> Timing:
-    """One warm-up each, then `rounds` interleaved rounds; image: (1, 3, H, W) float32 0..255."""
-    for run in runs.values():
-        run(image)
+    """One warm-up each, then `rounds` interleaved rounds; image: (1, 3, H, W) float32 0..255. Raises DataError."""
+    for name, run in runs.items():
+        with naming(name):
+            run(image)
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     peaks = []
     for _ in range(rounds):

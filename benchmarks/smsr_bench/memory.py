@@ -1,7 +1,8 @@
 """Peak memory: each engine alone in a process of its own that runs one picture twice.
 
 The child imports only what its engine needs, as a program that ships that engine would: the rival's ONNX file is
-made beforehand. What is reported is the whole process: interpreter, libraries, weights, and the run.
+made beforehand (PyTorch's engines alone read the bundle, with onnx). What is reported is the whole process:
+interpreter, libraries, weights, and the run.
 """
 
 from __future__ import annotations
@@ -10,16 +11,12 @@ import argparse
 import resource
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from smsr.errors import DataError
-
-Run = Callable[[NDArray[np.float32]], Any]
+from smsr_bench.runs import Run, onnxruntime_run, openvino_run
 
 RIVAL_FILE = "rival.onnx"
 
@@ -52,9 +49,9 @@ def _maker(options: argparse.Namespace) -> Run:
     if options.engine in ("native", "body"):
         return _ours(options)
     if options.engine == "rival":
-        return _onnxruntime(rival, options.threads)
+        return onnxruntime_run(rival, options.threads)
     if options.engine.startswith("openvino"):
-        return _openvino(rival, "bf16" if options.engine.endswith("bf16") else "f32", options.threads)
+        return openvino_run(rival, "bf16" if options.engine.endswith("bf16") else "f32", options.threads)
     from smsr_bench.engines import ENGINES, Subject
 
     return ENGINES[options.engine].make(Subject.open(Path(options.bundle)), options.threads)
@@ -68,26 +65,8 @@ def _ours(options: argparse.Namespace) -> Run:
     if options.engine == "body":
         os.environ["SMSR_ORT_LIBRARY"] = "none"
         os.environ.pop("SMSR_CPU", None)
-    return smsr_runtime.load(options.bundle, options.threads, "ort").upscale_float
-
-
-def _onnxruntime(file: str, threads: int) -> Run:
-    import onnxruntime
-
-    settings = onnxruntime.SessionOptions()
-    settings.intra_op_num_threads = threads
-    settings.log_severity_level = 3
-    settings.enable_mem_pattern = False  # as ours: nearly half the memory, no slower
-    session = onnxruntime.InferenceSession(file, settings, providers=["CPUExecutionProvider"])
-    return lambda image: session.run(["upscaled"], {"image": image})
-
-
-def _openvino(file: str, precision: str, threads: int) -> Run:
-    import openvino
-
-    hints = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
-    request = openvino.Core().compile_model(file, "CPU", hints).create_infer_request()
-    return lambda image: request.infer({"image": image})["upscaled"]
+    upscaler = smsr_runtime.load(options.bundle, options.threads, "ort")
+    return lambda image: np.asarray(upscaler.upscale_float(image)[0])
 
 
 def _high_water() -> int:

@@ -18,9 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from smsr import contract, reference
+from smsr_bench.runs import Run
 from smsr_export.graph import Convolution, FoldedModule, FoldedNetwork
-
-Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -108,7 +107,7 @@ def _columns(planes: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     offsets = torch.arange(3)
     y = (rows + offsets.view(3, 1, 1)).expand(3, 3, -1).flatten()
     x = (columns + offsets.view(1, 3, 1)).expand(3, 3, -1).flatten()
-    return F.pad(planes, (1, 1, 1, 1))[:, y, x].view(-1, len(rows))
+    return F.pad(planes, (1, 1, 1, 1))[:, y, x].view(9 * len(planes), len(rows))
 
 
 def index_and_matmul_rows(x: Tensor, margin: Tensor, module: TorchModule) -> Tensor:

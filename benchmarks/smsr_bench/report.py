@@ -102,7 +102,7 @@ def memory(rows: Sequence[Row], engines: Sequence[str]) -> str:
 
 
 def details(rows: Sequence[Row], engines: Sequence[str]) -> str:
-    """A row a picture and engine: speed on the remaining work, share of the machine's peak, memory."""
+    """A row a picture and engine: speed on the remaining work, share of the machine's peak."""
     head = ["picture", "engine", "ms", "x", "GMAC/s remaining", "of peak"]
     cells = [
         [row.picture, ENGINES[name].label, milliseconds(row, name), f"{row.ratios[name]:.2f}",

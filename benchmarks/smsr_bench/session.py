@@ -15,10 +15,11 @@ from tqdm import tqdm
 from smsr.complexity import network_macs
 from smsr.network import NetworkConfig
 from smsr_bench import engines, machine, masks, measure, memory
-from smsr_bench.engines import ENGINES, OURS, Run, Subject
+from smsr_bench.engines import ENGINES, OURS, Subject
 from smsr_bench.inputs import Input
 from smsr_bench.report import Row
 from smsr_bench.rival import build_rival
+from smsr_bench.runs import Run
 from smsr_export.graph import FoldedNetwork
 
 SHARES = tuple(step / 10 for step in range(11))
@@ -37,13 +38,14 @@ OURS_ALONE = 1_200_000
 
 @dataclass
 class Bench:
-    """Measures rows of one bundle; threads: of every engine."""
+    """Measures rows of one bundle; threads: of every engine; kernels: our library's variant."""
 
     subject: Subject
     names: Sequence[str]
     threads: int
     rounds: int
     with_memory: bool = True
+    kernels: str = field(init=False)
     probe: Callable[[], float] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -52,6 +54,7 @@ class Bench:
         self.subject.upscaler(self.threads)  # raises where there is no native library
         library = find_library(self.subject.bundle.interface_hash)
         assert library is not None
+        self.kernels = library.variant
         self.probe = machine.peak_probe(library.path, self.threads)
 
     def pictures(self, inputs: Sequence[Input]) -> list[Row]:

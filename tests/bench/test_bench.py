@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from smsr_bench import cli, engines, inputs, machine, masks, report
 from smsr_bench.engines import ENGINES, Subject
 from smsr_export.bundle import ExportRequest, export_onnx
 from smsr_export.verify import own_pictures
-from tests.helpers import NATIVE_LIBRARY, random_image, random_network, run_python
+from tests.helpers import NATIVE_LIBRARY, files_no_larger_than, random_image, random_network, run_python
 
 SPLITS = [[(5, 0), (0, 3), (16, 0)], [(0, 0), (9, 7), (1, 2)]]
 
@@ -54,6 +55,16 @@ def test_exact_engines_compute_the_network(name: str, subject: Subject, network:
         assert rms(found - expected) > 1e-3 or not ENGINES[name].installed
     else:
         assert np.abs(found - expected).max() < 1e-3
+
+
+@pytest.mark.parametrize("name", ["torch", "torch-sparse", "torch-rows"])
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_exact_engines_take_pictures_without_and_with_nothing_but_active_pixels(
+    name: str, share: float, subject: Subject, tmp_path: Path
+) -> None:
+    changed = subject.changed(masks.with_active_share(subject.network, share, _unused), tmp_path)
+    expected = changed.upscaler(1).upscale_float(IMAGE)[0]
+    assert np.abs(ENGINES[name].make(changed, 1)(IMAGE) - expected).max() < 1e-3
 
 
 @pytest.mark.parametrize("name", [name for name, engine in ENGINES.items() if not engine.exact])
@@ -143,6 +154,62 @@ def test_bad_input_is_one_line(
     error = capsys.readouterr().err
     assert line in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "got"),
+    [
+        ("text.mp4", b"no video", "got Invalid data found"),
+        ("text.png", b"no picture", "expected a picture, got a broken one (no format that is known)"),
+        ("folder", None, "expected pictures, got none"),
+    ],
+)
+def test_unreadable_inputs_are_named_in_words(
+    name: str, content: bytes | None, got: str, subject: Subject, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if content is None:
+        (tmp_path / name).mkdir()
+    else:
+        (tmp_path / name).write_bytes(content)
+    assert cli.main([str(subject.bundle.path), str(tmp_path / name)]) == 1
+    line = capsys.readouterr().err
+    assert name in line and got in line and line.count("\n") == 1
+
+
+def test_an_engine_that_fails_is_named_and_the_old_report_stays(
+    subject: Subject, picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(subject: Subject, threads: int) -> engines.Run:
+        raise RuntimeError("no kernel\nfor this")
+
+    (tmp_path / "bench.json").write_text("old")
+    monkeypatch.setattr(engines, "ENGINES", {**ENGINES, "body": dataclasses.replace(ENGINES["body"], make=broken)})
+    words = [str(subject.bundle.path), str(picture), "--engines", "body", "-o", str(tmp_path)]
+    assert cli.main(words) == 1
+    assert (
+        "engine body: expected a result, got RuntimeError: no kernel for this; leave it out" in capsys.readouterr().err
+    )
+    assert (tmp_path / "bench.json").read_text() == "old"
+
+
+def test_where_no_report_can_be_written_nothing_is_measured(
+    subject: Subject, picture: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([str(subject.bundle.path), str(picture), "-o", str(picture)]) == 1
+    captured = capsys.readouterr()
+    assert f"{picture}: expected a folder to write to" in captured.err and not captured.out
+
+
+def test_a_report_that_cannot_be_written_whole_leaves_the_old_one(
+    subject: Subject, picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bench.json").write_text("old")
+    words = [str(subject.bundle.path), str(picture), "--engines", "body", "--rounds", "1", "--no-memory"]
+    with files_no_larger_than(64):
+        assert cli.main([*words, "-o", str(tmp_path)]) == 1
+    assert "bench.json: expected to write the result" in capsys.readouterr().err
+    assert [file.name for file in tmp_path.iterdir()] == ["bench.json"]
+    assert (tmp_path / "bench.json").read_text() == "old"
 
 
 def test_engines_come_ours_first_and_once() -> None:

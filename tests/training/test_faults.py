@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import resource
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -13,6 +10,7 @@ import pytest
 import torch
 
 from smsr.training.cli import main
+from tests.helpers import files_no_larger_than
 from tests.training.helpers import TINY, equal, picture, read, write_pictures
 
 
@@ -133,17 +131,6 @@ def test_a_warm_start_of_another_size_is_one_line(
     )  # fmt: skip
     assert code == 1 and "16 features, 2 modules and 2 layers, got 16, 1 and 2" in line
     assert fails(capsys, pictures, *TINY, "--init-from", pictures / "p0.png", "-o", tmp_path / "three")[0] == 1
-
-
-@contextlib.contextmanager
-def files_no_larger_than(size: int) -> Iterator[None]:
-    """Stands in for a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_full_disk_leaves_the_last_good_checkpoint(
