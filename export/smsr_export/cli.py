@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from smsr import __version__, contract
-from smsr.errors import UsageError, report
+from smsr.errors import UsageError, run_command
 from smsr_export import tensorrt_engine
 from smsr_export.tensorrt_engine import PRECISIONS, EngineRequest
 
@@ -16,23 +16,16 @@ from smsr_export.tensorrt_engine import PRECISIONS, EngineRequest
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code. Errors are one line on stderr; --debug shows the traceback."""
     options = _parser().parse_args(arguments)
+    left = "interrupted; nothing half-written was left behind"
+    return run_command("smsr-export", lambda: _work(options), options.debug, left)
+
+
+def _work(options: argparse.Namespace) -> None:
     try:
         _export(options)
-    except KeyboardInterrupt:
-        print("smsr-export: interrupted; nothing half-written was left behind", file=sys.stderr)
-        return 130
-    except Exception as error:
-        if options.debug:
-            raise
-        return _report(error)
-    return 0
-
-
-def _report(error: Exception) -> int:
-    if isinstance(error, ModuleNotFoundError):
+    except ModuleNotFoundError as error:
         todo = "pip install 'smsr[export]', or make setup"
-        error = UsageError("this environment", f"the package {error.name}", "none installed", todo)
-    return report("smsr-export", error)
+        raise UsageError("this environment", f"the package {error.name}", "none installed", todo) from error
 
 
 def _parser() -> argparse.ArgumentParser:
