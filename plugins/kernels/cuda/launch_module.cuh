@@ -35,6 +35,7 @@ class Launcher {
     if (status_ == cudaSuccess) return SMSR_CUDA_OK;
     const bool no_code =
         status_ == cudaErrorNoKernelImageForDevice || status_ == cudaErrorInvalidDeviceFunction;
+    if (no_code) cudaGetLastError();  // the status says all of it
     return no_code ? SMSR_CUDA_BAD_DEVICE : SMSR_CUDA_LAUNCH_FAILED;
   }
 
@@ -126,7 +127,9 @@ class Launcher {
     const int blocks = static_cast<int>(units < device_.processors ? units : device_.processors);
     if (bytes <= device_.shared_memory) {
       const auto kernel = gather_gemm<Tile, Outputs, true>;
-      if (status_ == cudaSuccess) status_ = allow_shared_memory(kernel, bytes);
+      // As much for every module: one with smaller weights, on another thread, must not take it back ahead of
+      // this launch.
+      if (status_ == cudaSuccess) status_ = allow_shared_memory(kernel, device_.shared_memory);
       queue(kernel, blocks, slices, threads, static_cast<size_t>(bytes), in, to, lists(layer), bytes);
     } else {
       queue(gather_gemm<Tile, Outputs, false>, blocks, slices, threads, 0, in, to, lists(layer), bytes);

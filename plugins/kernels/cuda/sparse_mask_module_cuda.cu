@@ -21,7 +21,7 @@ int number(const Enum& value) {
 }
 
 smsr_cuda_status check_shape(const smsr_cuda_shape& s) {
-  if (s.batch < 1 || s.height < 1 || s.width < 1) return SMSR_CUDA_BAD_SIZE;
+  if (s.batch < 1 || s.batch > SMSR_CUDA_MAX_BATCH || s.height < 1 || s.width < 1) return SMSR_CUDA_BAD_SIZE;
   if (s.channels < 16 || s.channels > SMSR_CUDA_MAX_CHANNELS || s.channels % 16 != 0)
     return SMSR_CUDA_BAD_CHANNELS;
   if (s.layers < 1 || s.layers > SMSR_CUDA_MAX_LAYERS) return SMSR_CUDA_BAD_LAYERS;
@@ -115,7 +115,7 @@ extern "C" const char* smsr_cuda_describe(smsr_cuda_status status) {
     case SMSR_CUDA_OK:
       return "ok";
     case SMSR_CUDA_BAD_SIZE:
-      return "sizes: expected batch, height, width >= 1 and at most 2^31 - 1 elements in all";
+      return "sizes: expected batch 1 to 65535, height, width >= 1 and at most 2^31 - 1 elements in all";
     case SMSR_CUDA_BAD_CHANNELS:
       return "channels: expected a multiple of 16 from 16 to 128";
     case SMSR_CUDA_BAD_LAYERS:
@@ -129,7 +129,7 @@ extern "C" const char* smsr_cuda_describe(smsr_cuda_status status) {
     case SMSR_CUDA_BAD_DEVICE:
       return "GPU: expected compute capability 7.2 or newer, and one that this build has code for";
     case SMSR_CUDA_LAUNCH_FAILED:
-      return "launch failed: see cudaGetLastError()";
+      return cudaGetErrorString(cudaGetLastError());
     case SMSR_CUDA_BAD_TYPE:
       return "type, layout: expected float32 or float16, NCHW or NHWC";
   }

@@ -12,14 +12,14 @@ extern "C" {
 
 typedef enum {
   SMSR_CUDA_OK = 0,
-  SMSR_CUDA_BAD_SIZE,            // a size below 1, or more elements than 2^31 - 1
-  SMSR_CUDA_BAD_CHANNELS,        // C is no positive multiple of 16, or above SMSR_CUDA_MAX_CHANNELS
-  SMSR_CUDA_BAD_LAYERS,          // L is outside 1..SMSR_CUDA_MAX_LAYERS
+  SMSR_CUDA_BAD_SIZE,      // a size below 1, batch above SMSR_CUDA_MAX_BATCH, more than 2^31 - 1 elements
+  SMSR_CUDA_BAD_CHANNELS,  // C is no positive multiple of 16, or above SMSR_CUDA_MAX_CHANNELS
+  SMSR_CUDA_BAD_LAYERS,    // L is outside 1..SMSR_CUDA_MAX_LAYERS
   SMSR_CUDA_BAD_DENSE_CHANNELS,  // a count outside 0..C
   SMSR_CUDA_BAD_POINTER,         // a pointer is null, or not aligned as below
   SMSR_CUDA_SMALL_WORKSPACE,     // fewer bytes than smsr_cuda_workspace_bytes says
   SMSR_CUDA_BAD_DEVICE,          // the GPU is older than compute capability 7.2, or has no code in this build
-  SMSR_CUDA_LAUNCH_FAILED,       // see cudaGetLastError()
+  SMSR_CUDA_LAUNCH_FAILED,       // CUDA refused: smsr_cuda_describe() has its words
   SMSR_CUDA_BAD_TYPE             // type or layout is none of those below
 } smsr_cuda_status;
 
@@ -27,7 +27,7 @@ typedef enum { SMSR_CUDA_FLOAT32 = 0, SMSR_CUDA_FLOAT16 = 1 } smsr_cuda_type;
 // TensorRT's kLINEAR is NCHW; its kHWC8 is NHWC, since C is a multiple of 16.
 typedef enum { SMSR_CUDA_NCHW = 0, SMSR_CUDA_NHWC = 1 } smsr_cuda_layout;
 
-enum { SMSR_CUDA_MAX_CHANNELS = 128, SMSR_CUDA_MAX_LAYERS = 8 };
+enum { SMSR_CUDA_MAX_CHANNELS = 128, SMSR_CUDA_MAX_LAYERS = 8, SMSR_CUDA_MAX_BATCH = 65535 };
 
 typedef struct {
   int32_t batch, height, width, channels, layers;
@@ -53,7 +53,9 @@ typedef struct {
   void* output;                   // as features; must not overlap them
 } smsr_cuda_module;
 
-// One text per status, without a trailing newline.
+// One text per status, without a trailing newline. Of SMSR_CUDA_LAUNCH_FAILED it is CUDA's, of this thread's
+// last error, which is forgotten: our CUDA runtime is linked in, so no caller's cudaGetLastError() would see
+// it.
 const char* smsr_cuda_describe(smsr_cuda_status status);
 
 // Bytes of scratch memory from the shape alone, no larger for a smaller image; 0 where the shape is refused.

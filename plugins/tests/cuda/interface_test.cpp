@@ -75,6 +75,7 @@ void check_shapes() {
          {&smsr_cuda_shape::batch, &smsr_cuda_shape::height, &smsr_cuda_shape::width})
       refuse(SMSR_CUDA_BAD_SIZE, "size " + std::to_string(bad),
              [&](Call* c) { c->module.shape.*size = bad; });
+  refuse(SMSR_CUDA_BAD_SIZE, "batch 65536", [](Call* c) { c->module.shape.batch = 65536; });
   refuse(SMSR_CUDA_BAD_SIZE, "2^31 elements", [](Call* c) {
     c->module.shape.height = 16384;
     c->module.shape.width = 8192;
@@ -152,6 +153,9 @@ void check_devices() {
       expect(Call().status() == expected, "launch " + std::to_string(i) + " fails: reported");
       expect(emulated::launches == start + i + 1,
              "launch " + std::to_string(i) + " fails: nothing queued behind it");
+      const std::string said = smsr_cuda_describe(SMSR_CUDA_LAUNCH_FAILED);
+      expect(said == (no_code ? "no error" : "emulated failure"), "CUDA's words, got " + said);
+      expect(cudaGetLastError() == cudaSuccess, "the error is forgotten");
       emulated::gpu = {};
     }
   }

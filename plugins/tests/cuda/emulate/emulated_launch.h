@@ -1,7 +1,8 @@
 // launch.h for the emulated GPU.
 #pragma once
 
-#include <set>
+#include <map>
+#include <utility>
 
 #include "machine.h"
 
@@ -12,23 +13,27 @@ struct As {
   using type = T;
 };
 
-// Kernels that have asked for more than 48 KB of shared memory.
-inline std::set<const void*>& allowed_shared_memory() {
-  static std::set<const void*> kernels;
-  return kernels;
+// What each kernel has asked for on a GPU with so much shared memory; 48 KB are every kernel's.
+inline int& allowed_shared_memory(const void* kernel) {
+  static std::map<std::pair<const void*, int>, int> allowed;
+  return allowed.try_emplace({kernel, emulated::gpu.shared_memory}, 48 * 1024).first->second;
 }
 
 template <class... Parameters>
 cudaError_t launch(void (*kernel)(Parameters...), int x, int y, int threads, size_t shared, cudaStream_t,
                    typename As<Parameters>::type... arguments) {
-  const bool allowed = allowed_shared_memory().count(reinterpret_cast<const void*>(kernel)) != 0;
+  const int allowed = allowed_shared_memory(reinterpret_cast<const void*>(kernel));
   return emulated::run_grid(x, y, threads, shared, allowed, [&] { kernel(arguments...); });
 }
 
 template <class... Parameters>
 cudaError_t allow_shared_memory(void (*kernel)(Parameters...), int bytes) {
   if (bytes > emulated::gpu.shared_memory) return cudaErrorInvalidValue;
-  allowed_shared_memory().insert(reinterpret_cast<const void*>(kernel));
+  int& allowed = allowed_shared_memory(reinterpret_cast<const void*>(kernel));
+  // The attribute is the kernel's, not the launch's: a thread that lowers it takes it from another one's
+  // launch.
+  if (bytes < allowed) emulated::fail("less shared memory asked for than before");
+  allowed = bytes;
   return cudaSuccess;
 }
 

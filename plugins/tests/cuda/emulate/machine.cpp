@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -20,6 +21,7 @@ int launches = 0;
 
 namespace {
 
+cudaError_t last_error = cudaSuccess;
 constexpr int kLanes = 32;
 constexpr size_t kStack = 256 * 1024;
 
@@ -170,14 +172,13 @@ void fail(const std::string& what) {
   std::abort();
 }
 
-cudaError_t run_grid(int x, int y, int threads, size_t shared, bool shared_allowed,
+cudaError_t run_grid(int x, int y, int threads, size_t shared, int shared_allowed,
                      const std::function<void()>& body) {
   ++launches;
-  if (gpu.launches_until_failure >= 0 && gpu.launches_until_failure-- == 0) return gpu.failure;
+  if (gpu.launches_until_failure >= 0 && gpu.launches_until_failure-- == 0) return last_error = gpu.failure;
   if (x < 1 || y < 1 || y > 65535 || threads < 1 || threads > 1024 || threads % kLanes != 0)
     return cudaErrorInvalidConfiguration;
-  if (shared > (shared_allowed ? static_cast<size_t>(gpu.shared_memory) : 48u * 1024))
-    return cudaErrorInvalidValue;
+  if (shared > static_cast<size_t>(shared_allowed)) return cudaErrorInvalidValue;
   block.body = &body;
   for (int i = 0; i < x * y; ++i) {
     const int at = gpu.reversed ? x * y - 1 - i : i;
@@ -229,6 +230,14 @@ void finish_copies() {
 }
 
 }  // namespace smsr::emulated
+
+extern "C" cudaError_t cudaGetLastError(void) {
+  return std::exchange(smsr::emulated::last_error, cudaSuccess);
+}
+
+extern "C" const char* cudaGetErrorString(cudaError_t error) {
+  return error == cudaSuccess ? "no error" : "emulated failure";
+}
 
 extern "C" cudaError_t cudaGetDevice(int* device) {
   *device = 0;

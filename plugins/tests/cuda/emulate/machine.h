@@ -23,7 +23,7 @@ extern Gpu gpu;
 extern int launches;  // so far
 
 // Runs body once for each thread of each block. Shared memory starts as NaN in every block.
-cudaError_t run_grid(int x, int y, int threads, size_t shared, bool shared_allowed,
+cudaError_t run_grid(int x, int y, int threads, size_t shared, int shared_allowed,
                      const std::function<void()>& body);
 
 struct Place {
