@@ -8,7 +8,8 @@
 namespace smsr {
 namespace cuda {
 
-constexpr int kReduceThreads = 256;
+// Few threads walk over much memory here: unrolled loops have many loads under way, and still add in order.
+constexpr int kReduceThreads = 256, kReduceRows = 16;
 
 // Blocks [N, L, kSegments]: sums of one segment of an image's units, in an order that the counts alone
 // decide.
@@ -28,8 +29,10 @@ SMSR_DEVICE float sum_rows(const float* rows, int from, int to, int channels, in
   const int first = from + static_cast<int>(static_cast<long long>(count) * segment / kSegments);
   const int last = from + static_cast<int>(static_cast<long long>(count) * (segment + 1) / kSegments);
   float sum = 0.0f;
-  for (int row = first + ahead; row < last; row += step)
-    sum += rows[static_cast<long long>(row) * channels + channel];
+  for (int row = first + ahead; row < last; row += kReduceRows * step)
+#pragma unroll
+    for (int i = 0; i < kReduceRows; ++i)
+      if (row + i * step < last) sum += rows[static_cast<long long>(row + i * step) * channels + channel];
   return sum;
 }
 
@@ -77,12 +80,14 @@ void attend(AttentionParams p) {
     for (int layer = 0; layer < p.layers; ++layer) {
       const float* from = p.segment_sums + (static_cast<long long>(image) * p.layers + layer) * kSegments * c;
       float sum = 0.0f;
+#pragma unroll
       for (int segment = 0; segment < kSegments; ++segment) sum += from[segment * c + channel];
       means[layer * c + channel] = sum / p.pixels;
     }
   sync_block();
   if (channel < c) {
     float sum = to_float(static_cast<const T*>(p.collect_bias)[channel]);
+#pragma unroll 16
     for (int k = 0; k < p.layers * c; ++k)
       sum = multiply_add(means[k], to_float(static_cast<const T*>(p.collect_weight)[k * c + channel]), sum);
     collected[channel] = sum;
@@ -90,6 +95,7 @@ void attend(AttentionParams p) {
   sync_block();
   if (channel < reduced) {
     float sum = to_float(static_cast<const T*>(p.squeeze_bias)[channel]);
+#pragma unroll 16
     for (int k = 0; k < c; ++k)
       sum = multiply_add(collected[k],
                          to_float(static_cast<const T*>(p.squeeze_weight)[k * reduced + channel]), sum);

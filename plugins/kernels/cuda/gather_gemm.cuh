@@ -126,31 +126,32 @@ class Steps {
   // Of each of the lane's rows the 16 bytes it multiplies in this step; zeros past the last step.
   SMSR_DEVICE void load(const Tile& tile, const Rows<Tile>& rows, Vector (&to)[Tile::kInputs]) const {
     using T = typename Tile::Type;
-    constexpr int kVectorChannels = 16 / static_cast<int>(sizeof(T));
-    const int channel = step_ * Tile::kDepth + tile.input_channel(), dense = dense_channels();
+    // A layer past the last has no dense channels.
+    const int channel = first_channel(tile), dense = done() ? 0 : dense_channels();
     const int tap = kCollect ? kCentre : group_;
     // The bit of Entry::bits that must be set for these channels to exist; the last is never set.
     int bit = 31;
-    if (!done() && channel < round_up(dense, kPiece))
+    if (channel < round_up(dense, kPiece))
       bit = tap;
     else if (!done() && active_ && channel < in_.channels)
       bit = tap + kTaps;
     const int neighbour = kCollect ? 0 : (tap / 3 - 1) * in_.width + tap % 3 - 1;
     const T* source = static_cast<const T*>(in_.sources) + (kCollect ? group_ * in_.stride : 0);
     const uint32 ahead = static_cast<uint32>(neighbour * in_.channels + channel);
-    // Of inactive pixels the convolution reads dense channels only, whatever an active neighbour has behind
-    // them.
-    const int keep = kCollect || active_ ? kVectorChannels : dense - channel;
 #pragma unroll
     for (int j = 0; j < Tile::kInputs; ++j)
       to[j] = load_or_zero(source + (rows.offsets[j] + ahead), (rows.bits[j] >> bit & 1u) != 0);
-    if (keep < kVectorChannels) {
-#pragma unroll
-      for (int j = 0; j < Tile::kInputs; ++j) keep_leading(&to[j], keep, T());
-    }
   }
 
+  // Of inactive pixels the convolution reads dense channels only, whatever an active neighbour has behind
+  // them: how many numbers of what load() brought in this step. Below 8 and above 0 only where trims().
+  SMSR_DEVICE int kept(const Tile& tile) const { return dense_channels() - first_channel(tile); }
+  SMSR_DEVICE bool trims() const { return !kCollect && !active_ && dense_of(in_.dense, 0) % kPiece != 0; }
+
  private:
+  SMSR_DEVICE int first_channel(const Tile& tile) const {
+    return step_ * Tile::kDepth + tile.input_channel();
+  }
   SMSR_DEVICE int dense_channels() const { return dense_of(in_.dense, kCollect ? group_ : 0); }
   SMSR_DEVICE void enter_group() {
     for (; group_ < in_.groups; ++group_) {
@@ -164,10 +165,19 @@ class Steps {
   int group_, step_, end_ = 0;
 };
 
+// Skipping columns is worth code of its own where a tile can: kSkip divides the tile's columns. A
+// convolution's inactive units always take it, so that the code for all columns knows that it has an active
+// one.
+template <class Tile>
+SMSR_DEVICE constexpr bool has_skipping_code() {
+  return Tile::kSkip < Tile::kColumns;
+}
+
 template <class Tile, bool kCollect, bool kAll>
 SMSR_DEVICE void sum_steps(const GemmInputs& in, const Rows<Tile>& rows, bool active, const Vector* weights,
                            int columns, Tile* tile) {
-  Steps<Tile, kCollect> steps(in, active);
+  constexpr bool kActive = kAll && !kCollect && has_skipping_code<Tile>();
+  Steps<Tile, kCollect> steps(in, kActive || active);
   Vector ahead[Tile::kInputs];
   steps.load(*tile, rows, ahead);
 #pragma unroll 2
@@ -176,8 +186,13 @@ SMSR_DEVICE void sum_steps(const GemmInputs& in, const Rows<Tile>& rows, bool ac
 #pragma unroll
     for (int j = 0; j < Tile::kInputs; ++j) now[j] = ahead[j];
     const Vector* at = weights + steps.weights();
+    const int kept = steps.kept(*tile);
     steps.next();
     steps.load(*tile, rows, ahead);
+    if (!kActive && steps.trims()) {  // behind the loads, so that they do not wait for those of this step
+#pragma unroll
+      for (int j = 0; j < Tile::kInputs; ++j) keep_leading(&now[j], kept, typename Tile::Type());
+    }
     tile->template multiply<kAll>(now, at, columns);
   }
 }
@@ -332,13 +347,13 @@ void gather_gemm(GemmInputs in, Outputs to, Lists lists, int weights_bytes) {
     if (lane == 0) next = atomic_add(lists.counters + slice, 1u);
     const Unit unit = find_unit<Tile::kRows>(lists, index / kParts, index % kParts);
     if (unit.rows > 0) {
-      // Skipping is worth code of its own where a tile can: kSkip divides the tile's columns.
-      constexpr bool kNone = Tile::kSkip == Tile::kColumns;
       const int wanted = unit.active ? columns : inactive;
-      if (kNone || wanted + Tile::kSkip > Tile::kColumns)
+      const bool may_all = unit.active || IsCollect<Outputs>::value;
+      const bool all = may_all && wanted + Tile::kSkip > Tile::kColumns;
+      if (!has_skipping_code<Tile>() || all)
         run_unit<Tile, Outputs, true>(in, to, lists, unit, weights, slice, wanted);
       else
-        run_unit<Tile, Outputs, kNone>(in, to, lists, unit, weights, slice, wanted);
+        run_unit<Tile, Outputs, !has_skipping_code<Tile>()>(in, to, lists, unit, weights, slice, wanted);
     }
     index = first + static_cast<int>(shuffle(next, 0));
   }

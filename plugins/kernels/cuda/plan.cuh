@@ -44,9 +44,13 @@ void mark_columns(PlanSizes s, const T* margin, const T* theta, Plan plan) {
     const int band = column / s.width, x = column % s.width, rows = rows_of_band(s, band);
     const T* from = margin + (static_cast<long long>(image) * s.height + band * kBand) * s.width + x;
     const float threshold = to_float(*theta);
+    T values[kBand];  // all loads at once
+#pragma unroll
+    for (int row = 0; row < kBand; ++row) values[row] = from[smaller(row, rows - 1) * s.width];
     uint32 bits = 0;
-    for (int row = 0; row < rows; ++row)
-      if (to_float(from[row * s.width]) - threshold > 0.0f) bits |= 1u << row;
+#pragma unroll
+    for (int row = 0; row < kBand; ++row)
+      if (row < rows && to_float(values[row]) - threshold > 0.0f) bits |= 1u << row;
     plan.columns[static_cast<long long>(image) * s.bands * s.width + column] = static_cast<uint8>(bits);
     const uint32 active = static_cast<uint32>(count_bits(bits));
     counts = active | (static_cast<uint32>(rows) - active) << 16;
