@@ -2,15 +2,13 @@
 // one; then the same bits again: from other workspace contents, from a replayed CUDA graph, in the other
 // layout, from the kernels of other GPUs. `compute-sanitizer smsr_cuda_gpu_test NAME...` looks for bad
 // accesses in chosen cases.
-#include "expect.h"
+#include "case_checks.h"
 #include "cuda_workspace.h"
 #include "gpu.h"
 #include "module.h"
 
 namespace smsr::testing {
 namespace {
-
-double worst_error[3] = {0.0, 0.0, 0.0};  // float32, float16, float16 on sm_72's kernels
 
 Bytes output_of(DeviceCase* on_gpu, const std::string& where, const char* how) {
   check_cuda(cudaDeviceSynchronize(), (where + how).c_str());
@@ -62,15 +60,9 @@ Bytes run_as(DeviceCase* on_gpu, cuda::Kernels kernels, int shared_memory, const
   return output_of(on_gpu, where, " as another GPU");
 }
 
-void check_error(ModuleCase* module_case, const Bytes& output, const std::string& where, double* worst) {
-  const double error = module_case->relative_error(output, SMSR_CUDA_NHWC);
-  *worst = std::max(*worst, error);
-  expect(error <= module_case->tolerance(), where + ": relative error " + std::to_string(error));
-}
-
 void check_case(const std::string& name, const Spec& spec, smsr_cuda_type type) {
   const bool half = type == SMSR_CUDA_FLOAT16;
-  const std::string where = name + (half ? " float16" : " float32");
+  const std::string where = name_of(name, type);
   ModuleCase module_case(spec, type);
   DeviceCase nhwc(module_case, SMSR_CUDA_NHWC), nchw(module_case, SMSR_CUDA_NCHW);
   const Bytes output = run(&nhwc, 0xff, where, "");
@@ -87,12 +79,6 @@ void check_case(const std::string& name, const Spec& spec, smsr_cuda_type type) 
   if (half && cuda::has_kernels(cuda::Kernels::kVolta))
     check_error(&module_case, run_as(&nhwc, cuda::Kernels::kVolta, 96 * 1024, where + " sm_72"),
                 where + " sm_72", &worst_error[2]);
-}
-
-bool wanted(const std::string& name, int count, char** parts) {
-  bool found = count == 0;
-  for (int i = 0; i < count; ++i) found = found || name.find(parts[i]) != std::string::npos;
-  return found;
 }
 
 void check_cases(int count, char** parts) {
@@ -115,8 +101,7 @@ int main(int count, char** arguments) {
   check_cuda(cudaGetDeviceProperties(&properties, 0), "cudaGetDeviceProperties");
   std::printf("%s, compute capability %d.%d\n", properties.name, properties.major, properties.minor);
   check_cases(count - 1, arguments + 1);
-  std::printf("largest relative error: float32 %.1e, float16 %.1e, float16 with sm_72's kernels %.1e\n",
-              worst_error[0], worst_error[1], worst_error[2]);
+  print_errors();
   std::printf("%d passed, %d failed\n", passed, failed);
   return failed == 0 ? 0 : 1;
 }
