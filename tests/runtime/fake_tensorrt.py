@@ -37,7 +37,7 @@ class World:
     """What a test sets and looks at.
 
     too_large: areas above it run out of memory; old_driver: TensorRT cannot start; refusal, failure: its words as a
-    build, an execution fails; stray: what was freed without a current context, where that goes wrong.
+    build or a plan, an execution fails; stray: what was freed without a current context, where that goes wrong.
     """
 
     version: str = "10.3.0"
@@ -251,6 +251,9 @@ class Runtime:
 
     def deserialize_cuda_engine(self, data: bytes) -> Engine | None:
         assert self._world.pushed > 0, "no context is current"
+        if self._world.refusal:
+            self._logger.log(Severity.ERROR, self._world.refusal)
+            return None
         try:
             return Engine(self._world, self._logger, json.loads(data))
         except ValueError:

@@ -92,6 +92,14 @@ def test_a_failed_execution_has_tensorrt_s_reason(world: World, pending: Path) -
         upscaler(PICTURE)
 
 
+def test_an_engine_there_is_no_memory_for_is_not_called_unreadable(world: World, pending: Path) -> None:
+    smsr_runtime.load(pending)
+    world.refusal = "[defaultAllocator.cpp::allocate::31] Error Code 1: Cuda Runtime (out of memory)"
+    words = r"enough GPU memory to load it, got .*out of memory.*; close other programs, or --rebuild with a smaller"
+    with pytest.raises(smsr_runtime.MemoryLimitError, match=words):
+        smsr_runtime.load(pending)
+
+
 def test_a_driver_too_old_for_tensorrt_is_one_line(
     world: World, pending: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

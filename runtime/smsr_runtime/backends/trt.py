@@ -140,7 +140,7 @@ class TrtBackend:
             runtime = opened(machine.trt.Runtime, shared_logger(machine.trt, log), log)
             engine = runtime.deserialize_cuda_engine(data)
             if engine is None:
-                raise BackendError(self._where, "an engine TensorRT can read", log.summary(), REBUILD)
+                raise self._not_read(log)
             self._check_tensors(engine)
             self._execution = Execution(machine, engine, ["upscaled", *self._margins])
             # When this object goes, in whichever thread, and before Python ends: while pycuda and the driver are there.
@@ -157,6 +157,12 @@ class TrtBackend:
             results = [self._execution.run(pictures[n : n + 1], theta, names) for n in range(len(pictures))]
         upscaled, *found = [np.concatenate(parts) if len(parts) > 1 else parts[0] for parts in zip(*results)]
         return upscaled, found
+
+    def _not_read(self, log: Log) -> BackendError | MemoryLimitError:
+        if log.out_of_memory:
+            todo = "close other programs, or --rebuild with a smaller --max-shape"
+            return MemoryLimitError(self._where, "enough GPU memory to load it", log.summary(), todo)
+        return BackendError(self._where, "an engine TensorRT can read", log.summary(), REBUILD)
 
     def _check_tensors(self, engine: Any) -> None:
         found = {engine.get_tensor_name(index) for index in range(engine.num_io_tensors)}

@@ -5,7 +5,6 @@ What differs between them is asked of the module by name, never by number: enume
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Sequence
@@ -17,11 +16,6 @@ from smsr_runtime.engine.tensorrt_log import Log, make_monitor, opened, shared_l
 from smsr_runtime.errors import BackendError, MemoryLimitError
 
 Say = Callable[[str], None]
-_OUT_OF_MEMORY = re.compile(
-    r"out of memory|outofmemory|insufficient (device |gpu )?memory|memory allocation|failed_allocation|"
-    r"cudaerrormemoryallocation|requested amount of gpu memory|workspace limit|insufficient workspace",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True)
@@ -143,7 +137,7 @@ def _set_cache(config: Any, saved: bytes) -> Any:
 
 
 def _refusal(request: BuildRequest, log: Log) -> Exception:
-    if any(_OUT_OF_MEMORY.search(line) for line in log.errors):
+    if log.out_of_memory:
         return _NoMemoryError()
     todo = "run with --debug and report it with these words"
     return BackendError(request.model, "an engine", log.summary(), todo)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, Callable, Sequence
 
@@ -9,6 +10,11 @@ from smsr_runtime.errors import BackendError, one_line
 
 _STEP = 10
 """Percent between two lines of progress."""
+_OUT_OF_MEMORY = re.compile(
+    r"out of memory|outofmemory|insufficient (device |gpu )?memory|memory allocation|failed_allocation|"
+    r"cudaerrormemoryallocation|requested amount of gpu memory|workspace limit|insufficient workspace",
+    re.IGNORECASE,
+)
 
 
 @dataclass
@@ -19,6 +25,11 @@ class Log:
 
     def summary(self) -> str:
         return self.errors[0] if self.errors else "no reason given"
+
+    @property
+    def out_of_memory(self) -> bool:
+        """Whether GPU memory ran out, in the words of one of the versions."""
+        return any(_OUT_OF_MEMORY.search(line) for line in self.errors)
 
 
 _loggers: dict[str, Any] = {}
