@@ -59,6 +59,7 @@ inline void fill_up(int used, AnyBlock* block) {
 template <class V>
 void convolve(const ConvolutionOf<typename V::Input, typename V::Output, typename V::Weight>& c,
               Pixels pixels, int64_t depth, int64_t outputs) {
+  if (outputs == 0) return;
   BlockFor<V> block;
   block.segments = 9;
   for (int s = 0; s < 9; ++s) block.depth[s] = depth;
