@@ -23,6 +23,10 @@ constexpr int kOutputs = 1;
 constexpr int kTensors = op::kInputs + kOutputs;
 constexpr int kMaxRank = 8;
 constexpr int64_t kUnknown = -1;  // a dynamic dimension
+// More than any GPU has, so that TensorRT refuses the layer. 0 would say that it needs none: TensorRT 8
+// cannot be told otherwise that a profile is too large, and would run its smaller shapes in memory of other
+// layers.
+constexpr size_t kRefusedWorkspace = size_t{1} << 46;
 
 enum class FieldType { kInt32, kInt64, kChar, kOther };
 struct Field {

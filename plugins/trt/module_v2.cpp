@@ -67,7 +67,8 @@ class ModulePlugin final : public IPluginV2DynamicExt {
   // TensorRT asks with the profile's largest shapes: that also serves all smaller ones.
   size_t getWorkspaceSize(const PluginTensorDesc* inputs, int32_t, const PluginTensorDesc*,
                           int32_t) const noexcept override {
-    return guarded<size_t>(0, [&] { return module_.workspace_bytes(to_tensor(inputs[op::kFeatures])); });
+    return guarded(kRefusedWorkspace,
+                   [&] { return module_.workspace_bytes(to_tensor(inputs[op::kFeatures])); });
   }
 
   int32_t enqueue(const PluginTensorDesc* input_descs, const PluginTensorDesc*, const void* const* inputs,

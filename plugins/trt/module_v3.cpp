@@ -87,7 +87,8 @@ class ModulePlugin final : public IPluginV3,
   // Of the profile's largest shape: it also serves all smaller ones.
   size_t getWorkspaceSize(const DynamicPluginTensorDesc* inputs, int32_t, const DynamicPluginTensorDesc*,
                           int32_t) const noexcept override {
-    return guarded<size_t>(0, [&] { return module_.workspace_bytes(largest(inputs[op::kFeatures])); });
+    return guarded(kRefusedWorkspace,
+                   [&] { return module_.workspace_bytes(largest(inputs[op::kFeatures])); });
   }
 
   const char* getTimingCacheID() noexcept override { return module_.description().c_str(); }

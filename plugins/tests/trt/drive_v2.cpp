@@ -54,17 +54,15 @@ void check_formats(IPluginV2DynamicExt& plugin, const Node& node, const Way& way
     descs[static_cast<size_t>(position)].format = format;
     return plugin.supportsFormatCombination(position, descs.data(), op::kInputs, 1);
   };
-  const int expected = way.type == DataType::kHALF ? 2 : 1;
-  expect(count_combinations(supports) == expected,
-         std::string(way.compute) + ": number of combinations of formats");
+  check_combinations(supports, way);
   const auto chosen = descs_of(node, way.type, way.format);
   for (int i = 0; i <= op::kInputs; ++i)
     expect(plugin.supportsFormatCombination(i, chosen.data(), op::kInputs, 1), "its own format is supported");
 }
 
-// Returns the workspace's size for `largest`.
-size_t check_configuration(IPluginV2DynamicExt& plugin, const Node& largest, const Way& way) {
-  const auto dynamic = dynamic_descs_of(largest, way.type, way.format);
+// Returns the workspace's size for the profile's largest shape.
+size_t check_configuration(IPluginV2DynamicExt& plugin, const Way& way) {
+  const auto dynamic = dynamic_descs_of(largest_node(), way.type, way.format);
   const std::string said =
       printed([&] { plugin.configurePlugin(dynamic.data(), op::kInputs, &dynamic[op::kInputs], 1); });
   expect(said.empty(), "configured, said: " + said);
@@ -72,18 +70,12 @@ size_t check_configuration(IPluginV2DynamicExt& plugin, const Node& largest, con
   wrong[op::kMargin].max.d[2] += 1;
   expect_one_line(printed([&] { plugin.configurePlugin(wrong.data(), op::kInputs, &wrong[op::kInputs], 1); }),
                   "shape of margin", "a margin of another height");
-  const auto descs = descs_of(largest, way.type, way.format);
-  const size_t bytes = plugin.getWorkspaceSize(descs.data(), op::kInputs, &descs[op::kInputs], 1);
-  const smsr_cuda_shape& asked = smsr_cuda_recorded()->asked;
-  expect(bytes > 0 && asked.batch == largest.n && asked.height == largest.h && asked.width == largest.w &&
-             asked.type == way.cuda_type && asked.layout == way.layout,
-         "workspace of the profile's largest shape");
-  Node huge = largest;
-  huge.h = huge.w = 1 << 15;
-  const auto too_large = descs_of(huge, way.type, way.format);
-  refused(
-      [&] { return plugin.getWorkspaceSize(too_large.data(), op::kInputs, &too_large[op::kInputs], 1) == 0; },
-      "less than 2^31 elements", "a profile too large");
+  const auto workspace = [&](const Node& largest) {
+    const auto descs = descs_of(largest, way.type, way.format);
+    return plugin.getWorkspaceSize(descs.data(), op::kInputs, &descs[op::kInputs], 1);
+  };
+  const size_t bytes = workspace(largest_node());
+  check_workspace(bytes, way, workspace);
   return bytes;
 }
 
@@ -99,9 +91,7 @@ void check_launch(IPluginV2DynamicExt& plugin, const Node& node, const Way& way,
   expect(plugin.initialize() == 0, "initialized");
   expect(run() == 0, "enqueue");
   expect_launch(node, buffers, way.cuda_type, way.layout, stream, way.compute);
-  smsr_cuda_recorded()->next = SMSR_CUDA_BAD_DEVICE;
-  refused([&] { return run() != 0; }, "kernel: expected ok, got bad device", "a failing kernel");
-  smsr_cuda_recorded()->next = SMSR_CUDA_OK;
+  check_kernel_failure(run);
   descs[op::kMargin].dims.d[3] += 1;
   refused([&] { return run() != 0; }, "shape of margin", "a margin of another width");
   plugin.terminate();
@@ -126,9 +116,7 @@ PluginPointer through_engine(IPluginCreator& creator, PluginPointer plugin) {
 }
 
 void check_way(IPluginCreator& creator, const Way& way) {
-  const Node node = unlike_node();
-  Node largest = node;
-  largest.n = 3, largest.h = 31, largest.w = 17;
+  const Node node = unlike_node(), largest = largest_node();
   PluginPointer plugin = create(creator, NodeFields(node, way.compute).collection());
   expect(plugin != nullptr, "created");
   if (!plugin) return;
@@ -140,7 +128,7 @@ void check_way(IPluginCreator& creator, const Way& way) {
       },
       node);
   check_formats(*plugin, node, way);
-  const size_t workspace = check_configuration(*plugin, largest, way);
+  const size_t workspace = check_configuration(*plugin, way);
   check_launch(*plugin, largest, way, workspace);
   const PluginPointer copy(plugin->clone());
   plugin = through_engine(creator, std::move(plugin));

@@ -186,6 +186,44 @@ int count_combinations(const Supports& supports, int position = 0) {
   return count;
 }
 
+// `supports` as above, on descriptions of linear tensors.
+template <class Supports>
+void check_combinations(const Supports& supports, const Way& way) {
+  const int expected = way.type == nvinfer1::DataType::kHALF ? 2 : 1;
+  expect(count_combinations(supports) == expected,
+         std::string(way.compute) + ": number of combinations of formats");
+}
+
+// The profile that the drivers configure reaches to this.
+inline Node largest_node() {
+  Node largest = unlike_node();
+  largest.n = 3, largest.h = 31, largest.w = 17;
+  return largest;
+}
+
+// `bytes` of workspace are what the plugin just said for largest_node(); `too_large(node)` is what it says
+// for one of too many elements.
+template <class TooLarge>
+void check_workspace(size_t bytes, const Way& way, const TooLarge& too_large) {
+  const smsr_cuda_shape& asked = smsr_cuda_recorded()->asked;
+  Node huge = largest_node();
+  expect(bytes > 0 && asked.batch == huge.n && asked.height == huge.h && asked.width == huge.w &&
+             asked.type == way.cuda_type && asked.layout == way.layout,
+         "workspace of the profile's largest shape");
+  huge.h = huge.w = 1 << 15;
+  // TensorRT takes 0 for "none needed"; so much memory no GPU has.
+  refused([&] { return too_large(huge) >= size_t{1} << 40; }, "less than 2^31 elements",
+          "workspace of a profile too large");
+}
+
+// `run()` queues the layer, and fails where the kernels do.
+template <class Run>
+void check_kernel_failure(const Run& run) {
+  smsr_cuda_recorded()->next = SMSR_CUDA_BAD_DEVICE;
+  refused([&] { return run() != 0; }, "kernel: expected ok, got bad device", "a failing kernel");
+  smsr_cuda_recorded()->next = SMSR_CUDA_OK;
+}
+
 // What the ONNX parser may pass on: it drops attributes that are not announced.
 inline void check_announced(const nvinfer1::PluginFieldCollection& collection) {
   std::set<std::string> names;
