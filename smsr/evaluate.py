@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from smsr import activity, checkpoint, images, metrics
 from smsr.activity import Work
-from smsr.errors import CheckpointError, SmsrError
+from smsr.errors import CheckpointError, DataError, SmsrError
 from smsr.images import Image, Source
 from smsr.network import Network, NetworkConfig
 
@@ -146,7 +146,8 @@ def planes(low: Image) -> torch.Tensor:
 
 
 def dataset_name(folder: Path) -> str:
-    return folder.resolve().parent.name if folder.name == "HR" else folder.name
+    folder = folder.resolve()
+    return folder.parent.name if folder.name == "HR" else folder.name
 
 
 def evaluate(model: Model, folder: Path) -> Iterator[Row]:
@@ -156,8 +157,13 @@ def evaluate(model: Model, folder: Path) -> Iterator[Row]:
 
 
 def measure(model: Model, source: Source) -> Row:
+    """Raises DataError for what cannot be read, and for pictures too small to be measured."""
     scale = model.config.scale
     low, high = images.read_pair(source, scale)
+    smallest = metrics.SSIM_WINDOW + 2 * scale
+    if min(high.shape[:2]) < smallest:
+        got = f"{high.shape[1]}x{high.shape[0]}"
+        raise DataError(source, f"at least {smallest}x{smallest} pixels for SSIM without its border", got, "remove it")
     pixels, margins = model.upscale(low)
     shares = [float((margin > 0).mean()) for margin in margins]
     psnr, ssim = metrics.psnr_y(pixels, high, scale), metrics.ssim_y(pixels, high, scale)

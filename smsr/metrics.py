@@ -10,6 +10,10 @@ Y_WEIGHTS = (65.738 / 256.0, 129.057 / 256.0, 25.064 / 256.0)
 """R, G, B weights of Y in 16..235 (offset 16), as in the authors' `utility.py` (BT.601)."""
 
 
+SSIM_WINDOW = 11
+"""Side of SSIM's Gaussian window, and so of the smallest picture it is defined on, border apart."""
+
+
 def quantise(image: NDArray[np.floating]) -> NDArray[np.uint8]:
     """Float 0..255, any shape -> uint8, clipped and rounded half to even."""
     return np.clip(np.round(image), 0, 255).astype(np.uint8)
@@ -37,10 +41,10 @@ def psnr_y(first: NDArray[np.generic], second: NDArray[np.generic], border: int)
 def ssim_y(first: NDArray[np.generic], second: NDArray[np.generic], border: int) -> float:
     """SSIM on Y of two (H, W, 3) RGB images in 0..255: 11x11 Gaussian, sigma 1.5, valid part only."""
     x, y = (_cut(luminance(image), border) for image in (first, second))
-    kernel = cv2.getGaussianKernel(11, 1.5)
+    kernel, reach = cv2.getGaussianKernel(SSIM_WINDOW, 1.5), SSIM_WINDOW // 2
 
     def blur(image: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(cv2.sepFilter2D(image, cv2.CV_64F, kernel, kernel)[5:-5, 5:-5], np.float64)
+        return np.asarray(cv2.sepFilter2D(image, cv2.CV_64F, kernel, kernel)[reach:-reach, reach:-reach], np.float64)
 
     mean_x, mean_y = blur(x), blur(y)
     variance_x, variance_y = blur(x * x) - mean_x**2, blur(y * y) - mean_y**2

@@ -6,13 +6,14 @@ Exit codes: 0 done, 1 the work failed, 2 wrong usage.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smsr import __version__, contract
-from smsr.errors import CheckpointError, run_command
+from smsr.errors import CheckpointError, UsageError, run_command
 
 if TYPE_CHECKING:
     from smsr.evaluate import Model, Result
@@ -31,6 +32,7 @@ def run(options: argparse.Namespace) -> None:
     from smsr import evaluate
     from smsr.evaluation import report
 
+    _check(options)
     if options.threads:
         torch.set_num_threads(options.threads)
     opening = evaluate.Opening(options.theta, options.backend, options.threads)
@@ -43,6 +45,15 @@ def run(options: argparse.Namespace) -> None:
         print("wrote", *report.write(results, options.output))
     if options.figures is not None:
         _figures(models, options)
+
+
+def _check(options: argparse.Namespace) -> None:
+    if options.threads is not None and options.threads < 1:
+        raise UsageError("--threads", "1 or more", str(options.threads), "leave it out for each engine's own choice")
+    if not math.isfinite(options.theta):
+        raise UsageError("--theta", "a finite number", str(options.theta), "leave it out for 0, as trained")
+    if options.figure_pictures < 1:
+        raise UsageError("--figure-pictures", "1 or more", str(options.figure_pictures), "leave it out for 5")
 
 
 def _check_scale(path: Path, model: Model, scale: int | None) -> None:

@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from smsr import evaluate
+from smsr import evaluate, files
 from smsr.errors import DataError
 from smsr.evaluate import Result
 from smsr.evaluation import paper
@@ -122,8 +122,8 @@ def write(results: Sequence[Result], folder: Path) -> list[Path]:
     contents = {"md": markdown(results), "csv": csv_text(results), "json": f"{evaluate.as_json(results)}\n"}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for suffix, text in contents.items():
-            (folder / f"results.{suffix}").write_text(text, encoding="utf-8")
     except OSError as error:
         raise DataError(folder, "a folder to write to", error.strerror or str(error), "name another with -o") from error
+    for suffix, text in contents.items():
+        files.write_bytes(folder / f"results.{suffix}", text.encode())
     return [folder / f"results.{suffix}" for suffix in contents]

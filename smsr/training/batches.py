@@ -5,7 +5,6 @@ Both give uint8 (n, 3, p, p) and (n, 3, sp, sp) tensors on the device, the same 
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
@@ -113,4 +112,3 @@ def _leave_signals_to_the_parent(worker: int) -> None:
     del worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    os.environ["OMP_NUM_THREADS"] = "1"

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import os
 import pickle
 import random
 from pathlib import Path
@@ -17,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from smsr.errors import CheckpointError, DataError
+from smsr import files
+from smsr.errors import CheckpointError
 from smsr.network import Network
 from smsr.training.config import Recipe
 
@@ -30,23 +30,7 @@ def write(path: Path, content: dict[str, Any]) -> None:
     """Saves `content`; a failure leaves the file that was there. Raises DataError."""
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    write_bytes(path, buffer.getbuffer())
-
-
-def write_bytes(path: Path, data: bytes | memoryview) -> None:
-    """Writes to a file beside `path`, then renames it. Raises DataError."""
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        kept = "the last good one is still there" if path.exists() else "nothing was left behind"
-        got = f"{error.strerror or error} ({kept})"
-        raise DataError(path, "room and permission to save", got, "make room, then use --resume") from error
+    files.write_bytes(path, buffer.getbuffer(), "make room, then use --resume")
 
 
 def weights(network: Network) -> dict[str, Tensor]:

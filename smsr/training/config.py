@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,8 +56,8 @@ class Recipe:
         for name in ("features", "modules", "layers", "steps", "batch", "patch", "min_patch"):
             _check(name, getattr(self, name) >= 1, "1 or more", getattr(self, name))
         _check("scale", self.scale in contract.SCALES, f"one of {contract.SCALES}", self.scale)
-        _check("learning_rate", self.learning_rate > 0, "more than 0", self.learning_rate)
-        _check("sparsity_weight", self.sparsity_weight >= 0, "0 or more", self.sparsity_weight)
+        _check("learning_rate", 0 < self.learning_rate < math.inf, "more than 0", self.learning_rate)
+        _check("sparsity_weight", 0 <= self.sparsity_weight < math.inf, "0 or more", self.sparsity_weight)
         _check("sparsity_ramp", 0 < self.sparsity_ramp <= 1, "more than 0, at most 1", self.sparsity_ramp)
         _check("hard_share", 0 <= self.hard_share <= 1, "0..1", self.hard_share)
         _check("ema", 0 <= self.ema < 1, "at least 0 and below 1", self.ema)

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
+from smsr import files
+from smsr.errors import DataError
+
 
 class Journal:
-    """Of the leading process; for the others every call does nothing. A full disk costs the journal, not the run."""
+    """Of the leading process; for the others every call does nothing. A full disk costs the files, not the run."""
 
     def __init__(self, run: Path, first: int, steps: int, leads: bool) -> None:
-        self.leads, self.path = leads, run / "metrics.jsonl"
+        self.leads, self.keeps, self.path = leads, leads, run / "metrics.jsonl"
         self.bar: Any = tqdm(
             initial=first, total=steps, unit="step", disable=None if leads else True, dynamic_ncols=True
         )
-        self.writer = _tensorboard(run, first) if leads else None
-        if leads and self.path.exists():
-            _forget_after(self.path, first)
+        self.writer: Any = None
+        if leads:
+            with self._giving_up_on_errors():
+                if self.path.exists():
+                    _forget_after(self.path, first)
+                self.writer = _tensorboard(run, first)
 
     def say(self, text: str) -> None:
         """A line on stdout, above the progress bar."""
@@ -35,25 +44,30 @@ class Journal:
 
     def record(self, step: int, scalars: dict[str, float]) -> None:
         """Scalars of a step, to both files."""
-        if not self.leads:
+        if not self.keeps:
             return
-        try:
+        with self._giving_up_on_errors():
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"step": step, **{k: round(v, 6) for k, v in scalars.items()}}) + "\n")
             if self.writer is not None:
                 for name, value in scalars.items():
                     self.writer.add_scalar(name, value, step)
-        except OSError as error:
-            self.leads = False
-            print(f"smsr-train: {self.path}: {error.strerror or error}; metrics are no longer kept", file=sys.stderr)
 
     def close(self) -> None:
         self.bar.close()
-        try:
-            if self.writer is not None:
+        if self.keeps and self.writer is not None:
+            with self._giving_up_on_errors():
                 self.writer.close()
-        except OSError:
-            pass
+
+    @contextlib.contextmanager
+    def _giving_up_on_errors(self) -> Iterator[None]:
+        """Where the files cannot be written, says so once and leaves them."""
+        try:
+            yield
+        except (OSError, DataError) as error:
+            self.keeps = False
+            text = error.got if isinstance(error, DataError) else error.strerror or error
+            print(f"smsr-train: {self.path}: {text}; metrics are no longer kept", file=sys.stderr)
 
 
 def _tensorboard(run: Path, first: int) -> Any:
@@ -62,11 +76,18 @@ def _tensorboard(run: Path, first: int) -> Any:
     except ImportError:
         print("smsr-train: TensorBoard is not installed; scalars go to metrics.jsonl alone", file=sys.stderr)
         return None
+    threading.excepthook = _silent_for_tensorboard
     return SummaryWriter(str(run / "tensorboard"), purge_step=first or None)
+
+
+def _silent_for_tensorboard(failure: threading.ExceptHookArgs) -> None:
+    """Its writing thread ends with a traceback where the disk is full; the next scalar raises the error once more."""
+    if not (isinstance(failure.exc_value, OSError) and type(failure.thread).__module__.startswith("tensorboard.")):
+        threading.__excepthook__(failure)
 
 
 def _forget_after(path: Path, step: int) -> None:
     """Drops what an interrupted run wrote after its last checkpoint; it will be written again."""
     lines = path.read_text(encoding="utf-8").splitlines()
     kept = [line for line in lines if line.startswith("{") and line.endswith("}") and json.loads(line)["step"] <= step]
-    path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+    files.write_bytes(path, "".join(f"{line}\n" for line in kept).encode())

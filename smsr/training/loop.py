@@ -68,7 +68,7 @@ class Trainer:
 
     def run(self) -> int:
         parts, state = self.parts, self.parts.state
-        self.logged, self.saved_step = (state.step, time.monotonic()), state.step if parts.settings.resume else -1
+        self.logged, self.saved_step = (state.step, time.monotonic()), state.step or -1
         code = 0
         for batch in parts.batches.run(state.step, parts.recipe.steps):
             self._step(batch)
@@ -127,13 +127,23 @@ class Trainer:
         bad = (~values.isfinite().all(dim=1)).nonzero()
         if len(bad):
             step = self.parts.state.step - len(values) + int(bad[0]) + 1
-            run = self.parts.settings.run
-            kept = (
-                f"{run / checkpoints.LAST} of step {self.saved_step} is good" if self.saved_step >= 0 else "none saved"
-            )
-            todo = f"start again with a smaller --learning-rate, for instance with --init-from; {kept}"
-            raise DivergedError(f"step {step}", "a finite loss", f"{float(values[bad[0, 0], 0])}", todo)
+            raise self._diverged(step, "a finite loss", f"{float(values[bad[0, 0], 0])}")
         return self.parts.world.mean(losses.mean(dim=0)).cpu()
+
+    def _check_weights(self) -> None:
+        """A finite loss may leave weights that are not. Raises DivergedError."""
+        names, weights = zip(*self.parts.state.network.named_parameters(), strict=True)
+        finite = torch.stack([weight.isfinite().all() for weight in weights]).tolist()
+        if not all(finite):
+            raise self._diverged(
+                self.parts.state.step, "finite weights", f"NaN or infinity in {names[finite.index(False)]}"
+            )
+
+    def _diverged(self, step: int, expected: str, got: str) -> DivergedError:
+        last = self.parts.settings.run / checkpoints.LAST
+        kept = f"{last} of step {self.saved_step} is good" if self.saved_step >= 0 else "none saved"
+        todo = f"start again with a smaller --learning-rate, for instance with --init-from; {kept}"
+        return DivergedError(f"step {step}", expected, got, todo)
 
     def _log(self) -> None:
         mean = self._check_losses()
@@ -186,8 +196,10 @@ class Trainer:
         )
 
     def _save(self) -> None:
-        """Writes the checkpoint of this step, once."""
+        """Writes the checkpoint of this step, once. Raises DivergedError, DataError."""
         parts = self.parts
+        if parts.state.step != self.saved_step:
+            self._check_weights()
         if parts.state.step != self.saved_step and parts.world.leads:
             content = parts.state.saved(parts.recipe, parts.fingerprint)
             checkpoints.write(parts.settings.run / checkpoints.LAST, content)

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from smsr import images
+from smsr import files, images
 from smsr.errors import CheckpointError, DataError, UsageError
 from smsr.training import checkpoints, config, state, validation, weights
 from smsr.training.batches import Batches, DeviceBatches, HostBatches
@@ -80,7 +80,7 @@ def _begin(recipe: Recipe, settings: Settings) -> dict[str, Any] | None:
         run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(run, "a folder to write to", error.strerror or str(error), "name another") from error
-    checkpoints.write_bytes(run / checkpoints.RECIPE, f"{config.as_json(recipe)}\n".encode())
+    files.write_bytes(run / checkpoints.RECIPE, f"{config.as_json(recipe)}\n".encode())
     return None
 
 
@@ -102,7 +102,10 @@ def _data(recipe: Recipe, settings: Settings, here: World) -> tuple[Store, Store
         low_images = images.find(settings.valid, recipe.scale, recipe.low_images)
         return store, load(low_images, Loading(recipe.scale, 8, cache, settings.threads))
     held = validation.held_out(len(store.sources), recipe.hold_out)
-    kept = sorted(set(range(len(store.sources))) - set(held))
+    # by file: of a folder given twice, the same picture must not be trained on as well
+    names = [(source.container.resolve(), source.member) for source in store.sources]
+    apart = {names[index] for index in held}
+    kept = [index for index, name in enumerate(names) if name not in apart]
     if not kept:
         got = f"{len(store.sources)} with {len(held)} held out for validation"
         raise DataError("training data", "at least one image", got, "add images, lower --hold-out, or give --valid")
@@ -132,7 +135,7 @@ def _name_skipped(skipped: list[str], run: Path) -> None:
     if len(skipped) > _NAMED:
         print(f"smsr-train: skipped {len(skipped) - _NAMED} more, all in {run / 'skipped.txt'}", file=sys.stderr)
     if skipped:
-        checkpoints.write_bytes(run / "skipped.txt", "".join(f"{line}\n" for line in skipped).encode())
+        files.write_bytes(run / "skipped.txt", "".join(f"{line}\n" for line in skipped).encode())
 
 
 def _check_same_data(saved: dict[str, Any] | None, store: Store, settings: Settings) -> None:
@@ -144,7 +147,8 @@ def _check_same_data(saved: dict[str, Any] | None, store: Store, settings: Setti
 
 def _patch_size(recipe: Recipe, store: Store, here: World) -> int:
     smallest = int(store.sizes.min())
-    patch = recipe.patch if recipe.patch <= smallest else smallest - smallest % 2  # odd sides need a pad in each module
+    even = max(recipe.min_patch, smallest - smallest % 2)  # odd sides need a pad in each module
+    patch = min(recipe.patch, even) if recipe.patch > smallest else recipe.patch
     if patch < recipe.patch and here.leads:
         sides = f"{recipe.patch} to {patch} (x{recipe.scale}: {patch * recipe.scale} in high resolution)"
         print(f"patch: shrunk from {sides}, the smallest image's side")

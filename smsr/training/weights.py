@@ -8,7 +8,7 @@ from pathlib import Path
 
 from safetensors.torch import save
 
-from smsr import checkpoint
+from smsr import checkpoint, files
 from smsr.errors import UsageError
 from smsr.network import Network
 from smsr.training import checkpoints
@@ -38,4 +38,4 @@ def write(path: Path, network: Network) -> None:
     config = network.config
     sizes = {"scale": config.scale, "features": config.features, "modules": config.modules, "layers": config.layers}
     # one entry: safetensors writes several in an order that changes from process to process
-    checkpoints.write_bytes(path, save(checkpoints.weights(network), metadata={"smsr": json.dumps(sizes)}))
+    files.write_bytes(path, save(checkpoints.weights(network), metadata={"smsr": json.dumps(sizes)}))

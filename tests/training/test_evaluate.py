@@ -17,7 +17,7 @@ from smsr.evaluation import paper
 from smsr.evaluation.cli import main
 from smsr.network import NetworkConfig
 from smsr.training import weights
-from tests.helpers import REPOSITORY, random_network
+from tests.helpers import REPOSITORY, files_no_larger_than, random_network
 from tests.training.helpers import picture, write_pictures
 
 CONFIG = NetworkConfig(2, 16, 2, 2)
@@ -95,6 +95,25 @@ def test_theta_trades_work_for_quality(tmp_path: Path, model: Path, pictures: Pa
     assert shares[0] == 1.0 > shares[1] > shares[2] == 0.0
 
 
+def test_a_set_has_its_folders_name_from_within_too(
+    model: Path, pictures: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in (pictures, pictures / "HR"):
+        monkeypatch.chdir(folder)
+        assert main([str(model), "--data", "."]) == 0
+        assert "| Set5 (3) |" in capsys.readouterr().out
+
+
+def test_results_are_replaced_whole_or_not_at_all(
+    tmp_path: Path, model: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "results.md").write_text("old")
+    with files_no_larger_than(64):
+        assert main([str(model), "--data", str(pictures), "-o", str(tmp_path)]) == 1
+    assert "results.md: expected room and permission to save" in capsys.readouterr().err
+    assert (tmp_path / "results.md").read_text() == "old" and not list(tmp_path.glob("*.partial"))
+
+
 def test_figures_are_drawn(tmp_path: Path, model: Path, pictures: Path) -> None:
     options = ["--data", str(pictures), "--figures", str(tmp_path / "f"), "--figure-pictures", "1"]
     assert main([str(model), *options]) == 0
@@ -110,6 +129,10 @@ def test_figures_are_drawn(tmp_path: Path, model: Path, pictures: Path) -> None:
     [
         (["--scale", "3"], "expected a network for x3, got one for x2", 1),
         (["--data", "nowhere"], "nowhere", 1),
+        (["--data", "small"], "p0.png: expected at least 15x15 pixels for SSIM", 1),
+        (["--threads", "-1"], "--threads: expected 1 or more, got -1", 2),
+        (["--theta", "nan"], "--theta: expected a finite number, got nan", 2),
+        (["--figures", "f", "--figure-pictures", "-3"], "--figure-pictures: expected 1 or more, got -3", 2),
         (["--figures", "f", "--figure-module", "9"], "--figure-module: expected 1..2, got 9", 2),
     ],
     ids=str,
@@ -125,6 +148,7 @@ def test_what_cannot_be_evaluated_is_one_line(
     code: int,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    write_pictures(tmp_path / "small", 1, (14, 40))
     assert main([str(model), "--data", str(pictures), *options]) == code
     line = capsys.readouterr().err
     assert line.startswith("smsr-eval: ") and line.count("\n") == 1 and named in line

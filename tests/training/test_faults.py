@@ -163,10 +163,55 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(
     assert equal(saved["state_dict"].keys(), read(run / "best.pt")["state_dict"].keys())
 
 
+def test_weights_that_are_not_finite_are_not_saved_although_the_loss_was(
+    tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    rates = [2e-4, 2e-4, float("nan"), 2e-4]
+    monkeypatch.setattr("smsr.training.schedules.learning_rate", lambda recipe, step: rates[step])
+    options = ["--steps", "4", "--validate-every", "9", "--save-every", "1", "-o", run]
+    code, line = fails(capsys, pictures, *TINY, *options)
+    assert code == 1 and "step 3: expected finite weights" in line and "last.pt of step 2 is good" in line
+    saved = read(run / "last.pt")
+    assert saved["step"] == 2 and all(value.isfinite().all() for value in saved["network"].values())
+
+
+def test_no_checkpoint_is_promised_where_none_was_saved(
+    tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("smsr.training.schedules.learning_rate", lambda recipe, step: float("nan"))
+    options = ["--steps", "4", "--validate-every", "9", "-o", tmp_path / "run", "--resume"]
+    code, line = fails(capsys, pictures, *TINY, *options)
+    assert code == 1 and "step 2: expected a finite loss" in line and line.endswith("none saved\n")
+
+
+def test_a_disk_too_full_for_the_metrics_costs_them_alone(
+    tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    recipe = [str(pictures), *TINY, "--steps", "6", "--validate-every", "2", "-o", str(run)]
+    run.mkdir()
+    (run / "metrics.jsonl").mkdir()  # can be read, forgotten and appended to as little as on a full disk
+    assert main(recipe) == 0
+    output, errors = capsys.readouterr()
+    assert errors.count("metrics are no longer kept") == 1 and "Traceback" not in errors
+    assert output.count("dB with hard masks") == 3
+    assert read(run / "last.pt")["step"] == 6
+
+
+def test_a_picture_given_twice_is_not_both_trained_on_and_held_out(
+    tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([str(pictures), "pictures", *TINY, "--steps", "1", "-o", str(tmp_path / "run")]) == 0
+    assert "10 images to train on, 1 held out" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("options", "named"),
     [
         (["--steps", "0"], "--steps"),
+        (["--learning-rate", "inf"], "--learning-rate"),
         (["--scale", "5"], "--scale"),
         (["--features", "24"], "--features"),
         (["--ema", "1"], "--ema"),
