@@ -46,6 +46,7 @@ class World:
     integrated: bool = False
     free: int = 8 << 30
     too_large: int = 1 << 40
+    too_large_to_run: int = 1 << 40
     plugin_format: str = "Channel major FP16 format where channel % 8 == 0"
     features_type: str = "float16"
     output_type: str = "float32"
@@ -279,7 +280,11 @@ class Engine:
     def get_tensor_dtype(self, name: str) -> str:
         return self._world.output_type if name in self.outputs else "float32"
 
-    def create_execution_context(self) -> ExecutionContext:
+    def create_execution_context(self) -> ExecutionContext | None:
+        _, _, height, width = self._plan["shapes"][2]
+        if height * width > self._world.too_large_to_run:
+            self._logger.log(Severity.ERROR, "Error Code 2: OutOfMemory (Requested size was 9 bytes.)")
+            return None
         return ExecutionContext(self, self._world, self._logger, self._plan["shapes"])
 
     def execute(self, memory: dict[str, np.ndarray], shape: tuple[int, ...]) -> None:

@@ -179,6 +179,29 @@ def test_running_out_of_gpu_memory_shrinks_our_sizes(world: World, pending: Path
     ]
 
 
+def test_an_engine_too_large_to_run_shrinks_our_sizes_too(world: World, pending: Path) -> None:
+    """Building tries pictures of the usual size; memory for the largest is asked for when the engine is opened."""
+    world.too_large_to_run = 1000 * 1000
+    lines: list[str] = []
+    assert smsr_runtime.load(pending, engine=EngineOptions(say=lines.append)).backend == "trt"
+    assert manifest(pending)["engine"]["profile"]["max"] == [960, 960]
+    assert [line for line in lines if line.startswith("note: ")] == [
+        f"note: not enough GPU memory to run {side}x{side}" for side in (1920, 1280)
+    ]
+
+
+def test_an_engine_too_large_to_run_at_last_says_what_to_do(
+    world: World, pending: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.too_large_to_run, before = 100, tree(pending)
+    line = error_of(capsys, 1, pending, "--rebuild", "--max-shape", "64x80")
+    assert "memory for the engine's largest picture" in line and "a smaller --max-shape" in line
+    assert tree(pending) == before and len(world.builds) == 1
+    with pytest.raises(smsr_runtime.MemoryLimitError, match="largest picture"):
+        smsr_runtime.load(pending)
+    assert tree(pending) == before
+
+
 def test_running_out_of_gpu_memory_never_shrinks_the_user_s_sizes(
     world: World, pending: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

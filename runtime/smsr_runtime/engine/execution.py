@@ -10,7 +10,7 @@ import numpy as np
 from smsr_runtime.engine.cuda_graph import CudaGraph
 from smsr_runtime.engine.machine import Machine
 from smsr_runtime.engine.tensorrt_log import Log, shared_logger
-from smsr_runtime.errors import BackendError, UsageError
+from smsr_runtime.errors import BackendError, MemoryLimitError, UsageError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -58,14 +58,15 @@ class Execution:
     """outputs: names of all the engine's outputs, float32. Owns the engine from now on."""
 
     def __init__(self, machine: Machine, engine: Any, outputs: Sequence[str]) -> None:
-        """Raises BackendError where there is no memory for the context."""
+        """Raises MemoryLimitError where there is no memory for the largest picture, BackendError."""
         self._machine, self._engine = machine, engine
         self._log = Log()
         shared_logger(machine.trt, self._log)
         self._context = engine.create_execution_context()
         if self._context is None:
             todo = "free GPU memory, or --rebuild with a smaller --max-shape"
-            raise BackendError("TensorRT", "an execution context", self._log.summary(), todo)
+            kind = MemoryLimitError if self._log.out_of_memory else BackendError
+            raise kind("TensorRT", "memory for the engine's largest picture", self._log.summary(), todo)
         self._stream = machine.cuda.Stream()
         self._outputs = list(outputs)
         self._buffers: dict[str, Buffer] = {}

@@ -6,14 +6,14 @@ import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Sequence
 
 from smsr_runtime.engine.build import BuildRequest, Engine, Say, build_engine
 from smsr_runtime.engine.machine import Machine
 from smsr_runtime.engine.plugin import load_plugin
 from smsr_runtime.engine.record import check_writable, describe, publish
-from smsr_runtime.engine.shapes import BYTES_PER_PIXEL, Profile, Wanted, profiles, stored_wanted
-from smsr_runtime.errors import OutputError, UsageError
+from smsr_runtime.engine.shapes import BYTES_PER_PIXEL, Profile, Wanted, profiles, stored_wanted, text
+from smsr_runtime.errors import MemoryLimitError, OutputError, UsageError
 from smsr_runtime.files import make_folder, write_bytes
 from smsr_runtime.metadata import MODEL_TRT, Bundle, read_bundle
 
@@ -46,23 +46,45 @@ def finish_engine(
 ) -> Bundle:
     """Builds the engine, has `prove` try it, puts it into the bundle; returns the bundle as read again.
 
-    Raises NativeLibraryError, MemoryLimitError, BackendError, OutputError, whatever `prove` does; in every case the
-    bundle is as it was.
+    Where building or trying runs out of GPU memory, the next smaller of our sizes is taken. Raises NativeLibraryError,
+    MemoryLimitError, BackendError, OutputError, whatever `prove` does; in every case the bundle is as it was.
     """
     check_has_model(bundle)
     check_writable(bundle)
     load_plugin(machine.trt, machine.major, bundle.interface_hash)
     wanted = options.wanted if options.wanted != Wanted() else stored_wanted(bundle.manifest.get("profile"))
     per_pixel = BYTES_PER_PIXEL[bundle.precision] * bundle.features // _MEASURED_FEATURES
-    timings = cache_file(machine)
-    request = BuildRequest(bundle.path / MODEL_TRT, bundle.precision, options.workspace, _read(timings))
-    with machine.current():
-        engine = build_engine(machine.trt, request, profiles(wanted, machine.free_memory(), per_pixel), options.say)
-    _keep(timings, engine, options.say)
-    prove(engine.data, engine.profile)
+    candidates = profiles(wanted, machine.free_memory(), per_pixel)
+    engine = _built(bundle, machine, options, candidates)
+    while not _proved(engine, candidates, options, prove):
+        candidates = candidates[candidates.index(engine.profile) + 1 :]
+        engine = _built(bundle, machine, options, candidates)
     publish(bundle, engine.data, describe(bundle, machine, engine.profile))
     options.say(f"engine for {machine.gpu}, TensorRT {machine.tensorrt}: {engine.profile}")
     return read_bundle(bundle.path)
+
+
+def _built(bundle: Bundle, machine: Machine, options: EngineOptions, candidates: Sequence[Profile]) -> Engine:
+    timings = cache_file(machine)
+    request = BuildRequest(bundle.path / MODEL_TRT, bundle.precision, options.workspace, _read(timings))
+    with machine.current():
+        engine = build_engine(machine.trt, request, candidates, options.say)
+    _keep(timings, engine, options.say)
+    return engine
+
+
+def _proved(
+    engine: Engine, candidates: Sequence[Profile], options: EngineOptions, prove: Callable[[bytes, Profile], None]
+) -> bool:
+    """False where the engine is too large for this GPU and a smaller one may not be: building tries `opt` alone."""
+    try:
+        prove(engine.data, engine.profile)
+    except MemoryLimitError:
+        if engine.profile == candidates[-1]:
+            raise
+        options.say(f"note: not enough GPU memory to run {text(engine.profile.max)}")
+        return False
+    return True
 
 
 def cache_file(machine: Machine) -> Path:
