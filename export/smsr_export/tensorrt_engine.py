@@ -44,7 +44,7 @@ def finish(path: Path, request: EngineRequest, say: Callable[[str], None]) -> No
     wanted = parse_wanted(request.min_shape, request.opt_shape, request.max_shape)
     bundle = read_bundle(path, unchecked=[ENGINE] if request.force else [])
     check_has_model(bundle)
-    if bundle.manifest["engine"] != PENDING and not request.force:
+    if bundle.manifest.get("engine") != PENDING and not request.force:
         raise UsageError(path, "a bundle whose engine is pending", "one with an engine", "--force builds it again")
     finish_bundle(bundle, EngineOptions(True, wanted, parse_workspace(request.workspace), say))
 
@@ -52,13 +52,17 @@ def finish(path: Path, request: EngineRequest, say: Callable[[str], None]) -> No
 def finish_exported(path: Path, request: EngineRequest, say: Callable[[str], None]) -> None:
     """As `finish`, for a bundle just written: where this machine cannot, the error says that the bundle is kept."""
     from smsr_runtime import SmsrError
+    from smsr_runtime.backends.trt import open_machine
 
+    kept = (
+        f"the bundle is kept, its engine pending: on the device run smsr-export {path} --target trt, "
+        f"or run.py {path} --rebuild"
+    )
+    can_build = False
     try:
+        open_machine()
+        can_build = True
         finish(path, request, say)
     except SmsrError as error:
-        todo = (
-            f"the bundle is kept, its engine pending: on the device run smsr-export {path} --target trt, "
-            f"or run.py {path} --rebuild"
-        )
-        where = f"{path}, {error.where}"
-        raise ExportError(where, error.expected, error.got, todo) from error
+        todo = f"{error.todo}; {kept}" if can_build else kept
+        raise ExportError(f"{path}, {error.where}", error.expected, error.got, todo) from error

@@ -192,13 +192,27 @@ def test_a_failed_build_leaves_the_bundle_pending(
     assert "out of memory at 64x96" in capsys.readouterr().err and tree(pending) == before
 
 
-def test_checkpoint_to_engine_in_one_command(
-    device: World, calm_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """On a machine with a GPU. The exporter ships no function, so the stand-in is given the variant to run."""
-    variant = (tmp_path / "net.smsr" / "model.trt.onnx").read_bytes()
-    load = onnx.load_model_from_string(variant)
-    monkeypatch.setattr("smsr_export.tensorrt_bundle.build_trt_model", lambda *_, **__: load)
+@pytest.fixture
+def variant_shipped(device: World, pending: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The exporter ships no function, so the stand-in is given the variant to run."""
+    variant = onnx.load(pending / "model.trt.onnx")
+    monkeypatch.setattr("smsr_export.tensorrt_bundle.build_trt_model", lambda *_, **__: variant)
     monkeypatch.setenv("SMSR_ORT_LIBRARY", "none")
+
+
+@pytest.mark.usefixtures("variant_shipped")
+def test_checkpoint_to_engine_in_one_command(calm_checkpoint: Path, tmp_path: Path) -> None:
+    """On a machine with a GPU."""
     assert run(calm_checkpoint, "--target", "trt", "-o", tmp_path / "all.smsr") == 0
     assert facts(tmp_path / "all.smsr")["engine"]["tensorrt"] == "10.3.0"
+
+
+@pytest.mark.usefixtures("variant_shipped")
+def test_an_engine_that_fails_after_the_export_says_what_to_do_and_that_the_bundle_is_kept(
+    device: World, calm_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    device.too_large, output = 10, tmp_path / "all.smsr"
+    assert run(calm_checkpoint, "--target", "trt", "-o", output, "--max-shape", "64x96") == 1
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "expected" in line]
+    assert "name a --max-shape below 64x96; the bundle is kept, its engine pending" in line
+    assert facts(output)["engine"] == "pending"
