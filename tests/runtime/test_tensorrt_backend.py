@@ -247,9 +247,12 @@ class Recorded:
 
     def __init__(self) -> None:
         self.calls: list[str] = []
-        self.failing = ""
+        self.failing = self.missing = ""
 
     def __getattr__(self, name: str) -> Any:
+        if name == self.missing:
+            raise AttributeError(f"undefined symbol: {name}")
+
         def call(*_: object) -> int:
             self.calls.append(name)
             return 999 if name == self.failing else 0
@@ -303,6 +306,15 @@ def test_a_capture_that_fails_is_one_line(world: World, pending: Path, driver: R
     upscaler(PICTURE)
     with pytest.raises(smsr_runtime.BackendError, match="cuStreamEndCapture to succeed, got CUDA error 999"):
         upscaler(PICTURE)
+
+
+def test_a_driver_without_graphs_is_one_line(world: World, pending: Path, driver: Recorded) -> None:
+    driver.missing = "cuGraphInstantiateWithFlags"
+    upscaler = smsr_runtime.load(pending)
+    upscaler(PICTURE)
+    with pytest.raises(smsr_runtime.BackendError, match=r"cuGraphInstantiateWithFlags, of CUDA 11\.4, got an older"):
+        upscaler(PICTURE)
+    assert driver.calls[-1] == "cuGraphDestroy"
 
 
 def test_a_failure_within_a_capture_is_the_one_reported(world: World, pending: Path, driver: Recorded) -> None:

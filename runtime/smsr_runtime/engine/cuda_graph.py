@@ -10,6 +10,7 @@ from smsr_runtime.errors import BackendError, reason
 _THREAD_LOCAL = 1
 """CU_STREAM_CAPTURE_MODE_THREAD_LOCAL: other threads may go on allocating."""
 _DRIVER = "libcuda.so.1"
+_TODO = "leave SMSR_CUDA_GRAPH unset"
 
 
 class CudaGraph:
@@ -42,14 +43,16 @@ class CudaGraph:
             self._executable = ctypes.c_void_p()
 
     def _call(self, name: str, *arguments: Any) -> None:
-        code = getattr(self._driver, name)(*arguments)
+        function = getattr(self._driver, name, None)
+        if function is None:
+            raise BackendError("CUDA graph", f"{name}, of CUDA 11.4", "an older driver", _TODO)
+        code = function(*arguments)
         if code:
-            todo = "leave SMSR_CUDA_GRAPH unset"
-            raise BackendError("CUDA graph", f"{name} to succeed", f"CUDA error {code}", todo)
+            raise BackendError("CUDA graph", f"{name} to succeed", f"CUDA error {code}", _TODO)
 
 
 def _driver() -> Any:
     try:
         return ctypes.CDLL(_DRIVER)
     except OSError as error:
-        raise BackendError("CUDA graph", _DRIVER, reason(error), "leave SMSR_CUDA_GRAPH unset") from error
+        raise BackendError("CUDA graph", _DRIVER, reason(error), _TODO) from error
