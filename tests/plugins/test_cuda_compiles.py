@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import missing
 from tests.helpers import REPOSITORY
 
 CORE = REPOSITORY / "plugins" / "kernels" / "cuda"
@@ -82,3 +83,22 @@ def test_volta_kernels_compile(nvcc: str, architectures: list[int], tmp_path: Pa
 def test_interface_compiles_with_and_without_volta(nvcc: str, architectures: list[int], tmp_path: Path) -> None:
     for options in ((), ("-DSMSR_CUDA_VOLTA",)):
         compile_for(nvcc, CORE / "sparse_mask_module_cuda.cu", architectures[:1], tmp_path, *options)
+
+
+@pytest.mark.slow
+def test_a_build_folder_takes_another_architecture(nvcc: str, architectures: list[int], tmp_path: Path) -> None:
+    if shutil.which("cmake") is None:
+        missing("no cmake: its choice of CUDA architectures was not checked")
+
+    def chosen(*options: str) -> str:
+        build = ("-DSMSR_BUILD_CUDA=ON", "-DSMSR_BUILD_ORT=OFF", f"-DCMAKE_CUDA_COMPILER={nvcc}")
+        command = ["cmake", "-S", REPOSITORY / "plugins", "-B", tmp_path, *build, *options]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        return re.findall(r"smsr_cuda: compute capabilities (\S+)", done.stdout)[0]
+
+    every = ";".join(f"{number}-real" for number in architectures) + f";{architectures[-1]}-virtual"
+    assert chosen() == every
+    assert chosen() == every  # what CMake remembers is not taken for a wish
+    for number in architectures[:2]:
+        assert chosen(f"-DCMAKE_CUDA_ARCHITECTURES={number}") == str(number)
+    assert chosen(f"-DSMSR_CUDA_ARCHITECTURES={architectures[-1]}") == str(architectures[-1])
