@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
+from http.client import HTTPException
 from pathlib import Path
 
 RELEASE = "v1.21.0"
@@ -65,7 +66,7 @@ def from_github() -> dict[str, bytes]:
         try:
             with urllib.request.urlopen(url, timeout=CONNECT_SECONDS) as answer:
                 files[name] = answer.read()
-        except OSError as error:
+        except (OSError, HTTPException) as error:  # the second: an answer cut short
             raise FetchError(f"{url}: {getattr(error, 'reason', error)}") from error
     return files
 

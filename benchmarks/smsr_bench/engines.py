@@ -18,7 +18,7 @@ from smsr import contract
 from smsr.errors import DataError, UsageError
 from smsr_bench import pytorch
 from smsr_bench.rival import build_rival
-from smsr_bench.runs import Run, onnxruntime_run, openvino_run
+from smsr_bench.runs import Run, onnxruntime_run, openvino_has_bf16, openvino_run
 from smsr_bench.weights import read_folded
 from smsr_export.graph import FoldedNetwork
 from smsr_export.onnx_model import build_model
@@ -65,7 +65,7 @@ class Subject:
 class Engine:
     """exact: computes the network itself; the rival does not (DESIGN 2). package: what it needs installed.
 
-    reduced: multiplies in bfloat16.
+    reduced: multiplies in bfloat16, where `has_bf16` says that it can.
     """
 
     name: str
@@ -73,13 +73,15 @@ class Engine:
     exact: bool
     make: Callable[[Subject, int], Run]
     package: str = "onnxruntime"
-    reduced: bool = False
+    has_bf16: Callable[[], bool] | None = None
+
+    @property
+    def reduced(self) -> bool:
+        return self.has_bf16 is not None
 
     @property
     def installed(self) -> bool:
-        if self.make is _native_bf16 and not _has_bf16():
-            return False
-        return importlib.util.find_spec(self.package) is not None
+        return importlib.util.find_spec(self.package) is not None and (self.has_bf16 is None or self.has_bf16())
 
 
 def _upscaler(bundle: Bundle, threads: int) -> Upscaler:
@@ -129,11 +131,11 @@ ENGINES: Mapping[str, Engine] = {
     engine.name: engine
     for engine in (
         Engine("native", "smsr", True, _native),
-        Engine("native-bf16", "smsr, bf16", True, _native_bf16, reduced=True),
+        Engine("native-bf16", "smsr, bf16", True, _native_bf16, has_bf16=_has_bf16),
         Engine("body", "smsr, function body", True, _body),
         Engine("rival", "rival, ONNX Runtime", False, _rival_ort),
         Engine("openvino", "rival, OpenVINO f32", False, _openvino("f32"), "openvino"),
-        Engine("openvino-bf16", "rival, OpenVINO bf16", False, _openvino("bf16"), "openvino", reduced=True),
+        Engine("openvino-bf16", "rival, OpenVINO bf16", False, _openvino("bf16"), "openvino", openvino_has_bf16),
         Engine("torch", "PyTorch, masked dense", True, _torch(pytorch.masked_dense), "torch"),
         Engine("torch-sparse", "PyTorch, index and matmul", True, _torch(pytorch.index_and_matmul), "torch"),
         Engine("torch-rows", "the same, pixels as rows", True, _torch(pytorch.index_and_matmul_rows), "torch"),
@@ -150,8 +152,8 @@ def choose(names: Sequence[str]) -> list[str]:
         if name not in ENGINES:
             raise UsageError("--engines", ", ".join(ENGINES), repr(name), "name one of these")
         if not ENGINES[name].installed:
-            package = "a CPU and native library with bf16" if name == "native-bf16" else ENGINES[name].package
-            raise UsageError(f"--engines {name}", package, "none here", "install it, or leave the engine out")
+            needed = ENGINES[name].package + (" and a CPU with bf16" if ENGINES[name].reduced else "")
+            raise UsageError(f"--engines {name}", needed, "none here", "install it, or leave the engine out")
     return list(dict.fromkeys([OURS, *names]))
 
 

@@ -26,6 +26,13 @@ def onnxruntime_run(model: str | bytes, threads: int) -> Run:
     return lambda image: np.asarray(session.run(["upscaled"], {"image": image})[0])
 
 
+def openvino_has_bf16() -> bool:
+    """Whether this CPU has it; elsewhere OpenVINO takes the hint and computes in float32."""
+    import openvino
+
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
 def openvino_run(model: str | bytes, precision: str, threads: int) -> Run:
     """A model's file, or its bytes, in OpenVINO; precision: "f32" or "bf16"."""
     import openvino

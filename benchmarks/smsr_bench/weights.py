@@ -23,10 +23,9 @@ def read_folded(model_file: Path) -> FoldedNetwork:
         scale = int({item.key: item.value for item in model.metadata_props}["smsr.scale"])
         nodes = [node for node in model.graph.node if node.op_type == contract.SPARSE_MASK_MODULE.name]
         return _network(found, scale, [_dense_channels(node) for node in nodes])
-    except (OSError, KeyError, ValueError) as error:
-        raise DataError(
-            model_file, "a model made by smsr-export", repr(error), "export the checkpoint again"
-        ) from error
+    except Exception as error:  # damaged bytes make protobuf's reader, another model the rest, raise nearly anything
+        got = f"{type(error).__name__}: {error}"
+        raise DataError(model_file, "a model made by smsr-export", got, "export the checkpoint again") from error
 
 
 def _dense_channels(node: onnx.NodeProto) -> tuple[int, ...]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import cv2
@@ -12,6 +14,7 @@ import pytest
 import torch
 
 from smsr.complexity import network_macs
+from smsr.errors import UsageError
 from smsr.network import Network, NetworkConfig
 from smsr_bench import cli, engines, inputs, machine, masks, report
 from smsr_bench.engines import ENGINES, Subject
@@ -210,6 +213,31 @@ def test_a_report_that_cannot_be_written_whole_leaves_the_old_one(
     assert "bench.json: expected to write the result" in capsys.readouterr().err
     assert [file.name for file in tmp_path.iterdir()] == ["bench.json"]
     assert (tmp_path / "bench.json").read_text() == "old"
+
+
+def test_a_bundle_with_a_damaged_model_is_one_line(
+    subject: Subject, picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = Path(shutil.copytree(subject.bundle.path, tmp_path / "damaged.smsr"))
+    damaged = subject.bundle.model.read_bytes()[:5000]
+    (bundle / "model.onnx").write_bytes(damaged)
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    manifest["files"]["model.onnx"] = {"sha256": hashlib.sha256(damaged).hexdigest(), "bytes": len(damaged)}
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    assert cli.main([str(bundle), str(picture)]) == 1
+    assert "model.onnx: expected a model made by smsr-export, got DecodeError" in capsys.readouterr().err
+
+
+def test_engines_that_are_not_here_are_left_out_and_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    find = engines.importlib.util.find_spec
+    monkeypatch.setattr(engines.importlib.util, "find_spec", lambda name: None if name == "openvino" else find(name))
+    assert not [name for name in engines.choose([]) if name.startswith("openvino")]
+    with pytest.raises(UsageError, match="--engines openvino: expected openvino, got none here"):
+        engines.choose(["openvino"])
+    without = dataclasses.replace(ENGINES["native-bf16"], has_bf16=lambda: False)
+    monkeypatch.setattr(engines, "ENGINES", {**ENGINES, "native-bf16": without})
+    with pytest.raises(UsageError, match="native-bf16: expected onnxruntime and a CPU with bf16"):
+        engines.choose(["native-bf16"])
 
 
 def test_engines_come_ours_first_and_once() -> None:
