@@ -1,0 +1,126 @@
+"""The README's figures, from where they stand: docs/benchmark/bench.json and the model card of the own weights.
+
+`python tools/readme_tables.py --write` after a new report or new weights. Without --write it only compares, as a test
+does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from statistics import geometric_mean
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+CARD = ROOT / "smsr" / "pretrained" / "README.md"
+SET5 = ("baby", "bird", "butterfly", "head", "woman")
+RIVALS = {
+    "rival": "dense rival, same ONNX Runtime",
+    "openvino": "dense rival, OpenVINO",
+    "torch-sparse": "index and matmul, PyTorch",
+}
+Row = dict[str, Any]
+
+
+def speed_table(pictures: Sequence[Row]) -> str:
+    """A row for each picture of Set5, then the geometric means of Set5 and Set14."""
+    stills = [row for row in pictures if " " not in row["picture"]]  # frames are "NAME SIZE"
+    set5 = [row for row in stills if _name(row) in SET5]
+    set14 = [row for row in stills if _name(row) not in SET5]
+    header = ["picture", "active share", "smsr", *RIVALS.values(), "smsr bf16", "rival, OpenVINO bf16"]
+    lines = [_line(header), _line(["---"] * len(header)).replace(" ", "")]
+    lines += [_picture(row) for row in set5]
+    lines += [_means("Set5, geometric mean", set5), _means(f"Set14, geometric mean of {len(set14)}", set14)]
+    return "\n".join(lines)
+
+
+def summary(results: dict[str, list[Row]]) -> str:
+    """What the README says of all pixels active, and of the largest frame."""
+    full, frame = results["shares"][-1], results["pictures"][-1]
+    memory = frame["memory"]["native"] / frame["memory"]["rival"]
+    return (
+        f"With every pixel active smsr is still {full['ratios']['rival']:.1f}x faster than it; at "
+        f"{frame['width']}x{frame['height']} (active share {_share(frame):.2f}) "
+        f"{frame['ratios']['rival']:.1f}x, in {memory:.2f} of its memory."
+    )
+
+
+def weights_table(card: str) -> str:
+    """Of each own network: PSNR and SSIM, active share, MACs."""
+    lines = ["| | Set5 PSNR / SSIM | Set14 PSNR / SSIM | active share | MACs of dense |", "|---|---|---|---|---|"]
+    for line in card.splitlines():
+        if line.startswith("| x"):
+            name, _, *figures = (cell.strip() for cell in line.strip("|").split("|"))
+            lines.append(_line([f"`smsr-export {name}`", *figures[:4]]))
+    return "\n".join(lines)
+
+
+def replaced(readme: str, table: str) -> str:
+    """The README with `table` in place of the one that starts with the same line."""
+    first = table.partition("\n")[0]
+    before, found, after = readme.partition(f"{first}\n")
+    if not found:
+        raise SystemExit(f"README.md: expected a table that starts with {first!r}, got none; put that line back")
+    rest = after.splitlines(keepends=True)
+    while rest and rest[0].startswith("|"):
+        rest.pop(0)
+    return f"{before}{table}\n{''.join(rest)}"
+
+
+def _picture(row: Row) -> str:
+    rivals = [_time(row, rival, row["ratios"][rival]) for rival in RIVALS]
+    name = f"{_name(row)} {row['width']}x{row['height']}"
+    ours, bf16 = (f"**{1e3 * row['seconds'][engine]:.0f} ms**" for engine in ("native", "native-bf16"))
+    return _line([name, f"{_share(row):.2f}", ours, *rivals, bf16, _time(row, "openvino-bf16", row["bf16_ratio"])])
+
+
+def _means(name: str, rows: Sequence[Row]) -> str:
+    rival, *others = (_mean(row["ratios"][rival] for row in rows) for rival in RIVALS)
+    return _line([name, "", "", f"**{rival}**", *others, "", _mean(row["bf16_ratio"] for row in rows)])
+
+
+def _mean(ratios: Iterable[float]) -> str:
+    return f"{geometric_mean(ratios):.1f}x"
+
+
+def _time(row: Row, engine: str, ratio: float) -> str:
+    return f"{1e3 * row['seconds'][engine]:.0f} ms ({ratio:.1f}x)"
+
+
+def _name(row: Row) -> str:
+    return str(row["picture"]).removesuffix("x2")
+
+
+def _share(row: Row) -> float:
+    return float(sum(row["active_shares"]) / len(row["active_shares"]))
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |".replace("|  |", "| |").replace("|  |", "| |")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--write", action="store_true", help="replace the tables in README.md")
+    options = parser.parse_args()
+    results = json.loads((ROOT / "docs" / "benchmark" / "bench.json").read_text())
+    before = after = README.read_text()
+    for table in (speed_table(results["pictures"]), weights_table(CARD.read_text())):
+        after = replaced(after, table)
+    if options.write:
+        README.write_text(after)
+    elif before != after:
+        print("README.md: expected the figures of bench.json and the model card, got others; run with --write")
+        return 1
+    if (sentence := summary(results)) not in " ".join(after.split()):
+        print(f"README.md: expected the sentence {sentence!r}, got another; write it there")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
