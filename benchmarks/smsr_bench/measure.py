@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +34,12 @@ class Timing:
     @property
     def peak(self) -> float:
         return float(np.median(self.peaks))
+
+
+def merged(timings: Sequence[Timing]) -> Timing:
+    """The rounds of all; every one has the same engines."""
+    seconds = {name: [second for timing in timings for second in timing.seconds[name]] for name in timings[0].seconds}
+    return Timing(seconds, [peak for timing in timings for peak in timing.peaks])
 
 
 def time_engines(

@@ -17,6 +17,7 @@ from smsr.network import NetworkConfig
 from smsr_bench import engines, machine, masks, measure, memory
 from smsr_bench.engines import ENGINES, OURS, Subject
 from smsr_bench.inputs import Input
+from smsr_bench.measure import Timing
 from smsr_bench.report import Row
 from smsr_bench.rival import build_rival
 from smsr_bench.runs import Run
@@ -60,7 +61,7 @@ class Bench:
     def pictures(self, inputs: Sequence[Input]) -> list[Row]:
         """A row an input, all engines; peak memory on the largest of them (bf16's is float32's: the same tensors)."""
         runs = engines.make(self.names, self.subject, self.threads)
-        rows = [self._row(item, runs, self.subject) for item in tqdm(inputs, "pictures", disable=None)]
+        rows = [self._measured(item, runs) for item in tqdm(inputs, "pictures", disable=None)]
         del runs
         if self.with_memory:
             largest = max(range(len(inputs)), key=lambda index: inputs[index].pixels)
@@ -69,22 +70,31 @@ class Bench:
         return rows
 
     def shares(self, item: Input) -> list[Row]:
-        """One picture with 0, 10 ... 100 % of every module's pixels active."""
-        rows = []
-        for share in tqdm(SHARES, "active shares", disable=None):
-            with tempfile.TemporaryDirectory() as folder:
-                network = masks.with_active_share(
-                    self.subject.network, share, lambda network: self._margins(network, item.image)
-                )
-                subject = self.subject.changed(network, Path(folder))
-                rows.append(self._row(item, engines.make(self._of(SHARE_ENGINES), subject, self.threads), subject))
-        return rows
+        """One picture with 0, 10 ... 100 % of every module's pixels active; every pass measures each share once."""
+        with tempfile.TemporaryDirectory() as folder:
+            subjects = [self._with_share(item, share, Path(folder) / f"{share:.1f}") for share in SHARES]
+            passes = tqdm(range(self._rounds(item)), "active shares", disable=None)
+            timings = [[self._share_timing(item, subject) for subject in subjects] for _ in passes]
+            merged = [measure.merged(of_share) for of_share in zip(*timings, strict=True)]
+            return [self._row(item, timing, subject) for timing, subject in zip(merged, subjects, strict=True)]
+
+    def _with_share(self, item: Input, share: float, folder: Path) -> Subject:
+        network = masks.with_active_share(
+            self.subject.network, share, lambda network: self._margins(network, item.image)
+        )
+        folder.mkdir()
+        return self.subject.changed(network, folder)
+
+    def _share_timing(self, item: Input, subject: Subject) -> Timing:
+        """One round, by engines made for it: those of all shares together would not fit into memory."""
+        runs = self._that_fit(engines.make(self._of(SHARE_ENGINES), subject, self.threads), item)
+        return measure.time_engines(runs, item.image, 1, self.probe)
 
     def sizes(self, item: Input) -> list[Row]:
         """One picture's texture at SIZES."""
         runs = engines.make(self._of(SIZE_ENGINES), self.subject, self.threads)
         places = tqdm(SIZES, "sizes", disable=None)
-        return [self._row(item.mirrored_to(*size), runs, self.subject) for size in places]
+        return [self._measured(item.mirrored_to(*size), runs) for size in places]
 
     @staticmethod
     def _fits(name: str, item: Input) -> bool:
@@ -97,12 +107,19 @@ class Bench:
     def _of(self, wanted: Sequence[str]) -> list[str]:
         return [name for name in wanted if name in self.names]
 
-    def _row(self, item: Input, runs: dict[str, Run], subject: Subject) -> Row:
-        rounds = self.rounds
-        if item.pixels >= LARGE:
-            rounds = min(rounds, LARGE_ROUNDS)
-            runs = {name: run for name, run in runs.items() if self._fits(name, item)}
-        timing = measure.time_engines(runs, item.image, rounds, self.probe)
+    def _rounds(self, item: Input) -> int:
+        return min(self.rounds, LARGE_ROUNDS) if item.pixels >= LARGE else self.rounds
+
+    def _that_fit(self, runs: dict[str, Run], item: Input) -> dict[str, Run]:
+        if item.pixels < LARGE:
+            return runs
+        return {name: run for name, run in runs.items() if self._fits(name, item)}
+
+    def _measured(self, item: Input, runs: dict[str, Run]) -> Row:
+        timing = measure.time_engines(self._that_fit(runs, item), item.image, self._rounds(item), self.probe)
+        return self._row(item, timing, self.subject)
+
+    def _row(self, item: Input, timing: Timing, subject: Subject) -> Row:
         upscaler = subject.upscaler(self.threads)
         shares = upscaler.active_shares(upscaler.upscale_float(item.image, margins=True)[1])
         macs = network_macs(config(subject.network), [module.dense_channels for module in subject.network.modules])
@@ -110,14 +127,14 @@ class Bench:
             picture=item.name,
             width=item.size[1],
             height=item.size[0],
-            rounds=rounds,
+            rounds=len(timing.peaks),
             active_shares=shares,
             gmacs=macs.remaining(shares) * item.pixels / 1e9,
             dense_gmacs=macs.dense * item.pixels / 1e9,
             peak=timing.peak,
-            seconds={name: timing.median(name) for name in runs},
-            ratios={name: timing.ratio(name, OURS) for name in runs},
-            bf16_ratio=timing.ratio(*BF16) if set(BF16) <= runs.keys() else None,
+            seconds={name: timing.median(name) for name in timing.seconds},
+            ratios={name: timing.ratio(name, OURS) for name in timing.seconds},
+            bf16_ratio=timing.ratio(*BF16) if set(BF16) <= timing.seconds.keys() else None,
         )
 
     def _margins(self, network: FoldedNetwork, image: NDArray[np.float32]) -> list[NDArray[np.float32]]:
