@@ -87,7 +87,8 @@ class Bench:
 
     def _share_timing(self, item: Input, subject: Subject) -> Timing:
         """One round, by engines made for it: those of all shares together would not fit into memory."""
-        runs = self._that_fit(engines.make(self._of(SHARE_ENGINES), subject, self.threads), item)
+        names = [name for name in self._of(SHARE_ENGINES) if self._fits(name, item)]
+        runs = engines.make(names, subject, self.threads)
         return measure.time_engines(runs, item.image, 1, self.probe)
 
     def sizes(self, item: Input) -> list[Row]:
@@ -102,7 +103,7 @@ class Bench:
             return name == OURS
         if item.pixels >= HUGE:
             return name in HUGE_ENGINES
-        return ENGINES[name].package != "torch"
+        return item.pixels < LARGE or ENGINES[name].package != "torch"
 
     def _of(self, wanted: Sequence[str]) -> list[str]:
         return [name for name in wanted if name in self.names]
@@ -110,13 +111,9 @@ class Bench:
     def _rounds(self, item: Input) -> int:
         return min(self.rounds, LARGE_ROUNDS) if item.pixels >= LARGE else self.rounds
 
-    def _that_fit(self, runs: dict[str, Run], item: Input) -> dict[str, Run]:
-        if item.pixels < LARGE:
-            return runs
-        return {name: run for name, run in runs.items() if self._fits(name, item)}
-
     def _measured(self, item: Input, runs: dict[str, Run]) -> Row:
-        timing = measure.time_engines(self._that_fit(runs, item), item.image, self._rounds(item), self.probe)
+        that_fit = {name: run for name, run in runs.items() if self._fits(name, item)}
+        timing = measure.time_engines(that_fit, item.image, self._rounds(item), self.probe)
         return self._row(item, timing, self.subject)
 
     def _row(self, item: Input, timing: Timing, subject: Subject) -> Row:

@@ -200,9 +200,9 @@ class Trainer:
         parts = self.parts
         if parts.state.step != self.saved_step:
             self._check_weights()
-        if parts.state.step != self.saved_step and parts.world.leads:
-            content = parts.state.saved(parts.recipe, parts.fingerprint)
-            checkpoints.write(parts.settings.run / checkpoints.LAST, content)
+            if parts.world.leads:
+                content = parts.state.saved(parts.recipe, parts.fingerprint)
+                checkpoints.write(parts.settings.run / checkpoints.LAST, content)
         self.saved_step = parts.state.step
         parts.world.wait()
 
