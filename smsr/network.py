@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from smsr import contract, masks
+from smsr import contract, masks, resize
 from smsr.masks import ChannelGates
 
 
@@ -251,6 +251,5 @@ class Network(nn.Module):
         return TrainingResult(self._finish(centred, start, outputs), torch.stack(sparsities).mean())
 
     def _finish(self, centred: Tensor, start: Tensor, outputs: list[Tensor]) -> Tensor:
-        bicubic = F.interpolate(centred, scale_factor=self.config.scale, mode="bicubic", align_corners=False)
         residual: Tensor = self.tail(self.collect(torch.cat(outputs, dim=1)) + start)
-        return residual + bicubic + self.mean
+        return residual + resize.upscale(centred, self.config.scale) + self.mean

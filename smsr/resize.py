@@ -1,7 +1,7 @@
-"""Low-resolution pictures as the literature makes them: antialiased bicubic, compatible with MATLAB's imresize.
+"""Bicubic resizing: low-resolution pictures as the literature makes them, and the network's own upscaling.
 
-torch's antialiased bicubic has the same kernel (a = -0.5, widened by the scale); it only treats the border
-otherwise, so the border is mirrored first as MATLAB does.
+Down: antialiased, compatible with MATLAB's imresize. torch's antialiased bicubic has the same kernel (a = -0.5,
+widened by the scale); it only treats the border otherwise, so the border is mirrored first as MATLAB does.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch import Tensor
 
 _SUPPORT = 4
 """Output pixels on each side that the mirrored border must cover: the kernel reaches two."""
@@ -27,6 +28,15 @@ def downscale(image: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
     if 0 in image.shape:
         raise ValueError(f"image: expected at least {scale} pixels a side, got {image.shape[:2]}")
     return _shrink_width(_shrink_width(image.swapaxes(0, 1), scale).swapaxes(0, 1), scale)
+
+
+def upscale(images: Tensor, scale: int) -> Tensor:
+    """(N, C, H, W) -> (N, C, sH, sW) of the same type: bicubic, a = -0.75, edge pixels repeated.
+
+    In float64 throughout: in float32 torch's sampling positions lose digits with their distance from the corner, and
+    where 1 / scale is no binary fraction (x3) that alone is more than parity allows, 1e-3 of 255.
+    """
+    return F.interpolate(images.double(), scale_factor=scale, mode="bicubic", align_corners=False).to(images.dtype)
 
 
 def _shrink_width(image: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:

@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from smsr import images, metrics
+from smsr import images, metrics, resize
 from smsr.errors import DataError, UsageError
 from smsr.evaluate import Margins, Model, TorchModel, planes
 from smsr.images import Image, Source
@@ -45,7 +44,7 @@ def draw(model: Model, source: Source, folder: Path, layer: Layer) -> list[Path]
 
 def luminance(low: Image, pixels: Image, high: Image, scale: int) -> Any:
     """Y of the original, of bicubic upscaling and of the network, side by side."""
-    bicubic = F.interpolate(planes(low), scale_factor=scale, mode="bicubic", align_corners=False)
+    bicubic = resize.upscale(planes(low), scale)
     resized = metrics.quantise(bicubic[0].permute(1, 2, 0).numpy())
     shown = [("HR", high, ""), ("bicubic", resized, _decibel(resized, high, scale)),
              ("SMSR", pixels, _decibel(pixels, high, scale))]  # fmt: skip

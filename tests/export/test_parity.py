@@ -10,13 +10,18 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
 
 import smsr_runtime
 from smsr import contract
-from smsr.network import InferenceResult, Network
+from smsr.checkpoint import load_network
+from smsr.network import InferenceResult, Network, NetworkConfig
 from smsr_export import manifest
-from smsr_export.verify import FUNCTION_BODY, Parity, ParityRow, Picture, _failures, verify
+from smsr_export.bundle import ExportRequest, export_onnx
+from smsr_export.sample import sample_picture
+from smsr_export.verify import FUNCTION_BODY, Parity, ParityRow, Picture, _failures, own_pictures, verify
 from smsr_runtime.selftest import self_test
+from tests.helpers import random_network
 
 Set5 = list[tuple[Picture, InferenceResult]]
 
@@ -73,6 +78,36 @@ def test_set5_in_bf16_is_within_its_parity(
 def test_a_bf16_bundle_passes_its_self_test(x2_bf16_bundle: Path, variant: str) -> None:
     found = self_test(smsr_runtime.load(x2_bf16_bundle))
     assert found.max_abs <= found.allowed == contract.TOLERANCES["bf16"].golden
+
+
+WIDE = Picture("wide, odd", sample_picture(21, 501))
+"""Rounding that grows with the distance from the corner shows here."""
+
+
+def exported(network: Network, variant: str, tmp_path: Path) -> Parity:
+    """Parity of a network's own bundle on this machine's paths, own pictures and a wide one."""
+    checkpoint = tmp_path / "network.pt"
+    torch.save(network.state_dict(), checkpoint)
+    pictures = [*own_pictures(network.config.scale), WIDE]
+    parity = export_onnx(network, ExportRequest(checkpoint, tmp_path / "network.smsr", pictures))
+    assert {row.path for row in parity.rows} == {f"native {variant}", FUNCTION_BODY}
+    return parity
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["x2", "x3", "x4"])
+def test_own_weights_export_on_every_variant(name: str, variant: str, tmp_path: Path) -> None:
+    parity = exported(load_network(name), variant, tmp_path)
+    assert max(row.max_abs for row in parity.rows) < 6e-4
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_networks_of_every_scale_export_on_every_variant(scale: int, variant: str, tmp_path: Path) -> None:
+    network = random_network(NetworkConfig(scale, 32, 2, 3), seed=scale)
+    with torch.no_grad():
+        network.tail[0].weight *= 0.02  # residuals of some tens of 255, as trained networks have
+    parity = exported(network, variant, tmp_path)
+    assert max(row.max_abs for row in parity.rows) < 6e-4
 
 
 def output_masks_only(bundle: Path, output: Path) -> Path:

@@ -1,12 +1,14 @@
-"""Low-resolution pictures: bit for bit those the literature uses."""
+"""Low-resolution pictures: bit for bit those the literature uses. Upscaling: exact however wide the picture."""
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from smsr import resize
 
@@ -45,3 +47,31 @@ def test_a_picture_of_exactly_the_scale_becomes_one_pixel(scale: int) -> None:
 def test_a_picture_below_the_scale_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 4 pixels a side, got"):
         resize.downscale(np.zeros((3, 9, 3), np.uint8), 4)
+
+
+def keys(distance: Fraction) -> Fraction:
+    """Keys' cubic convolution kernel, a = -3/4, at a distance of 0 to 2."""
+    a = Fraction(-3, 4)
+    if distance <= 1:
+        return (a + 2) * distance**3 - (a + 3) * distance**2 + 1
+    return a * distance**3 - 5 * a * distance**2 + 8 * a * distance - 4 * a
+
+
+def upscaled_row(row: list[int], scale: int) -> list[Fraction]:
+    """Bicubic upscaling of one row in exact fractions, its end pixels repeated."""
+    values = []
+    for x in range(scale * len(row)):
+        position = (Fraction(2 * x + 1, 2) / scale) - Fraction(1, 2)
+        taps = range(position.__floor__() - 1, position.__floor__() + 3)
+        values.append(sum(keys(abs(position - tap)) * row[min(max(tap, 0), len(row) - 1)] for tap in taps))
+    return values
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_upscaling_is_exact_far_from_the_corner(scale: int) -> None:
+    row = np.random.default_rng(1).integers(0, 256, 700).tolist()
+    expected = np.array([float(value) for value in upscaled_row(row, scale)])
+    image = torch.tensor(row, dtype=torch.float32)[None, None, None, :].expand(1, 3, 2, 700)
+    found = resize.upscale(image, scale)
+    assert found.dtype == torch.float32 and found.shape == (1, 3, 2 * scale, 700 * scale)
+    assert np.abs(found.numpy() - expected).max() < 2e-5
