@@ -13,7 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 from smsr_runtime import files
-from smsr_runtime.errors import DataError
+from smsr_runtime.errors import OutputError
 
 
 class Journal:
@@ -64,9 +64,9 @@ class Journal:
         """Where the files cannot be written, says so once and leaves them."""
         try:
             yield
-        except (OSError, DataError) as error:
+        except (OSError, OutputError) as error:
             self.keeps = False
-            text = error.got if isinstance(error, DataError) else error.strerror or error
+            text = error.got if isinstance(error, OutputError) else error.strerror or error
             print(f"smsr-train: {self.path}: {text}; metrics are no longer kept", file=sys.stderr)
 
 
