@@ -1,25 +1,29 @@
-"""Chooses what computes a bundle. A backend has `name`, `path` and `run` as `ort.OrtBackend` has."""
+"""Chooses what computes a bundle."""
 
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING
 
+from smsr_runtime.backend import Backend
 from smsr_runtime.bundle import Bundle
 from smsr_runtime.errors import BackendError, BackendWarning, MissingPackageError, UsageError
 from smsr_runtime.ort.backend import OrtBackend
+from smsr_runtime.ort.native import Library, LibraryChoice
 from smsr_runtime.tensorrt.finish import EngineOptions, check_has_model
 
 if TYPE_CHECKING:
     from smsr_runtime.tensorrt.backend import TrtBackend
 
-    Backend = Union[OrtBackend, TrtBackend]
-
 CHOICES = ("auto", "ort", "trt")
 
 
 def make_backend(
-    bundle: Bundle, choice: str = "auto", threads: int | None = None, engine: EngineOptions | None = None
+    bundle: Bundle,
+    choice: str = "auto",
+    threads: int | None = None,
+    engine: EngineOptions | None = None,
+    library: LibraryChoice = Library.ENVIRONMENT,
 ) -> Backend:
     """auto: TensorRT where the bundle is made for it and this machine has it, ONNX Runtime otherwise."""
     if choice not in CHOICES:
@@ -33,8 +37,8 @@ def make_backend(
         check_has_model(bundle)
         return _tensorrt(bundle, options)
     if choice == "ort" or bundle.manifest.get("engine") is None:
-        return OrtBackend(bundle, threads)
-    return _tensorrt_if_here(bundle, options) or OrtBackend(bundle, threads)
+        return OrtBackend(bundle, threads, library)
+    return _tensorrt_if_here(bundle, options) or OrtBackend(bundle, threads, library)
 
 
 def _tensorrt(bundle: Bundle, options: EngineOptions) -> TrtBackend:

@@ -322,14 +322,14 @@ def test_a_failure_within_a_capture_is_the_one_reported(world: World, pending: P
     driver.failing = "cuStreamEndCapture"
     upscaler = smsr_runtime.load(pending)
     upscaler(PICTURE)
-    upscaler.engine._execution._context.execute_async_v3 = lambda _: False
+    upscaler.opened._execution._context.execute_async_v3 = lambda _: False
     with pytest.raises(smsr_runtime.BackendError, match="expected a result, got a failed execution"):
         upscaler(PICTURE)
     assert driver.calls == ["cuStreamBeginCapture_v2", "cuStreamEndCapture"]
 
 
 def test_closing_frees_and_a_second_time_does_nothing(world: World, pending: Path) -> None:
-    backend = smsr_runtime.load(pending).engine
+    backend = smsr_runtime.load(pending).opened
     backend.close()
     backend.close()
     assert backend._execution._engine is None and not backend._execution._buffers and world.stray == []

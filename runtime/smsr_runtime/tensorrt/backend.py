@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Iterator
 
 import numpy as np
 
+from smsr_runtime.backend import TENSORRT, ComputePath
 from smsr_runtime.bundle import ENGINE, REBUILD, Bundle
 from smsr_runtime.errors import BackendError, InputError, MemoryLimitError, MissingPackageError, reason
 from smsr_runtime.sizes import Profile, text
@@ -86,15 +87,14 @@ def finish_bundle(bundle: Bundle, options: EngineOptions) -> Bundle:
 def _finish(bundle: Bundle, machine: Machine, options: EngineOptions) -> Bundle:
     def prove(data: bytes, profile: Profile) -> None:
         from smsr_runtime.selftest import self_test
-        from smsr_runtime.session import Upscaler
 
         backend = TrtBackend(bundle, machine, data, profile)
         try:
-            found = self_test(Upscaler(bundle, backend))
+            result = self_test(bundle, backend)
         except InputError as error:
             options.say(f"note: no self-test, its picture is outside the profile ({error.got})")
         else:
-            options.say(f"self-test passed: {found}")
+            options.say(f"self-test passed: {result}")
         finally:
             backend.close()
 
@@ -120,7 +120,7 @@ def open_backend(bundle: Bundle, options: EngineOptions, machine: Machine | None
 
 
 class TrtBackend:
-    """One engine and its execution. `path` says what computes: "TensorRT 10.3.0 fp16".
+    """One engine and its execution: a `smsr_runtime.backend.Backend`.
 
     `close()` frees the GPU's memory; a second call does nothing.
     """
@@ -129,7 +129,7 @@ class TrtBackend:
 
     def __init__(self, bundle: Bundle, machine: Machine, data: bytes, profile: Profile) -> None:
         """data: a serialized engine for `machine`. Raises NativeLibraryError, BackendError, MemoryLimitError."""
-        self.path = f"TensorRT {machine.tensorrt} {bundle.precision}"
+        self.path = ComputePath(TENSORRT, bundle.precision, machine.tensorrt)
         self._where = str(bundle.path / ENGINE)
         self._machine, self._profile = machine, profile
         self._lock = threading.Lock()
@@ -147,9 +147,9 @@ class TrtBackend:
             self.close = weakref.finalize(self, _close, self._lock, machine, self._execution)
 
     def run(
-        self, image: NDArray[np.float32], theta: float = 0.0, margins: bool = False
+        self, image: NDArray[np.float32], theta: float = 0.0, *, margins: bool = False
     ) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]]:
-        """As OrtBackend.run. Raises InputError for a size outside the engine's profile."""
+        """As `Backend.run`. Raises InputError for a size outside the engine's profile."""
         self._check_size((int(image.shape[2]), int(image.shape[3])))
         names = ["upscaled", *(self._margins if margins else [])]
         pictures = np.ascontiguousarray(image, dtype=np.float32)

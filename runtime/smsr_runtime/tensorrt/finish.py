@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Callable, Sequence
 
+from smsr_runtime.backend import TENSORRT, ComputePath
 from smsr_runtime.bundle import MODEL_TRT, Bundle, read_bundle
 from smsr_runtime.errors import MemoryLimitError, OutputError, UsageError
 from smsr_runtime.files import make_folder, write_bytes
@@ -60,7 +61,7 @@ def finish_engine(
     check_writable(bundle)
     load_plugin(machine.trt, machine.major, bundle.interface_hash)
     wanted = options.wanted if options.wanted != Wanted() else bundle.wanted
-    per_pixel = bytes_per_pixel(f"TensorRT {bundle.precision}", bundle.features)
+    per_pixel = bytes_per_pixel(ComputePath(TENSORRT, bundle.precision, machine.tensorrt), bundle.features)
     candidates = profiles(wanted, machine.free_memory(), per_pixel)
     engine = _built(bundle, machine, options, candidates)
     while not _proved(engine, candidates, options, prove):
