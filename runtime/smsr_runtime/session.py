@@ -14,7 +14,7 @@ from smsr_runtime.bundle import ENGINE, Bundle, read_bundle
 from smsr_runtime.errors import BackendError, InputError, UsageError
 from smsr_runtime.opening import make_backend
 from smsr_runtime.ort.native import Library, LibraryChoice
-from smsr_runtime.tensorrt.finish import EngineOptions
+from smsr_runtime.tensorrt.options import EngineOptions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

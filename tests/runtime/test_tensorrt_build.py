@@ -20,7 +20,7 @@ from smsr import contract
 from smsr_runtime.selftest import self_test
 from smsr_runtime.sizes import Wanted
 from smsr_runtime.tensorrt import publish
-from smsr_runtime.tensorrt.finish import EngineOptions
+from smsr_runtime.tensorrt.options import EngineOptions
 from tests.runtime.fake_tensorrt import Engine as PlanEngine
 from tests.runtime.fake_tensorrt import Network, World
 from tests.runtime.helpers import compile_library, nearest

@@ -19,7 +19,7 @@ from smsr_runtime.run.work import Settings, run_plan
 from smsr_runtime.selftest import self_test
 from smsr_runtime.session import Upscaler, load
 from smsr_runtime.sizes import Wanted
-from smsr_runtime.tensorrt.finish import EngineOptions, parse_workspace
+from smsr_runtime.tensorrt.options import EngineOptions, parse_workspace
 
 _LARGEST_CRF = 63
 
