@@ -12,15 +12,15 @@ import smsr_runtime
 from smsr_runtime.console import INTERRUPTED, detach_stdout, run_command, say
 from smsr_runtime.errors import SmsrError, UsageError
 from smsr_runtime.media.image import FORMATS
-from smsr_runtime.media.video import VideoOptions
+from smsr_runtime.media.video.options import VideoOptions
+from smsr_runtime.run import PROGRAM
 from smsr_runtime.run.plan import make_plan
 from smsr_runtime.run.work import Settings, run_plan
 from smsr_runtime.selftest import self_test
 from smsr_runtime.session import Upscaler, load
 from smsr_runtime.sizes import Wanted
-from smsr_runtime.tensorrt.finish import EngineOptions, parse_workspace
+from smsr_runtime.tensorrt.options import EngineOptions, parse_workspace
 
-PROGRAM = "smsr-run"
 _LARGEST_CRF = 63
 
 _NOTES = """\
@@ -89,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: None if quiet else _say(f"warning: {message}")
         warnings.simplefilter("default")
-        code = run_command(PROGRAM, lambda: _run(given, document), "--debug" in given, on_error=keep)
+        code = run_command(PROGRAM, lambda: _run(given, document), debug="--debug" in given, on_error=keep)
     if "--json" in given and code != INTERRUPTED:
         return _print_json(document, code)
     return code
@@ -100,16 +100,17 @@ def _run(given: list[str], document: dict[str, Any]) -> int:
     _check(options)
     plan = None
     if options.input is not None:
-        plan = make_plan(options.input, options.output, options.format, options.show_masks, options.force)
+        plan = make_plan(
+            options.input, options.output, options.format, show_masks=options.show_masks, force=options.force
+        )
     upscaler = load(options.bundle, options.threads, options.backend, options.theta, _engine(options))
     document.update(_about(upscaler))
     if options.selftest:
         document["selftest"] = _selftest(upscaler, options)
     if plan is None:
         return 0
-    settings = Settings(
-        options.quiet, options.json, options.debug, options.json, VideoOptions(options.video_codec, options.crf)
-    )
+    video = VideoOptions(options.video_codec, options.crf)
+    settings = Settings(quiet=options.quiet, json=options.json, debug=options.debug, video=video)
     records = run_plan(upscaler, plan, settings)
     failed = sum(1 for record in records if record["error"])
     document.update(files=records, failed=failed, skipped=plan.skipped)
@@ -147,11 +148,11 @@ def _engine(options: argparse.Namespace) -> EngineOptions:
         raise UsageError("--min-shape, --opt-shape, --max-shape", "--rebuild with them", "none", "add --rebuild")
     workspace = parse_workspace(options.workspace)
     say = _quiet if options.quiet else _say
-    return EngineOptions(options.rebuild, wanted, workspace, say)
+    return EngineOptions(rebuild=options.rebuild, wanted=wanted, workspace=workspace, say=say)
 
 
 def _quiet(_: str) -> None:
-    """What --quiet makes of notes."""
+    """Takes the place of `_say` under --quiet."""
 
 
 def _about(upscaler: Upscaler) -> dict[str, Any]:
@@ -166,19 +167,19 @@ def _about(upscaler: Upscaler) -> dict[str, Any]:
 
 
 def _selftest(upscaler: Upscaler, options: argparse.Namespace) -> dict[str, Any]:
-    found = self_test(upscaler)
+    result = self_test(upscaler.bundle, upscaler.opened)
     if not options.quiet:
         print(
-            f"self-test passed: {upscaler.path}, {found.seconds:.3f} s, {found}",
+            f"self-test passed: {upscaler.path}, {result.seconds:.3f} s, {result}",
             file=sys.stderr if options.json else sys.stdout,
         )
     return {
         "passed": True,
         "path": upscaler.path,
-        "seconds": round(found.seconds, 4),
-        "max_abs": found.max_abs,
-        "rmse": found.rmse,
-        "allowed": found.allowed,
+        "seconds": round(result.seconds, 4),
+        "max_abs": result.max_abs,
+        "rmse": result.rmse,
+        "allowed": result.allowed,
     }
 
 
