@@ -6,7 +6,6 @@ modules and layers are recognised from the tensors.
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 import re
 import warnings
@@ -16,8 +15,8 @@ import torch
 from torch import Tensor
 
 from smsr import contract
-from smsr.errors import CheckpointError
 from smsr.network import Network, NetworkConfig
+from smsr_runtime.errors import CheckpointError
 
 WRAPPERS = ("state_dict", "params", "model")
 PRETRAINED = Path(__file__).parent / "pretrained"
@@ -39,15 +38,6 @@ def locate(path: str | Path) -> Path:
 def own_weights() -> list[str]:
     """Short names of the weights that come with the package, e.g. ["x2", "x4"]."""
     return sorted(file.stem.removeprefix("smsr_") for file in PRETRAINED.glob("smsr_x?.safetensors"))
-
-
-def sha256(path: str | Path) -> str:
-    """SHA-256 of a file as 64 hex digits."""
-    digest = hashlib.sha256()
-    with open(locate(path), "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def read_state(path: str | Path) -> dict[str, Tensor]:

@@ -25,8 +25,6 @@ CHANNEL_ATTENTION_REDUCTION = 16
 RGB_MEAN = (0.4488 * 255.0, 0.4371 * 255.0, 0.4040 * 255.0)
 """Mean of DIV2K, RGB, 0..255, subtracted in front of the network (DESIGN 2)."""
 SCALES = (2, 3, 4)
-BUNDLE_FORMAT = 1
-"""Version of the bundle's manifest; a runtime refuses a newer one."""
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from smsr import activity, checkpoint, images, metrics
 from smsr.activity import Work
-from smsr.errors import CheckpointError, DataError, SmsrError
 from smsr.images import Image, Source
 from smsr.network import Network, NetworkConfig
+from smsr_runtime.errors import CheckpointError, DataError, SmsrError
 
 Margins = list[NDArray[np.float32]]
 

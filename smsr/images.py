@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smsr import resize
-from smsr.errors import DataError
+from smsr_runtime.errors import DataError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 Image = NDArray[np.uint8]

@@ -14,12 +14,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from smsr import __version__, errors
-from smsr.errors import UsageError
+from smsr import __version__
 from smsr_bench import engines, inputs, machine, plot, report
 from smsr_bench.engines import Subject
 from smsr_bench.session import Bench
 from smsr_runtime import files
+from smsr_runtime.console import run_command
+from smsr_runtime.errors import UsageError
 from smsr_runtime.resources import usable_processors
 
 SERIES = ("shares", "sizes")
@@ -28,7 +29,7 @@ SERIES = ("shares", "sizes")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code. Errors are one line on stderr."""
     options = _parser().parse_args(arguments)
-    return errors.run_command("smsr-bench", lambda: run(options), options.debug)
+    return run_command("smsr-bench", lambda: run(options), options.debug)
 
 
 def _parser() -> argparse.ArgumentParser:

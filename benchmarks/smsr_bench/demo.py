@@ -10,10 +10,10 @@ from pathlib import Path
 import cv2
 
 from smsr.checkpoint import locate
-from smsr.errors import ExportError
 from smsr_bench import cli as bench
 from smsr_export import cli as export
 from smsr_export.sample import sample_picture
+from smsr_runtime.errors import ExportError
 
 SAMPLE_SIZE = (240, 320)
 
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("checkpoint", help="a checkpoint, or x2, x3, x4: the weights that come with smsr")
     parser.add_argument("--output", type=Path, default=Path("demo"))
     options = parser.parse_args(arguments)
-    from smsr_runtime import cli as runtime
+    from smsr_runtime.run import command as runtime
 
     folder: Path = options.output
     folder.mkdir(parents=True, exist_ok=True)

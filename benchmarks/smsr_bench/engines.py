@@ -15,7 +15,6 @@ import numpy as np
 import onnx
 
 from smsr import contract
-from smsr.errors import DataError, UsageError
 from smsr_bench import pytorch
 from smsr_bench.rival import build_rival
 from smsr_bench.runs import Run, onnxruntime_run, openvino_has_bf16, openvino_run
@@ -23,10 +22,11 @@ from smsr_bench.weights import read_folded
 from smsr_export.graph import FoldedNetwork
 from smsr_export.onnx_model import build_model
 from smsr_export.verify import environment
+from smsr_runtime.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from smsr_runtime import Upscaler
-    from smsr_runtime.metadata import Bundle
+    from smsr_runtime.bundle import Bundle
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Subject:
     @classmethod
     def open(cls, path: Path) -> Subject:
         """Raises SmsrError of either tree for anything but a bundle."""
-        from smsr_runtime.metadata import read_bundle
+        from smsr_runtime.bundle import read_bundle
 
         bundle = read_bundle(path)
         if bundle.manifest.get("target") == "onnx" and bundle.precision != "fp32":
@@ -85,7 +85,7 @@ class Engine:
 
 
 def _upscaler(bundle: Bundle, threads: int) -> Upscaler:
-    from smsr_runtime.backends import make_backend
+    from smsr_runtime.opening import make_backend
     from smsr_runtime.session import Upscaler
 
     return Upscaler(bundle, make_backend(bundle, "ort", threads))
@@ -103,7 +103,7 @@ def _native_bf16(subject: Subject, threads: int) -> Run:
 
 
 def _has_bf16() -> bool:
-    from smsr_runtime.native import find_library
+    from smsr_runtime.ort.native import find_library
 
     library = find_library(contract.interface_hash())
     return library is not None and library.variant.endswith("bf16")

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smsr import images
-from smsr.errors import DataError, UsageError
 from smsr.images import Source
+from smsr_runtime.errors import DataError, UsageError
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm")
 

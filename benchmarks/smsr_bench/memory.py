@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from smsr.errors import DataError
 from smsr_bench.runs import Run, onnxruntime_run, openvino_run
+from smsr_runtime.errors import DataError
 
 RIVAL_FILE = "rival.onnx"
 

@@ -50,7 +50,7 @@ class Bench:
     probe: Callable[[], float] = field(init=False)
 
     def __post_init__(self) -> None:
-        from smsr_runtime.native import find_library
+        from smsr_runtime.ort.native import find_library
 
         self.subject.upscaler(self.threads)  # raises where there is no native library
         library = find_library(self.subject.bundle.interface_hash)

@@ -10,9 +10,9 @@ import onnx
 from onnx import numpy_helper
 
 from smsr import contract
-from smsr.errors import DataError
 from smsr_export.graph import Convolution, FoldedModule, FoldedNetwork
 from smsr_export.packing import unpack, unpack_branch
+from smsr_runtime.errors import DataError
 
 
 def read_folded(model_file: Path) -> FoldedNetwork:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +15,6 @@ import torch
 from smsr import contract
 from smsr.network import Network
 from smsr_export import manifest
-from smsr_export.errors import ExportError, ParityError, UsageError, from_os
 from smsr_export.fold import fold
 from smsr_export.freeze import freeze
 from smsr_export.graph import FoldedNetwork
@@ -26,8 +22,10 @@ from smsr_export.onnx_model import build_model
 from smsr_export.sample import sample_picture
 from smsr_export.tensorrt_bundle import TensorRtTarget, add_tensorrt, together, verify_tensorrt
 from smsr_export.verify import Parity, Picture, verify
+from smsr_runtime.bundle import GOLDEN_INPUT, GOLDEN_OUTPUT, MODEL, is_bundle
+from smsr_runtime.errors import ExportError, ParityError, UsageError
+from smsr_runtime.files import replacing_folder
 
-GOLDEN_INPUT, GOLDEN_OUTPUT = "golden/input.png", "golden/output.npy"
 _GOLDEN_SIZE = (40, 56)
 
 
@@ -49,7 +47,7 @@ def check_output(output: Path, force: bool) -> None:
     """Refuses, before any work, what could not or must not be written."""
     if output.exists() and not force:
         raise UsageError(output, "a name not taken", "an existing bundle or file", "give --force to replace it, or -o")
-    if output.exists() and not (output / manifest.MANIFEST).is_file():
+    if output.exists() and not is_bundle(output):
         raise UsageError(
             output, "a bundle to replace", "something else", "name another -o; --force replaces bundles only"
         )
@@ -64,17 +62,14 @@ def export_onnx(network: Network, request: ExportRequest) -> Parity:
     """Makes the bundle of `network`. Raises ParityError (no bundle is left) unless `accept_failure`."""
     check_output(request.output, request.force)
     folded = fold(freeze(network))
-    try:
-        with _replacing(request.output) as work:
-            return _fill(work, network, folded, request)
-    except OSError as error:
-        raise from_os(error, request.output, "free space or name another -o; nothing was left behind") from error
+    with replacing_folder(request.output) as work:
+        return _fill(work, network, folded, request)
 
 
 def _fill(work: Path, network: Network, folded: FoldedNetwork, request: ExportRequest) -> Parity:
     facts = manifest.describe(request.output.stem, request.checkpoint, network.config, folded, request.precision)
     model = build_model(folded, compute=contract.COMPUTE_OF_PRECISION[request.precision])
-    onnx.save_model(model, work / "model.onnx")
+    onnx.save_model(model, work / MODEL)
     facts["golden"] = _write_golden(work, network, request.precision)
     manifest.write(work, facts, None, False)
     parity = verify(network, work, request.pictures, facts["precision"])
@@ -102,40 +97,3 @@ def _write_golden(work: Path, network: Network, precision: str) -> dict[str, obj
         upscaled = network.infer(torch.from_numpy(picture.transpose(2, 0, 1)[None].astype(np.float32))).upscaled
     np.save(work / GOLDEN_OUTPUT, upscaled.numpy())
     return {"input": GOLDEN_INPUT, "output": GOLDEN_OUTPUT, "max_abs": contract.TOLERANCES[precision].golden}
-
-
-@contextlib.contextmanager
-def _replacing(output: Path) -> Iterator[Path]:
-    """A temporary folder that becomes `output` when the block succeeds and disappears when it fails."""
-    output = output.absolute()
-    work = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
-    try:
-        work.chmod(0o755)
-        yield work
-        _sync(work)
-        _swap(work, output)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-
-
-def _sync(folder: Path) -> None:
-    for file in folder.rglob("*"):
-        if file.is_file():
-            with file.open("rb+") as stream:
-                os.fsync(stream.fileno())
-
-
-def _swap(work: Path, output: Path) -> None:
-    """Puts `work` in `output`'s place; an old bundle is moved aside first and comes back if that fails."""
-    if not output.exists():
-        work.rename(output)
-        return
-    aside = Path(tempfile.mkdtemp(prefix=f".{output.name}.old.", dir=output.parent))
-    old = aside / "bundle"
-    try:
-        output.rename(old)
-        work.rename(output)
-    finally:  # of Ctrl-C too
-        if old.exists() and not output.exists():
-            old.rename(output)
-        shutil.rmtree(aside, ignore_errors=True)

@@ -8,24 +8,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from smsr import __version__, contract
-from smsr.errors import UsageError, run_command
 from smsr_export import tensorrt_engine
 from smsr_export.tensorrt_engine import PRECISIONS, EngineRequest
+from smsr_runtime.bundle import is_bundle
+from smsr_runtime.console import run_command
+from smsr_runtime.errors import UsageError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code. Errors are one line on stderr; --debug shows the traceback."""
     options = _parser().parse_args(arguments)
     left = "interrupted; nothing half-written was left behind"
-    return run_command("smsr-export", lambda: _work(options), options.debug, left)
-
-
-def _work(options: argparse.Namespace) -> None:
-    try:
-        _export(options)
-    except ModuleNotFoundError as error:
-        todo = "pip install 'smsr[export]', or make setup"
-        raise UsageError("this environment", f"the package {error.name}", "none installed", todo) from error
+    return run_command("smsr-export", lambda: _export(options), options.debug, left)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -62,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
 def _export(options: argparse.Namespace) -> None:
     tensorrt = _check_target(options)
     checkpoint: Path = options.checkpoint
-    if (checkpoint / "manifest.json").is_file():
+    if is_bundle(checkpoint):
         return _finish_bundle(checkpoint, options, tensorrt)
 
     from smsr.checkpoint import load_network, locate

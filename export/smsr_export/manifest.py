@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import platform
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from smsr import __version__, contract
-from smsr.checkpoint import sha256
 from smsr.complexity import network_macs
 from smsr.network import NetworkConfig
 from smsr_export.graph import FoldedNetwork
 from smsr_export.verify import Parity
+from smsr_runtime.bundle import FORMAT, FORMAT_VERSION, file_facts, sha256, write_manifest
 
-MANIFEST = "manifest.json"
 _PACKAGES = ("torch", "onnx", "onnxruntime", "numpy")
 
 
@@ -27,8 +25,8 @@ def describe(
     dense_channels = [list(module.dense_channels) for module in folded.modules]
     macs = network_macs(config, dense_channels)
     return {
-        "format": "smsr-bundle",
-        "format_version": contract.BUNDLE_FORMAT,
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
         "name": name,
         "target": "onnx",
         "precision": precision,
@@ -59,10 +57,4 @@ def versions() -> dict[str, str]:
 def write(bundle: Path, facts: Mapping[str, Any], parity: Parity | None, accepted_failure: bool) -> None:
     """Writes `bundle`/manifest.json over all files that lie there."""
     verdict = None if parity is None else {**parity.as_json(), "accepted_failure": accepted_failure}
-    files = {
-        file.relative_to(bundle).as_posix(): {"sha256": sha256(file), "bytes": file.stat().st_size}
-        for file in sorted(bundle.rglob("*"))
-        if file.is_file() and file.name != MANIFEST
-    }
-    text = json.dumps({**facts, "parity": verdict, "files": files}, indent=2, allow_nan=False)
-    (bundle / MANIFEST).write_text(text + "\n", encoding="utf-8")
+    write_manifest(bundle, {**facts, "parity": verdict, "files": file_facts(bundle)})

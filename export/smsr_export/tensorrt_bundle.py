@@ -1,6 +1,6 @@
 """What a bundle for TensorRT holds more than one for ONNX Runtime, and its parity, measured without a GPU.
 
-The engine itself is built on the device, where the golden output holds it (`smsr_runtime.engine.finish`). Here
+The engine itself is built on the device, where the golden output holds it (`smsr_runtime.tensorrt.finish`). Here
 ONNX Runtime runs the same graph, in the same types, through the function body: float16 tensors, float32 sums.
 """
 
@@ -20,8 +20,7 @@ from smsr.network import Network
 from smsr_export.graph import FoldedNetwork
 from smsr_export.trt_model import build_trt_model
 from smsr_export.verify import Parity, Picture, open_session, verify_on
-
-MODEL = "model.trt.onnx"
+from smsr_runtime.bundle import MODEL_TRT, PENDING
 
 
 @dataclass(frozen=True)
@@ -34,8 +33,8 @@ class TensorRtTarget:
 
 def add_tensorrt(work: Path, facts: dict[str, Any], folded: FoldedNetwork, target: TensorRtTarget) -> None:
     """Writes model.trt.onnx into the bundle and what the manifest says of it; the engine is pending."""
-    onnx.save_model(build_trt_model(folded, target.precision), work / MODEL)
-    facts.update(target="trt", precision=target.precision, engine="pending", profile=target.profile)
+    onnx.save_model(build_trt_model(folded, target.precision), work / MODEL_TRT)
+    facts.update(target="trt", precision=target.precision, engine=PENDING, profile=target.profile)
     rmse = contract.TOLERANCES[target.precision].rmse
     if rmse is not None:
         facts["golden"]["engine_rmse"] = rmse
@@ -46,7 +45,7 @@ def verify_tensorrt(
 ) -> Parity:
     """Parity of model.trt.onnx's graph through its function body."""
     upscaler = FunctionVariant(folded, target.precision)
-    return verify_on(network, [(f"{MODEL}, {target.precision}", upscaler)], pictures, target.precision)
+    return verify_on(network, [(f"{MODEL_TRT}, {target.precision}", upscaler)], pictures, target.precision)
 
 
 def together(first: Parity, second: Parity) -> Parity:

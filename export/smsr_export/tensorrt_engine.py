@@ -1,6 +1,6 @@
 """Finishes a bundle whose engine is pending, on the device; needs neither torch nor onnx there.
 
-The work is the runtime's (`smsr_runtime.engine`): a bare copy of runtime/ can do it too, by --rebuild.
+The work is the runtime's (`smsr_runtime.tensorrt`): a bare copy of runtime/ can do it too, by --rebuild.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from smsr.errors import ExportError, UsageError
+from smsr_runtime.errors import ExportError, UsageError
 
 PRECISIONS = ("fp16", "fp32")
 """What a bundle for TensorRT may have, the default first: the plugin library has kernels for these."""
@@ -28,31 +28,32 @@ class EngineRequest:
 
 def check_request(request: EngineRequest) -> dict[str, list[int]] | None:
     """The named sizes as the manifest keeps them. Raises the runtime's UsageError for what cannot be."""
-    from smsr_runtime.engine.shapes import parse_wanted, parse_workspace
+    from smsr_runtime.sizes import Wanted
+    from smsr_runtime.tensorrt.finish import parse_workspace
 
     parse_workspace(request.workspace)
-    return parse_wanted(request.min_shape, request.opt_shape, request.max_shape).as_json()
+    return Wanted.parse(request.min_shape, request.opt_shape, request.max_shape).as_json()
 
 
 def finish(path: Path, request: EngineRequest, say: Callable[[str], None]) -> None:
     """Builds the engine of the bundle `path` on this machine. Raises UsageError, or whatever the runtime does."""
-    from smsr_runtime.backends.trt import finish_bundle
-    from smsr_runtime.engine.finish import EngineOptions, check_has_model
-    from smsr_runtime.engine.shapes import parse_wanted, parse_workspace
-    from smsr_runtime.metadata import ENGINE, PENDING, read_bundle
+    from smsr_runtime.bundle import ENGINE, read_bundle
+    from smsr_runtime.sizes import Wanted
+    from smsr_runtime.tensorrt.backend import finish_bundle
+    from smsr_runtime.tensorrt.finish import EngineOptions, check_has_model, parse_workspace
 
-    wanted = parse_wanted(request.min_shape, request.opt_shape, request.max_shape)
+    wanted = Wanted.parse(request.min_shape, request.opt_shape, request.max_shape)
     bundle = read_bundle(path, unchecked=[ENGINE] if request.force else [])
     check_has_model(bundle)
-    if bundle.manifest.get("engine") != PENDING and not request.force:
+    if not bundle.engine_pending and not request.force:
         raise UsageError(path, "a bundle whose engine is pending", "one with an engine", "--force builds it again")
     finish_bundle(bundle, EngineOptions(True, wanted, parse_workspace(request.workspace), say))
 
 
 def finish_exported(path: Path, request: EngineRequest, say: Callable[[str], None]) -> None:
     """As `finish`, for a bundle just written: where this machine cannot, the error says that the bundle is kept."""
-    from smsr_runtime import SmsrError
-    from smsr_runtime.backends.trt import open_machine
+    from smsr_runtime.errors import SmsrError
+    from smsr_runtime.tensorrt.backend import open_machine
 
     kept = (
         f"the bundle is kept, its engine pending: on the device run smsr-export {path} --target trt, "

@@ -17,11 +17,11 @@ import onnx
 from onnx import TensorProto
 
 from smsr import contract
-from smsr_export.errors import ExportError
 from smsr_export.graph import Array, FoldedModule, FoldedNetwork
 from smsr_export.onnx_model import check_dense_channels, finished_model
 from smsr_export.op_function import module_function
 from smsr_export.standard import GraphBuilder, add_bicubic, add_margin
+from smsr_runtime.errors import ExportError
 
 PLUGIN_VERSION, PLUGIN_NAMESPACE = "1", "smsr"
 FLOAT32_NODES = ("centred/Sub", "image_padded/Pad", "bicubic/Conv", "phases/Add", "upscaled/DepthToSpace")

@@ -167,9 +167,9 @@ def _read(source: Source, scale: int) -> Picture:
 
 def open_session(model: bytes) -> Any:
     """An InferenceSession of a whole model through its function bodies, as the runtime opens one."""
-    from smsr_runtime.backends import ort
+    from smsr_runtime.ort import backend
 
-    return ort.open_session(model)
+    return backend.open_session(model)
 
 
 def verify(network: Network, bundle: Path, pictures: Sequence[Picture], precision: str) -> Parity:

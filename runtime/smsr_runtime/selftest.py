@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from smsr_runtime.errors import BundleError, SelfTestError, reason
-from smsr_runtime.image import decode
+from smsr_runtime.media.image import decode
 from smsr_runtime.session import Upscaler
 
 if TYPE_CHECKING:

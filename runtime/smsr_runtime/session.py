@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from smsr_runtime.backends import make_backend
-from smsr_runtime.engine.finish import EngineOptions
+from smsr_runtime.bundle import ENGINE, Bundle, read_bundle
 from smsr_runtime.errors import BackendError, InputError, UsageError
-from smsr_runtime.metadata import ENGINE, Bundle, read_bundle
+from smsr_runtime.opening import make_backend
+from smsr_runtime.tensorrt.finish import EngineOptions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smsr import __version__, contract
-from smsr.errors import CheckpointError, UsageError, run_command
+from smsr_runtime.console import run_command
+from smsr_runtime.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
     from smsr.evaluate import Model, Result

@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from smsr import images, metrics, resize
-from smsr.errors import DataError, UsageError
 from smsr.evaluate import Margins, Model, TorchModel, planes
 from smsr.images import Image, Source
+from smsr_runtime.errors import DataError, UsageError
 
 SPARSE = 0.8
 """Channels with a larger share of zeros are shown as the sparse ones (the paper's motivation, figure 1)."""

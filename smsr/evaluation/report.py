@@ -7,10 +7,11 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from smsr import evaluate, files
-from smsr.errors import DataError
+from smsr import evaluate
 from smsr.evaluate import Result
 from smsr.evaluation import paper
+from smsr_runtime import files
+from smsr_runtime.errors import DataError
 
 OUTPUT_PIXELS = 1280 * 720
 """MACs are told for an output of this size, as the paper tells them."""

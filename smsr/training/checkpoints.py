@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from smsr import files
-from smsr.errors import CheckpointError
 from smsr.network import Network
 from smsr.training.config import Recipe
+from smsr_runtime import files
+from smsr_runtime.errors import CheckpointError
 
 FORMAT = "smsr-training"
 VERSION = 1

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from smsr import __version__
-from smsr.errors import run_command
 from smsr.training.config import COMPILE_MODES, LOW_IMAGES, PRECISIONS, RATE_SCHEDULES, TAU_SCHEDULES, Recipe, Settings
+from smsr_runtime.console import run_command
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

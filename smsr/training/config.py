@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from smsr import contract
-from smsr.errors import UsageError
 from smsr.network import NetworkConfig
+from smsr_runtime.errors import UsageError
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 RATE_SCHEDULES = ("halving", "cosine")

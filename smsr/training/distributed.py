@@ -11,7 +11,7 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 
-from smsr.errors import UsageError
+from smsr_runtime.errors import UsageError
 
 T = TypeVar("T")
 

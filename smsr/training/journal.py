@@ -12,8 +12,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from smsr import files
-from smsr.errors import DataError
+from smsr_runtime import files
+from smsr_runtime.errors import DataError
 
 
 class Journal:

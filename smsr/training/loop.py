@@ -9,7 +9,6 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from smsr.errors import SmsrError
 from smsr.losses import Annealing, Losses, Objective
 from smsr.training import checkpoints, schedules, state
 from smsr.training.batches import Batch, Batches
@@ -21,6 +20,7 @@ from smsr.training.state import State
 from smsr.training.stopping import Stopper
 from smsr.training.store import Store
 from smsr.training.validation import Validation, validate
+from smsr_runtime.errors import SmsrError
 
 _AGREE_EVERY = 10
 """Steps between the processes' agreements on whether to stop; on a GPU each one waits for it."""

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from smsr import images
-from smsr.errors import DataError, UsageError
 from smsr.images import Source
+from smsr_runtime.errors import DataError, UsageError
 
 _OVERHEAD = 256
 """Bytes a ZIP file spends on an entry, amply."""

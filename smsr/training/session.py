@@ -11,8 +11,7 @@ from typing import Any
 
 import torch
 
-from smsr import files, images
-from smsr.errors import CheckpointError, DataError, UsageError
+from smsr import images
 from smsr.training import checkpoints, config, state, validation, weights
 from smsr.training.batches import Batches, DeviceBatches, HostBatches
 from smsr.training.config import Recipe, Settings
@@ -24,6 +23,8 @@ from smsr.training.reopen import reopen_masks
 from smsr.training.state import State
 from smsr.training.stopping import Stopper
 from smsr.training.store import Loading, Store, load, subset
+from smsr_runtime import files
+from smsr_runtime.errors import CheckpointError, DataError, UsageError
 
 _NAMED = 20
 """Left-out images named on the terminal; all stand in RUN/skipped.txt."""

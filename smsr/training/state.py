@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from smsr import checkpoint
-from smsr.errors import CheckpointError
 from smsr.network import Network
 from smsr.training import checkpoints
 from smsr.training.config import Recipe
+from smsr_runtime.bundle import sha256
+from smsr_runtime.errors import CheckpointError
 
 
 @dataclass
@@ -87,7 +88,7 @@ def precision(recipe: Recipe, device: torch.device) -> torch.dtype:
 def describe(path: Path) -> str:
     """Name and SHA-256 of a warm start, as the recipe records it. Raises CheckpointError."""
     checkpoint.read_state(path)
-    return f"{path.name} {checkpoint.sha256(path)}"
+    return f"{path.name} {sha256(checkpoint.locate(path))}"
 
 
 def _start_from(network: Network, path: Path) -> None:

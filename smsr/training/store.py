@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from smsr import images, resize
-from smsr.errors import DataError
 from smsr.images import Image, MismatchError, Source
 from smsr.training.plan import Ints
+from smsr_runtime.errors import DataError
 
 Note = Callable[[str], None]
 _MARGIN = 8

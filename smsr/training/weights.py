@@ -8,10 +8,11 @@ from pathlib import Path
 
 from safetensors.torch import save
 
-from smsr import checkpoint, files
-from smsr.errors import UsageError
+from smsr import checkpoint
 from smsr.network import Network
 from smsr.training import checkpoints
+from smsr_runtime import files
+from smsr_runtime.errors import UsageError
 
 
 def parser() -> argparse.ArgumentParser:

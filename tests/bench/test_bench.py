@@ -14,12 +14,12 @@ import pytest
 import torch
 
 from smsr.complexity import network_macs
-from smsr.errors import UsageError
 from smsr.network import Network, NetworkConfig
 from smsr_bench import cli, engines, inputs, machine, masks, report
 from smsr_bench.engines import ENGINES, Subject
 from smsr_export.bundle import ExportRequest, export_onnx
 from smsr_export.verify import own_pictures
+from smsr_runtime.errors import UsageError
 from tests.helpers import NATIVE_LIBRARY, files_no_larger_than, random_image, random_network, run_python
 
 SPLITS = [[(5, 0), (0, 3), (16, 0)], [(0, 0), (9, 7), (1, 2)]]

@@ -20,8 +20,9 @@ from smsr.complexity import network_macs
 from smsr.network import Network
 from smsr_export import bundle as bundle_module
 from smsr_export.bundle import ExportRequest, export_onnx
-from smsr_export.errors import UsageError
 from smsr_export.sample import sample_picture
+from smsr_runtime.bundle import FORMAT_VERSION
+from smsr_runtime.errors import UsageError
 from tests.export.onnx_tools import FEW_PIXELS
 from tests.helpers import planes
 
@@ -51,7 +52,7 @@ def test_the_manifest_has_the_documented_entries(facts: dict[str, Any]) -> None:
 
 def test_the_manifest_says_what_the_network_is(facts: dict[str, Any], small_checkpoint: Path) -> None:
     expected = {
-        "format": "smsr-bundle", "format_version": contract.BUNDLE_FORMAT, "name": "small", "target": "onnx",
+        "format": "smsr-bundle", "format_version": FORMAT_VERSION, "name": "small", "target": "onnx",
         "precision": "fp32", "scale": 2, "features": 16, "layers": 3, "modules": 2, "value_range": [0, 255],
         "interface_hash": contract.interface_hash(), "dense_channels": [[5, 0, 16], [0, 9, 1]], "engine": None,
         "checkpoint": {"file": "small.pt", "sha256": hashlib.sha256(small_checkpoint.read_bytes()).hexdigest()},

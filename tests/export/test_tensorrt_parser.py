@@ -23,10 +23,10 @@ from smsr_export.fold import fold
 from smsr_export.freeze import freeze
 from smsr_export.tensorrt_engine import PRECISIONS
 from smsr_export.trt_model import build_trt_model
-from smsr_runtime.engine.build import BuildRequest, build_engine
-from smsr_runtime.engine.plugin import load_plugin
-from smsr_runtime.engine.shapes import Profile, Wanted, profiles
 from smsr_runtime.errors import BackendError, MemoryLimitError, NativeLibraryError
+from smsr_runtime.tensorrt.build import BuildRequest, build_engine
+from smsr_runtime.tensorrt.plugin import load_plugin
+from smsr_runtime.tensorrt.profiles import Profile, Wanted, profiles
 from tests.conftest import missing
 from tests.helpers import run_python
 
@@ -115,7 +115,7 @@ MARSHALL = """
 import json, sys
 import numpy as np
 import tensorrt_rtx_bindings as trt
-from smsr_runtime.engine import plugin
+from smsr_runtime.tensorrt import plugin
 
 class Creator(trt.IPluginCreatorV3One):
     def __init__(self):

@@ -14,7 +14,6 @@ from onnx import TensorProto, numpy_helper
 
 from smsr import contract
 from smsr.network import InferenceResult, Network, NetworkConfig
-from smsr_export.errors import ExportError
 from smsr_export.fold import fold
 from smsr_export.freeze import freeze
 from smsr_export.graph import FoldedNetwork
@@ -30,7 +29,8 @@ from smsr_export.trt_model import (
     build_trt_model,
 )
 from smsr_export.verify import Picture
-from smsr_runtime.engine import plugin, precision
+from smsr_runtime.errors import ExportError
+from smsr_runtime.tensorrt import plugin, precision
 from tests.helpers import REPOSITORY, random_image, random_network, relative_difference
 
 BOTH = pytest.mark.parametrize("kind", PRECISIONS)

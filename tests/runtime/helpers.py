@@ -21,6 +21,7 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from smsr import contract
+from smsr_runtime.bundle import FORMAT_VERSION
 
 REPO = Path(__file__).resolve().parents[2]
 RUNTIME = REPO / "runtime"
@@ -31,7 +32,7 @@ Done = subprocess.CompletedProcess
 Run = Callable[..., "Done[str]"]
 
 
-MAIN = f"import sys; sys.path.insert(0, {str(RUNTIME)!r}); from smsr_runtime.cli import main; sys.exit(main())"
+MAIN = f"import sys; sys.path.insert(0, {str(RUNTIME)!r}); from smsr_runtime.run.command import main; sys.exit(main())"
 LIMITED = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (@, @)); " + MAIN
 """The command; and under a limit of @ bytes a file, which stands for the full disk: the same failing write."""
 
@@ -112,7 +113,7 @@ def write_manifest(folder: Path, scale: int = 2, **changes: object) -> None:
     }
     manifest = {
         "format": "smsr-bundle",
-        "format_version": contract.BUNDLE_FORMAT,
+        "format_version": FORMAT_VERSION,
         "name": "tiny",
         "target": "onnx",
         "precision": "fp32",
@@ -147,7 +148,7 @@ def assert_one_line_error(done: Done[str], code: int, *words: str) -> None:
     lines = done.stderr.strip().splitlines()
     assert done.returncode == code, done.stderr
     assert len(lines) == 1, done.stderr
-    assert lines[0].startswith("error: ")
+    assert lines[0].startswith("smsr-run: error: ")
     for word in (": expected ", ", got ", "; ", *words):
         assert word in lines[0]
 

@@ -11,14 +11,12 @@ import pytest
 from onnx import numpy_helper
 
 import smsr_runtime
-from smsr import __version__, contract
-from smsr_runtime import metadata
+from smsr import __version__
 from tests.runtime.helpers import assert_one_line_error, tiny_model, write_manifest
 
 
 def test_versions_agree() -> None:
     assert smsr_runtime.__version__ == __version__
-    assert metadata.SUPPORTED_FORMAT == contract.BUNDLE_FORMAT
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "golden/input.png", "golden/output.npy"])

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smsr_runtime.engine.shapes import Profile, Wanted, parse_size, parse_wanted, profiles, stored_wanted
 from smsr_runtime.errors import UsageError
+from smsr_runtime.tensorrt.profiles import Profile, Wanted, parse_size, parse_wanted, profiles, stored_wanted
 
 SIZE = st.none() | st.tuples(st.integers(1, 5000), st.integers(1, 5000))
 

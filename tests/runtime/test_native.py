@@ -11,7 +11,7 @@ import pytest
 
 import smsr_runtime
 from smsr import contract
-from smsr_runtime import native
+from smsr_runtime.ort import native
 from tests.runtime.helpers import RUNTIME, assert_one_line_error, compile_library, plain_python
 
 SOURCE = """

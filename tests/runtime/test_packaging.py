@@ -22,7 +22,7 @@ def upscale(bundle: Path, folder: Path, without: tuple[str, ...] = (), name: str
     """Code that upscales folder/name with some packages not installed and prints the modules loaded."""
     block = "".join(f"sys.modules[{package!r}] = None; " for package in without)
     arguments = [str(bundle), str(folder / name), "-o", str(folder / "out.png")]
-    main = f"from smsr_runtime.cli import main; code = main({arguments!r})"
+    main = f"from smsr_runtime.run.command import main; code = main({arguments!r})"
     return f"import sys; {block}{main}; print(*sys.modules); sys.exit(code)"
 
 

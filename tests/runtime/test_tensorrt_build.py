@@ -17,10 +17,10 @@ import pytest
 
 import smsr_runtime
 from smsr import contract
-from smsr_runtime.engine import record
-from smsr_runtime.engine.finish import EngineOptions
-from smsr_runtime.engine.shapes import Wanted
 from smsr_runtime.selftest import self_test
+from smsr_runtime.tensorrt import record
+from smsr_runtime.tensorrt.finish import EngineOptions
+from smsr_runtime.tensorrt.profiles import Wanted
 from tests.runtime.fake_tensorrt import Engine as PlanEngine
 from tests.runtime.fake_tensorrt import Network, World
 from tests.runtime.helpers import compile_library, nearest
@@ -153,7 +153,7 @@ def test_without_a_library_the_one_for_this_tensorrt_is_named(
     world: World, pending: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("SMSR_TRT_LIBRARY")
-    monkeypatch.setattr("smsr_runtime.engine.plugin.NATIVE", pending)
+    monkeypatch.setattr("smsr_runtime.tensorrt.plugin.NATIVE", pending)
     assert "libsmsr_trt10.so" in error_of(capsys, 1, pending, "--selftest")
 
 

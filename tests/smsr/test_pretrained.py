@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from smsr import checkpoint, evaluate
-from smsr.errors import CheckpointError
+from smsr_runtime.bundle import sha256
+from smsr_runtime.errors import CheckpointError
 
 CARD = (checkpoint.PRETRAINED / "README.md").read_text()
 ROWS = {
@@ -21,7 +22,7 @@ ROWS = {
 def test_card_and_files_name_the_same_weights() -> None:
     assert sorted(ROWS) == checkpoint.own_weights()
     for name, cells in ROWS.items():
-        assert cells[-1].strip("`") == checkpoint.sha256(name)[:16]
+        assert cells[-1].strip("`") == sha256(checkpoint.locate(name))[:16]
 
 
 @pytest.mark.slow

@@ -230,8 +230,8 @@ def test_wrong_options_are_one_line_before_any_work(
 def test_processes_must_share_a_batch_evenly(
     tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from smsr.errors import UsageError
     from smsr.training.distributed import World
+    from smsr_runtime.errors import UsageError
 
     with pytest.raises(UsageError, match="multiple of the 3 processes"):
         World(size=3).samples(4)

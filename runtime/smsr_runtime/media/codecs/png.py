@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, List, Tuple
 
 import numpy as np
 
-from smsr_runtime.codecs import exif, opencv
-from smsr_runtime.picture import Picture, from_channels, oriented, to_channels
+from smsr_runtime.media.codecs import exif, opencv
+from smsr_runtime.media.picture import Picture, from_channels, oriented, to_channels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

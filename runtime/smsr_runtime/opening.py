@@ -5,13 +5,13 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Union
 
-from smsr_runtime.backends.ort import OrtBackend
-from smsr_runtime.engine.finish import EngineOptions, check_has_model
+from smsr_runtime.bundle import Bundle
 from smsr_runtime.errors import BackendError, BackendWarning, MissingPackageError, UsageError
-from smsr_runtime.metadata import Bundle
+from smsr_runtime.ort.backend import OrtBackend
+from smsr_runtime.tensorrt.finish import EngineOptions, check_has_model
 
 if TYPE_CHECKING:
-    from smsr_runtime.backends.trt import TrtBackend
+    from smsr_runtime.tensorrt.backend import TrtBackend
 
     Backend = Union[OrtBackend, TrtBackend]
 
@@ -38,14 +38,14 @@ def make_backend(
 
 
 def _tensorrt(bundle: Bundle, options: EngineOptions) -> TrtBackend:
-    from smsr_runtime.backends.trt import open_backend
+    from smsr_runtime.tensorrt.backend import open_backend
 
     return open_backend(bundle, options)
 
 
 def _tensorrt_if_here(bundle: Bundle, options: EngineOptions) -> TrtBackend | None:
     """None, with a warning, where TensorRT or a GPU is missing; anything else that is wrong is an error."""
-    from smsr_runtime.backends.trt import open_backend, open_machine
+    from smsr_runtime.tensorrt.backend import open_backend, open_machine
 
     try:
         machine = open_machine()

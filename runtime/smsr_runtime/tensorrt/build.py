@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Sequence
 
-from smsr_runtime.engine.precision import check_strongly_typed, check_weakly_typed, pin_float32_ends
-from smsr_runtime.engine.shapes import Profile, text
-from smsr_runtime.engine.signals import held_signals
-from smsr_runtime.engine.tensorrt_log import Log, make_monitor, opened, shared_logger
 from smsr_runtime.errors import BackendError, MemoryLimitError
+from smsr_runtime.sizes import Profile, text
+from smsr_runtime.tensorrt.log import Log, make_monitor, opened, shared_logger
+from smsr_runtime.tensorrt.precision import check_strongly_typed, check_weakly_typed, pin_float32_ends
+from smsr_runtime.tensorrt.signals import held_signals
 
 Say = Callable[[str], None]
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from smsr_runtime.codecs import opencv
 from smsr_runtime.errors import PictureError, reason
-from smsr_runtime.picture import Picture, from_channels, oriented, to_channels
+from smsr_runtime.media.codecs import opencv
+from smsr_runtime.media.picture import Picture, from_channels, oriented, to_channels
 
 if TYPE_CHECKING:
     from PIL import Image

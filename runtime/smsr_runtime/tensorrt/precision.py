@@ -11,9 +11,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from smsr_runtime.engine.plugin import NAME
-from smsr_runtime.engine.tensorrt_log import opened
 from smsr_runtime.errors import BackendError, reason
+from smsr_runtime.tensorrt.log import opened
+from smsr_runtime.tensorrt.plugin import NAME
 
 FLOAT32_NODES = ("centred/Sub", "image_padded/Pad", "bicubic/Conv", "phases/Add", "upscaled/DepthToSpace")
 """`smsr_export.trt_model.FLOAT32_NODES`; a test compares."""

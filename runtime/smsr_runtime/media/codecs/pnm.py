@@ -6,8 +6,8 @@ import re
 
 import numpy as np
 
-from smsr_runtime.codecs import opencv
-from smsr_runtime.picture import Picture, from_channels
+from smsr_runtime.media.codecs import opencv
+from smsr_runtime.media.picture import Picture, from_channels
 
 MAGIC = tuple(b"P%d" % number for number in range(1, 7))
 _BITMAPS = (b"P1", b"P4")

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import signal
 import sys
-import threading
-import traceback
 import warnings
 from typing import Any, NoReturn, Sequence
 
 import smsr_runtime
-from smsr_runtime.engine.finish import EngineOptions
-from smsr_runtime.engine.shapes import Wanted, parse_wanted, parse_workspace
-from smsr_runtime.errors import InternalError, SmsrError, UsageError, one_line
-from smsr_runtime.image import FORMATS
-from smsr_runtime.plan import make_plan
+from smsr_runtime.console import INTERRUPTED, detach_stdout, run_command, say
+from smsr_runtime.errors import SmsrError, UsageError
+from smsr_runtime.media.image import FORMATS
+from smsr_runtime.media.video import VideoOptions
+from smsr_runtime.run.plan import make_plan
+from smsr_runtime.run.work import Settings, run_plan
 from smsr_runtime.selftest import self_test
 from smsr_runtime.session import Upscaler, load
-from smsr_runtime.video import VideoOptions
-from smsr_runtime.work import Settings, run_plan
+from smsr_runtime.sizes import Wanted
+from smsr_runtime.tensorrt.finish import EngineOptions, parse_workspace
 
-_INTERRUPTED, _TERMINATED = 130, 143
+PROGRAM = "smsr-run"
 _LARGEST_CRF = 63
 
 _NOTES = """\
@@ -49,7 +46,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
-        prog="smsr-run",
+        prog=PROGRAM,
         description="Upscales pictures and videos with an exported SMSR bundle.",
         epilog=_NOTES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -84,23 +81,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit code: 0 done, 1 the work failed, 2 wrong usage, 130 interrupted."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     document: dict[str, Any] = {"format": "smsr-run", "format_version": 1}
+    quiet = "--quiet" in given
+
+    def keep(error: SmsrError) -> None:
+        document["error"] = error.as_json()
+
     with warnings.catch_warnings():
-        quiet = "--quiet" in given
         warnings.showwarning = lambda message, *_, **__: None if quiet else _say(f"warning: {message}")
         warnings.simplefilter("default")
-        previous = _on_sigterm(_terminate)
-        try:
-            code = _run(given, document)
-        except SmsrError as error:
-            code = _report(error, error, given, document)
-        except Exception as error:  # a fault of ours is one line too
-            code = _report(InternalError("smsr-run", error), error, given, document)
-        except KeyboardInterrupt:
-            _say("interrupted: nothing half-written is left")
-            code = _INTERRUPTED
-        finally:
-            _on_sigterm(previous)
-    if "--json" in given and code != _INTERRUPTED:
+        code = run_command(PROGRAM, lambda: _run(given, document), "--debug" in given, on_error=keep)
+    if "--json" in given and code != INTERRUPTED:
         return _print_json(document, code)
     return code
 
@@ -135,24 +125,24 @@ def _parsed(given: list[str]) -> argparse.Namespace:
     if extra and len(extra) == len(rest):
         raise UsageError("INPUT", "one file, folder or pattern", f"{len(rest) + 1} of them", "put a pattern in quotes")
     if rest:
-        raise UsageError("smsr-run", "known options", " ".join(rest), "see --help")
+        raise UsageError(PROGRAM, "known options", " ".join(rest), "see --help")
     return options
 
 
 def _check(options: argparse.Namespace) -> None:
     if options.input is None and not (options.selftest or options.rebuild):
-        raise UsageError("smsr-run", "BUNDLE INPUT -o OUTPUT, or BUNDLE --selftest", "no INPUT", "see --help")
+        raise UsageError(PROGRAM, "BUNDLE INPUT -o OUTPUT, or BUNDLE --selftest", "no INPUT", "see --help")
     if (options.input is None) != (options.output is None):
         missing = "no -o" if options.output is None else "no INPUT"
-        raise UsageError("smsr-run", "INPUT and -o together", missing, "name both")
+        raise UsageError(PROGRAM, "INPUT and -o together", missing, "name both")
     if options.input == "" or options.output == "":
-        raise UsageError("smsr-run", "names of INPUT and -o", "an empty one", "check the quotes")
+        raise UsageError(PROGRAM, "names of INPUT and -o", "an empty one", "check the quotes")
     if not 0 <= options.crf <= _LARGEST_CRF:
         raise UsageError("--crf", f"0 to {_LARGEST_CRF}", str(options.crf), "16 is visually lossless")
 
 
 def _engine(options: argparse.Namespace) -> EngineOptions:
-    wanted = parse_wanted(options.min_shape, options.opt_shape, options.max_shape)
+    wanted = Wanted.parse(options.min_shape, options.opt_shape, options.max_shape)
     if wanted != Wanted() and not options.rebuild:
         raise UsageError("--min-shape, --opt-shape, --max-shape", "--rebuild with them", "none", "add --rebuild")
     workspace = parse_workspace(options.workspace)
@@ -192,34 +182,14 @@ def _selftest(upscaler: Upscaler, options: argparse.Namespace) -> dict[str, Any]
     }
 
 
-def _report(error: SmsrError, cause: Exception, given: Sequence[str], document: dict[str, Any]) -> int:
-    if "--debug" in given:
-        traceback.print_exception(type(cause), cause, cause.__traceback__)
-    _say(f"error: {error}")
-    document["error"] = error.as_json()
-    return error.exit_code
-
-
 def _print_json(document: dict[str, Any], code: int) -> int:
     try:
         print(json.dumps({**document, "exit_code": code}, indent=2), flush=True)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains once more at its end
+        detach_stdout()
         return 1
     return code
 
 
 def _say(text: str) -> None:
-    print(one_line(text), file=sys.stderr)
-
-
-def _on_sigterm(handler: Any) -> Any:
-    """Sets the handler and returns the one before; Python allows that in the main thread only."""
-    if threading.current_thread() is threading.main_thread():
-        return signal.signal(signal.SIGTERM, handler)
-    return None
-
-
-def _terminate(*_: object) -> NoReturn:
-    """SIGTERM unwinds like Ctrl-C does, so that temporary files are removed."""
-    raise SystemExit(_TERMINATED)
+    say(PROGRAM, text)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Sequence
 
 import numpy as np
 
-from smsr_runtime.engine.cuda_graph import CudaGraph
-from smsr_runtime.engine.machine import Machine
-from smsr_runtime.engine.tensorrt_log import Log, shared_logger
 from smsr_runtime.errors import BackendError, MemoryLimitError, UsageError
+from smsr_runtime.tensorrt.cuda_graph import CudaGraph
+from smsr_runtime.tensorrt.log import Log, shared_logger
+from smsr_runtime.tensorrt.machine import Machine
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any, Iterator
 
 import numpy as np
 
-from smsr_runtime.engine.execution import Execution, graphs_wanted
-from smsr_runtime.engine.finish import EngineOptions, check_has_model, finish_engine
-from smsr_runtime.engine.machine import Machine, check_version
-from smsr_runtime.engine.plugin import load_plugin
-from smsr_runtime.engine.record import REBUILD, check_here, read_record
-from smsr_runtime.engine.shapes import Profile, text
-from smsr_runtime.engine.signals import held_signals
-from smsr_runtime.engine.tensorrt_log import Log, opened, shared_logger
+from smsr_runtime.bundle import ENGINE, REBUILD, Bundle
 from smsr_runtime.errors import BackendError, InputError, MemoryLimitError, MissingPackageError, reason
-from smsr_runtime.metadata import ENGINE, Bundle
+from smsr_runtime.sizes import Profile, text
+from smsr_runtime.tensorrt.execution import Execution, graphs_wanted
+from smsr_runtime.tensorrt.finish import EngineOptions, check_has_model, finish_engine
+from smsr_runtime.tensorrt.log import Log, opened, shared_logger
+from smsr_runtime.tensorrt.machine import Machine, check_version
+from smsr_runtime.tensorrt.plugin import load_plugin
+from smsr_runtime.tensorrt.publish import check_here
+from smsr_runtime.tensorrt.signals import held_signals
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -108,12 +108,12 @@ def open_backend(bundle: Bundle, options: EngineOptions, machine: Machine | None
     """
     check_has_model(bundle)
     machine = machine or open_machine()
-    record = None if options.rebuild else read_record(bundle)
+    record = None if options.rebuild else bundle.engine()
     if record is None:
         if not options.rebuild:
             options.say("the engine of this bundle is pending: it is built for this machine now, once")
         bundle = _finish(bundle, machine, options)
-        record = read_record(bundle)
+        record = bundle.engine()
         assert record is not None
     check_here(bundle, record, machine)
     return TrtBackend(bundle, machine, (bundle.path / ENGINE).read_bytes(), record.profile)

@@ -1,4 +1,4 @@
-"""The engine's entry of the manifest: what it was built for, whether that is this machine, and how it gets there.
+"""An engine and its bundle: whether it was built for this machine, and how it gets into the bundle.
 
 An engine file carries no facts of ours (that breaks other loaders). A crash at any moment leaves a bundle that works
 or one whose engine is pending: the manifest forgets the old engine before its file is replaced.
@@ -7,37 +7,27 @@ or one whose engine is pending: the manifest forgets the old engine before its f
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Iterator
 
-from smsr_runtime.engine.machine import Machine
-from smsr_runtime.engine.shapes import Profile
+from smsr_runtime.bundle import (
+    ENGINE,
+    MODEL_TRT,
+    PENDING,
+    REBUILD,
+    Bundle,
+    EngineRecord,
+    file_fact,
+    read_bundle,
+    write_manifest,
+)
 from smsr_runtime.errors import BundleError, OutputError, reason
 from smsr_runtime.files import write_bytes
-from smsr_runtime.metadata import ENGINE, MANIFEST, MODEL_TRT, PENDING, Bundle, read_bundle
+from smsr_runtime.sizes import Profile
+from smsr_runtime.tensorrt.machine import Machine
 
-REBUILD = "build it for this machine with --rebuild, or run with --backend ort"
 _PLACE, _ELSEWHERE = "a bundle to put its engine into", "copy it to where you may write, or run with --backend ort"
-_NAMES = ("gpu", "compute_capability", "tensorrt", "precision", "interface_hash")
-
-
-@dataclass(frozen=True)
-class EngineRecord:
-    """gpu: its name; compute_capability: such as "8.7"; tensorrt: major.minor.patch."""
-
-    gpu: str
-    compute_capability: str
-    tensorrt: str
-    precision: str
-    interface_hash: str
-    profile: Profile
-
-    def as_json(self) -> dict[str, Any]:
-        return {"file": ENGINE, **{name: getattr(self, name) for name in _NAMES}, "profile": self.profile.as_json()}
 
 
 def describe(bundle: Bundle, machine: Machine, profile: Profile) -> EngineRecord:
@@ -45,25 +35,6 @@ def describe(bundle: Bundle, machine: Machine, profile: Profile) -> EngineRecord
     return EngineRecord(
         machine.gpu, machine.compute_capability, machine.tensorrt, bundle.precision, bundle.interface_hash, profile
     )
-
-
-def read_record(bundle: Bundle) -> EngineRecord | None:
-    """None where the engine is pending. Raises BundleError for an entry that is neither."""
-    entry: Any = bundle.manifest.get("engine")
-    if entry == PENDING:
-        return None
-    try:
-        facts = [entry[name] for name in _NAMES]
-        sizes = [tuple(entry["profile"][name]) for name in ("min", "opt", "max")]
-        sound = entry["file"] == ENGINE in bundle.manifest["files"]
-        sound = sound and all(isinstance(fact, str) for fact in facts)
-        sound = sound and all(len(size) == 2 and all(isinstance(side, int) for side in size) for size in sizes)
-    except (KeyError, TypeError):
-        sound = False
-    if not sound:
-        raise BundleError(bundle.path / MANIFEST, 'a complete entry "engine"', repr(entry)[:60], REBUILD)
-    gpu, compute_capability, tensorrt, precision, interface_hash = facts
-    return EngineRecord(gpu, compute_capability, tensorrt, precision, interface_hash, Profile(*sizes))
 
 
 def check_here(bundle: Bundle, record: EngineRecord, machine: Machine) -> None:
@@ -123,14 +94,13 @@ def _publish(bundle: Bundle, data: bytes, record: EngineRecord) -> None:
         write_bytes(bundle.path / ENGINE, data)
     except OutputError as error:
         raise _not_written(bundle, error) from error
-    manifest["files"][ENGINE] = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    manifest["files"][ENGINE] = file_fact(data)
     _write_manifest(bundle, {**manifest, "engine": record.as_json()})
 
 
 def _write_manifest(bundle: Bundle, manifest: dict[str, Any]) -> None:
-    text = json.dumps(manifest, indent=2, allow_nan=False) + "\n"
     try:
-        write_bytes(bundle.path / MANIFEST, text.encode())
+        write_manifest(bundle.path, manifest)
     except OutputError as error:
         raise _not_written(bundle, error) from error
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Sequence
 
 from smsr_runtime.errors import UsageError, reason
-from smsr_runtime.image import FORMATS, INPUT_EXTENSIONS
+from smsr_runtime.media.image import FORMATS, INPUT_EXTENSIONS
 
 _TAPE = (".mpg", ".mpeg", ".ts", ".m2ts", ".wmv", ".flv", ".3gp")
 VIDEO_EXTENSIONS = frozenset((".mp4", ".mkv", ".mov", ".m4v", ".avi", ".webm", *_TAPE))

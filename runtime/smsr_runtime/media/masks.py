@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Sequence
 import cv2
 import numpy as np
 
-from smsr_runtime.picture import Picture, eight_bit
+from smsr_runtime.media.picture import Picture, eight_bit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,9 +9,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from smsr_runtime.codecs import opencv, pillow, plain, png, pnm, tiff
 from smsr_runtime.errors import OutputError, PictureError, reason
-from smsr_runtime.picture import Picture, eight_bit, to_channels
+from smsr_runtime.media.codecs import opencv, pillow, plain, png, pnm, tiff
+from smsr_runtime.media.picture import Picture, eight_bit, to_channels
 
 _RASTER = (".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif")
 INPUT_EXTENSIONS = frozenset((*_RASTER, ".pbm", ".pgm", ".ppm", ".pnm", ".avif", ".jp2"))

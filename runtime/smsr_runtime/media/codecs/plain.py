@@ -6,9 +6,9 @@ import struct
 
 import cv2
 
-from smsr_runtime.codecs import opencv
 from smsr_runtime.errors import MissingPackageError
-from smsr_runtime.picture import Picture, from_channels
+from smsr_runtime.media.codecs import opencv
+from smsr_runtime.media.picture import Picture, from_channels
 
 _JPEG, _END_OF_IMAGE = b"\xff\xd8\xff", b"\xff\xd9"
 _INSTALL = "pip install pillow"

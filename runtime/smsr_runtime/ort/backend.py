@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Sequence
 
 import numpy as np
 
+from smsr_runtime.bundle import Bundle
 from smsr_runtime.errors import BackendError, MissingPackageError, reason
-from smsr_runtime.metadata import Bundle
-from smsr_runtime.native import NativeLibrary, find_library
+from smsr_runtime.ort.native import NativeLibrary, find_library
 from smsr_runtime.resources import bytes_per_pixel, check_memory, usable_processors
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class OrtBackend:
         library = find_library(bundle.interface_hash)
         self.path = f"native {library.variant}" if library else "function body"
         self._where = str(bundle.model)
-        self._per_pixel = bytes_per_pixel(self.path, bundle.features)
+        self._per_pixel = bytes_per_pixel("native" if library else "function body", bundle.features)
         self._session = open_session(bundle.model, library, threads or usable_processors() or 0)
         self._margins = [f"margin_{k}" for k in range(1, bundle.modules + 1)]
         _check_names(self._where, self._session, ["upscaled", *self._margins])

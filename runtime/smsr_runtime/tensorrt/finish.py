@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Callable, Sequence
 
-from smsr_runtime.engine.build import BuildRequest, Engine, Say, build_engine
-from smsr_runtime.engine.machine import Machine
-from smsr_runtime.engine.plugin import load_plugin
-from smsr_runtime.engine.record import check_writable, describe, publish
-from smsr_runtime.engine.shapes import BYTES_PER_PIXEL, Profile, Wanted, profiles, stored_wanted, text
+from smsr_runtime.bundle import MODEL_TRT, Bundle, read_bundle
 from smsr_runtime.errors import MemoryLimitError, OutputError, UsageError
 from smsr_runtime.files import make_folder, write_bytes
-from smsr_runtime.metadata import MODEL_TRT, Bundle, read_bundle
-
-_MEASURED_FEATURES = 64
+from smsr_runtime.resources import bytes_per_pixel
+from smsr_runtime.sizes import Profile, Wanted, text
+from smsr_runtime.tensorrt.build import BuildRequest, Engine, Say, build_engine
+from smsr_runtime.tensorrt.machine import Machine
+from smsr_runtime.tensorrt.plugin import load_plugin
+from smsr_runtime.tensorrt.profiles import profiles
+from smsr_runtime.tensorrt.publish import check_writable, describe, publish
 
 
 def _silent(_: str) -> None:
@@ -34,9 +34,16 @@ class EngineOptions:
     say: Say = _silent
 
 
+def parse_workspace(mebibytes: int | None) -> int | None:
+    """--workspace as bytes. Raises UsageError."""
+    if mebibytes is not None and mebibytes < 1:
+        raise UsageError("--workspace", "MiB, 1 or more", str(mebibytes), "leave it out to use what is free")
+    return None if mebibytes is None else mebibytes << 20
+
+
 def check_has_model(bundle: Bundle) -> None:
     """Raises UsageError for a bundle without model.trt.onnx."""
-    if MODEL_TRT not in bundle.manifest["files"]:
+    if not bundle.has_tensorrt_model:
         todo = "export the checkpoint with smsr-export --target trt, or run with --backend ort"
         raise UsageError(bundle.path, f"a bundle with {MODEL_TRT}", "one for ONNX Runtime only", todo)
 
@@ -52,8 +59,8 @@ def finish_engine(
     check_has_model(bundle)
     check_writable(bundle)
     load_plugin(machine.trt, machine.major, bundle.interface_hash)
-    wanted = options.wanted if options.wanted != Wanted() else stored_wanted(bundle.manifest.get("profile"))
-    per_pixel = BYTES_PER_PIXEL[bundle.precision] * bundle.features // _MEASURED_FEATURES
+    wanted = options.wanted if options.wanted != Wanted() else bundle.wanted
+    per_pixel = bytes_per_pixel(f"TensorRT {bundle.precision}", bundle.features)
     candidates = profiles(wanted, machine.free_memory(), per_pixel)
     engine = _built(bundle, machine, options, candidates)
     while not _proved(engine, candidates, options, prove):

@@ -9,13 +9,13 @@ from typing import Any, Sequence
 
 from smsr_runtime.errors import InternalError, MemoryLimitError, SmsrError, reason
 from smsr_runtime.files import make_folder, write_bytes
-from smsr_runtime.image import decode, encode, fitted
-from smsr_runtime.masks import mosaic
-from smsr_runtime.picture import upscale_picture
-from smsr_runtime.plan import Job, Plan
-from smsr_runtime.progress import Progress
+from smsr_runtime.media.image import decode, encode, fitted
+from smsr_runtime.media.masks import mosaic
+from smsr_runtime.media.picture import upscale_picture
+from smsr_runtime.media.video import VideoOptions, frame_count, upscale_video
+from smsr_runtime.run.plan import Job, Plan
+from smsr_runtime.run.progress import Progress
 from smsr_runtime.session import Upscaler
-from smsr_runtime.video import VideoOptions, frame_count, upscale_video
 
 
 @dataclass(frozen=True)

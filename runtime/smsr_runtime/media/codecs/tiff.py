@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Sequence, Tuple
 import numpy as np
 
 from smsr_runtime.errors import OutputError
-from smsr_runtime.picture import Picture, to_channels
+from smsr_runtime.media.picture import Picture, to_channels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -18,7 +18,7 @@ from smsr_runtime.errors import NativeLibraryError, NativeLibraryWarning, reason
 LIBRARY_VARIABLE = "SMSR_ORT_LIBRARY"
 VARIANT_VARIABLE = "SMSR_CPU"
 _SUFFIX = {"darwin": ".dylib", "win32": ".dll"}.get(sys.platform, ".so")
-DEFAULT_LIBRARY = Path(__file__).parent / "native" / f"libsmsr_ort{_SUFFIX}"
+DEFAULT_LIBRARY = Path(__file__).parent.parent / "native" / f"libsmsr_ort{_SUFFIX}"
 _REBUILD = "build this release's library again (make setup), or set SMSR_ORT_LIBRARY=none to run without, slower"
 
 _warned = False

@@ -1,0 +1,1 @@
+"""The command smsr-run: arguments, the plan of what to make, the work."""
