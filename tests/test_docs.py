@@ -21,11 +21,11 @@ from pathlib import Path
 import cv2
 import pytest
 
-from smsr import resize
+from smsr import contract, resize
 from smsr_export.sample import sample_picture
 from tests.helpers import REPOSITORY
 
-SKIPPED = ("build", "dist", "demo", "node_modules", "__pycache__")
+SKIPPED = ("build", "dist", "demo", "__pycache__")
 LANGUAGES = ("sh", "python", "json", "text")
 COMMAND = re.compile(r"\s*(?:make|pip|python3?|smsr-\w+|cmake|docker|sudo|torchrun|export|git|ctest)\s")
 SOURCE = ("py", "h", "cpp", "cu", "cuh", "inc", "md", "sh", "cmake", "toml", "Dockerfile")
@@ -109,7 +109,9 @@ def runnable(document: str) -> bool:
 
 
 def test_some_commands_run() -> None:
-    assert {"README.md", "docs/training.md"} <= {document for document in DOCUMENTS if runnable(document)}
+    assert {"README.md", "docs/README.md", "docs/training.md"} <= {
+        document for document in DOCUMENTS if runnable(document)
+    }
 
 
 @pytest.mark.slow
@@ -258,6 +260,13 @@ def test_nothing_refers_outside_of_the_repository() -> None:
         if pattern.search(line)
     ]
     assert not references
+
+
+def test_the_parity_table_has_the_contract_s_limits() -> None:
+    for precision, allowed in contract.TOLERANCES.items():
+        row = next(line for line in read("docs/design.md").splitlines() if line.startswith(f"| {precision} |"))
+        numbers = {float(number) for number in re.findall(r"\d[\d.]*(?:e-\d+)?", row.split("|", 2)[2])}
+        assert {allowed.flips, allowed.max_abs or allowed.rmse, allowed.psnr_db} <= numbers
 
 
 def test_the_index_lists_every_page() -> None:
