@@ -80,25 +80,27 @@ def result(low: Pixels, upscaled: Pixels, masks: NDArray[np.bool_]) -> Pixels:
 
 
 def lists(mask: NDArray[np.bool_]) -> Pixels:
-    """A part of mask (H, W): active pixels, inactive ones next to them, the rest; tiles of the Winograd list framed."""
-    height, width = 32, 48
-    y, x = _half_active(mask, height, width)
-    near = cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    """A part of mask (H, W), multiples of TILE: active pixels, inactive ones that their convolutions or a tile's read,
+    the rest; tiles of the Winograd list framed."""
+    height, width, cell = 32, 48, 20
+    y, x = _third_active(mask, height, width)
+    counts = mask.reshape(mask.shape[0] // TILE, TILE, mask.shape[1] // TILE, TILE).sum(axis=(1, 3))
+    in_tiles = _enlarged(counts >= HEAVY, TILE)
+    read = cv2.dilate((mask | (in_tiles > 0)).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     colours = np.full((*mask.shape, 3), WHITE, np.uint8)
-    colours[near] = BESIDE
+    colours[read] = BESIDE
     colours[mask] = ORANGE
-    cell = 20
     picture = _enlarged(colours[y : y + height, x : x + width], cell)
     picture[::cell], picture[:, ::cell] = GREY, GREY
     for top in range(0, height, TILE):
         for left in range(0, width, TILE):
-            if mask[y + top : y + top + TILE, x + left : x + left + TILE].sum() >= HEAVY:
+            if in_tiles[y + top, x + left]:
                 corners = ((left * cell + 2, top * cell + 2), ((left + TILE) * cell - 2, (top + TILE) * cell - 2))
                 cv2.rectangle(picture, *corners, (30, 30, 30), 2)
     return picture
 
 
-def _half_active(mask: NDArray[np.bool_], height: int, width: int) -> tuple[int, int]:
+def _third_active(mask: NDArray[np.bool_], height: int, width: int) -> tuple[int, int]:
     """Top left corner, on the tiles' grid, of the part whose active share is closest to a third."""
     corners = [(y, x) for y in range(0, mask.shape[0] - height + 1, TILE)
                for x in range(0, mask.shape[1] - width + 1, TILE)]  # fmt: skip
