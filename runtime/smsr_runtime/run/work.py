@@ -94,21 +94,20 @@ def _video(upscaler: Upscaler, job: Job, settings: Settings) -> dict[str, Any]:
     with Progress(frame_count(job.input), "frame", shown=not settings.quiet) as progress:
         upscale = functools.partial(upscale_frame, upscaler)
         report = upscale_video(upscale, job.input, job.output, settings.video, progress.step)
-    record = {
-        "input": str(job.input),
-        "output": str(job.output),
-        "masks": None,
-        "input_size": dict(zip(("height", "width"), report.size_in)),
-        "output_size": dict(zip(("height", "width"), report.size_out)),
-        "frames": report.frames,
-        "seconds": round(report.seconds, 4),
-        "active": [round(share, 6) for share in report.active],
-        "path": upscaler.path,
-        "notes": report.notes,
-        "error": None,
-    }
-    with Progress(None, "", shown=False) as no_bar:
-        _print(record, settings, no_bar)
+        record = {
+            "input": str(job.input),
+            "output": str(job.output),
+            "masks": None,
+            "input_size": dict(zip(("height", "width"), report.size_in)),
+            "output_size": dict(zip(("height", "width"), report.size_out)),
+            "frames": report.frames,
+            "seconds": round(report.seconds, 4),
+            "active": [round(share, 6) for share in report.active],
+            "path": upscaler.path,
+            "notes": report.notes,
+            "error": None,
+        }
+        _print(record, settings, progress)
     return record
 
 
