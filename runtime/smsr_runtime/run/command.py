@@ -28,7 +28,7 @@ INPUT is an image file, a folder, a quoted pattern such as "in/*.jpg", or a vide
 names, as PNG unless --format says else; a.png and a.jpg together become a.png.png and a.jpg.png. Subfolders are not
 entered. 16-bit pictures stay 16-bit (JPEG, WebP and BMP hold 8, with a note). Transparency is upscaled in its own pass;
 a format without it (JPEG, BMP, PGM, PPM) is refused unless the picture is opaque. EXIF orientation is applied, other
-EXIF data is not copied. Colour profiles are kept; CMYK becomes sRGB. Of an animation the first frame is used. A video's
+EXIF data is not copied. Colour profiles are kept; CMYK becomes sRGB. An animation's first frame is used. A video's
 sound is copied unchanged.
 
 SMSR_ORT_LIBRARY names another native library, or `none` for the slower function body; SMSR_CPU forces a variant of it.

@@ -24,7 +24,7 @@ _CASE_BLIND = sys.platform in ("darwin", "win32")
 
 @dataclass(frozen=True)
 class Job:
-    """One file to make; masks: where the picture of the spatial masks goes, if wanted."""
+    """One file to make; masks: the file for the picture of the spatial masks, or None."""
 
     input: Path
     output: Path
@@ -139,7 +139,7 @@ def natural_order(path: Path) -> list[tuple[int, int | str]]:
 
 
 def _named(inputs: Sequence[Path], folder: Path, extension: str, *, show_masks: bool) -> list[Job]:
-    """Results keep their names; inputs that differ in extension or folder only give full names, then numbers."""
+    """Results keep their inputs' stems; where those are equal, the full names; where these are equal too, numbered."""
     stems = Counter(_key(path.stem) for path in inputs)
     taken: dict[str, Path] = {}
     for path in inputs:

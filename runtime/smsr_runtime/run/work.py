@@ -8,7 +8,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Sequence
 
-from smsr_runtime.errors import InternalError, MemoryLimitError, SmsrError, reason
+from smsr_runtime.console import as_smsr
+from smsr_runtime.errors import MemoryLimitError, SmsrError, reason
 from smsr_runtime.files import make_folder, write_bytes
 from smsr_runtime.media.image import decode, encode, fitted
 from smsr_runtime.media.masks import mosaic
@@ -61,11 +62,9 @@ def _attempt(upscaler: Upscaler, job: Job, settings: Settings) -> dict[str, Any]
 
 
 def _as_smsr(error: Exception, job: Job) -> SmsrError:
-    if isinstance(error, SmsrError):
-        return error
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) and not isinstance(error, SmsrError):
         return MemoryLimitError(job.input, "a picture that fits into memory", reason(error), "cut it into parts")
-    return InternalError(job.input, error)
+    return as_smsr(job.input, error)
 
 
 def _picture(upscaler: Upscaler, job: Job, settings: Settings) -> dict[str, Any]:
@@ -95,21 +94,20 @@ def _video(upscaler: Upscaler, job: Job, settings: Settings) -> dict[str, Any]:
     with Progress(frame_count(job.input), "frame", shown=not settings.quiet) as progress:
         upscale = functools.partial(upscale_frame, upscaler)
         report = upscale_video(upscale, job.input, job.output, settings.video, progress.step)
-    record = {
-        "input": str(job.input),
-        "output": str(job.output),
-        "masks": None,
-        "input_size": dict(zip(("height", "width"), report.size_in)),
-        "output_size": dict(zip(("height", "width"), report.size_out)),
-        "frames": report.frames,
-        "seconds": round(report.seconds, 4),
-        "active": [round(share, 6) for share in report.active],
-        "path": upscaler.path,
-        "notes": report.notes,
-        "error": None,
-    }
-    with Progress(None, "", shown=False) as no_bar:
-        _print(record, settings, no_bar)
+        record = {
+            "input": str(job.input),
+            "output": str(job.output),
+            "masks": None,
+            "input_size": dict(zip(("height", "width"), report.size_in)),
+            "output_size": dict(zip(("height", "width"), report.size_out)),
+            "frames": report.frames,
+            "seconds": round(report.seconds, 4),
+            "active": [round(share, 6) for share in report.active],
+            "path": upscaler.path,
+            "notes": report.notes,
+            "error": None,
+        }
+        _print(record, settings, progress)
     return record
 
 
