@@ -25,6 +25,9 @@ CHANNEL_ATTENTION_REDUCTION = 16
 RGB_MEAN = (0.4488 * 255.0, 0.4371 * 255.0, 0.4040 * 255.0)
 """Mean of DIV2K, RGB, 0..255, subtracted in front of the network (DESIGN 2)."""
 SCALES = (2, 3, 4)
+TENSORRT_MAX_LAYERS = 8
+TENSORRT_MAX_CHANNELS = 128
+"""What the CUDA kernels of the TensorRT plugin support: layers per sparse mask module, channels of its features."""
 BUNDLE_FORMAT = 1
 """Version of the bundle's manifest; a runtime refuses a newer one."""
 

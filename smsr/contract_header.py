@@ -66,6 +66,8 @@ def header() -> str:
         f"inline constexpr int kOperatorVersion = {contract.OPERATOR_VERSION};",
         f'inline constexpr const char* kOperatorVersionText = "{contract.OPERATOR_VERSION}";',
         f"inline constexpr int kChannelAttentionReduction = {contract.CHANNEL_ATTENTION_REDUCTION};",
+        f"inline constexpr int kTensorrtMaxLayers = {contract.TENSORRT_MAX_LAYERS};",
+        f"inline constexpr int kTensorrtMaxChannels = {contract.TENSORRT_MAX_CHANNELS};",
         _strings("kLayouts", contract.LAYOUTS),
         _strings("kComputeTypes", contract.COMPUTE_TYPES),
         "",

@@ -7,6 +7,8 @@ inline constexpr const char* kDomain = "smsr";
 inline constexpr int kOperatorVersion = 1;
 inline constexpr const char* kOperatorVersionText = "1";
 inline constexpr int kChannelAttentionReduction = 16;
+inline constexpr int kTensorrtMaxLayers = 8;
+inline constexpr int kTensorrtMaxChannels = 128;
 inline constexpr const char* kLayouts[] = {"NHWC", "NCHW"};
 inline constexpr const char* kComputeTypes[] = {"float32", "bfloat16", "float16"};
 
