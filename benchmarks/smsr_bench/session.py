@@ -21,7 +21,7 @@ from smsr_bench.measure import Timing
 from smsr_bench.report import Row
 from smsr_bench.rival import build_rival
 from smsr_bench.runs import Run
-from smsr_export.graph import FoldedNetwork
+from smsr_export.records import FoldedNetwork
 
 SHARES = tuple(step / 10 for step in range(11))
 SIZES = ((240, 256), (360, 360), (480, 540), (720, 720), (1080, 960), (1080, 1920))
