@@ -7,8 +7,8 @@ The *interface* part (operators: name, version, inputs, attributes, layouts) is 
 native libraries export that hash, bundles carry it, the runtime compares the two.
 Tolerances and test cases are not part of the hash.
 
-Letters: N C H W as usual; L = layers in a module, K = modules, s = scale, I, O = channels in and out,
-R = C / CHANNEL_ATTENTION_REDUCTION, Q = C / 4 rounded up to a multiple of 16.
+Letters: N C H W as usual; L = layers in a module, K = modules, s = scale, I, O = channels in and out, T = taps,
+R = C / CHANNEL_ATTENTION_REDUCTION, Q = C / 4 rounded up to a multiple of LANE_PADDING.
 """
 
 from __future__ import annotations
@@ -23,8 +23,13 @@ OPERATOR_VERSION = 1
 CHANNEL_ATTENTION_REDUCTION = 16
 """Features must be a multiple of this; channel attention squeezes C to C / 16 (SMSR, section 3.2)."""
 RGB_MEAN = (0.4488 * 255.0, 0.4371 * 255.0, 0.4040 * 255.0)
-"""Mean of DIV2K, RGB, 0..255, subtracted in front of the network (DESIGN 2)."""
+"""Mean of DIV2K, RGB, 0..255; the network subtracts it from its input."""
+LANE_PADDING = 16
+"""Channels that the native kernels write are a multiple of this: whole registers in every instruction set."""
 SCALES = (2, 3, 4)
+TENSORRT_MAX_LAYERS = 8
+TENSORRT_MAX_CHANNELS = 128
+"""What the CUDA kernels of the TensorRT plugin support: layers per sparse mask module, channels of its features."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +62,8 @@ class Operator:
 
 LAYOUTS = ("NHWC", "NCHW")
 COMPUTE_TYPES = ("float32", "bfloat16", "float16")
-"""An implementation may round multiplicands to this type, to the nearest even, and sums in float32. It may as well
-compute more exactly: in float32 where it has no fast kernels for the type, or where that gains nothing."""
+"""An implementation may round multiplicands to this type (to nearest, ties to even); its sums are float32. It may
+also compute more exactly: in float32 where it has no fast kernels for the type, or where they gain nothing."""
 COMPUTE_OF_PRECISION = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
 _FEATURES = ("N", "H", "W", "C")
@@ -95,7 +100,7 @@ _CONVOLUTION_INPUTS = (
     Tensor("weight", ("T", "I", "O"), "[3*ky+kx, in, out], T = 9 taps padded by zeros, or T = 1"),
     Tensor("bias", ("O",), ""),
 )
-_CONVOLUTION_OUTPUTS = (Tensor("result", ("N", "H", "W", "O"), "O is a multiple of 16"),)
+_CONVOLUTION_OUTPUTS = (Tensor("result", ("N", "H", "W", "O"), "O is a multiple of LANE_PADDING"),)
 _DENSE_ATTRIBUTES = (
     Attribute("layout", "string", ("NHWC",), "of features and result"),
     Attribute("compute", "string", COMPUTE_TYPES, "type of the multiplicands; sums are float32"),
@@ -150,14 +155,14 @@ def interface_hash() -> str:
 
 @dataclass(frozen=True)
 class Tolerance:
-    """What a precision may differ from PyTorch float32 with hard masks (DESIGN 9).
+    """What a precision may differ from PyTorch float32 with hard masks (docs/design.md).
 
-    flips: mask pixels that may differ, as a share of all pixels (`min_flips` are always allowed);
-    max_abs: largest difference of outputs (0..255) out of every flip's reach, None: not held;
-    rmse: root mean square difference of outputs (0..255), None: not held;
+    flips: share of all mask pixels that may differ (`min_flips` pixels always may);
+    max_abs: largest difference of outputs (0..255) that no differing mask pixel can reach, None: unlimited;
+    rmse: root mean square difference of outputs (0..255), None: unlimited;
     psnr_db: difference of the PSNR on real images;
-    golden: largest difference of the self-test's small picture (0..255), mask flips and all: about three
-    times what the published x2 weights give (fp16: in simulation).
+    golden: largest difference on the self-test's small picture (0..255), including the effect of mask pixels
+    that differ: about three times what the published x2 weights give (fp16: in simulation).
     """
 
     flips: float

@@ -13,9 +13,17 @@ from smsr import contract
 HEADER = Path(__file__).resolve().parent.parent / "plugins" / "include" / "smsr_contract.h"
 
 
+def _quoted(values: tuple[str, ...]) -> str:
+    return "{" + ", ".join(f'"{value}"' for value in values) + "}"
+
+
 def _strings(name: str, values: tuple[str, ...]) -> str:
-    listed = ", ".join(f'"{value}"' for value in values)
-    return f"inline constexpr const char* {name}[] = {{{listed}}};"
+    return f"inline constexpr const char* {name}[] = {_quoted(values)};"
+
+
+def _shapes(tensors: tuple[contract.Tensor, ...]) -> str:
+    rows = (f"    {{{len(tensor.shape)}, {_quoted(tensor.shape)}}},  // {tensor.name}" for tensor in tensors)
+    return "\n".join(("inline constexpr TensorShape kInputShapes[] = {", *rows, "};"))
 
 
 def _operator(operator: contract.Operator) -> str:
@@ -28,6 +36,7 @@ def _operator(operator: contract.Operator) -> str:
         f'inline constexpr const char* kName = "{operator.name}";\n'
         f"enum Input : int {{ {inputs}, kInputs }};\n"
         f"{_strings('kInputNames', tuple(tensor.name for tensor in operator.inputs))}\n"
+        f"{_shapes(operator.inputs)}\n"
         f"{attributes}\n"
         f"}}  // namespace {_snake(operator.name)}"
     )
@@ -55,9 +64,11 @@ def _snake(name: str) -> str:
 
 def header() -> str:
     """The whole C++17 header as text."""
+    most_sizes = max(len(tensor.shape) for operator in contract.OPERATORS for tensor in operator.inputs)
     most_layers = max(len(case.dense) for case in contract.CASES)
     lines = [
         "// Made by `python -m smsr.contract_header --write` from smsr/contract.py. Do not edit.",
+        "// clang-format off",
         "#pragma once",
         "",
         "namespace smsr::contract {",
@@ -66,9 +77,18 @@ def header() -> str:
         f"inline constexpr int kOperatorVersion = {contract.OPERATOR_VERSION};",
         f'inline constexpr const char* kOperatorVersionText = "{contract.OPERATOR_VERSION}";',
         f"inline constexpr int kChannelAttentionReduction = {contract.CHANNEL_ATTENTION_REDUCTION};",
+        f"inline constexpr int kLanePadding = {contract.LANE_PADDING};",
+        f"inline constexpr int kTensorrtMaxLayers = {contract.TENSORRT_MAX_LAYERS};",
+        f"inline constexpr int kTensorrtMaxChannels = {contract.TENSORRT_MAX_CHANNELS};",
         _strings("kLayouts", contract.LAYOUTS),
         _strings("kComputeTypes", contract.COMPUTE_TYPES),
         "",
+        "// Sizes as products of letters and digits, such as L*C; smsr_shapes.h computes them.",
+        f"inline constexpr int kMostSizes = {most_sizes};",
+        "struct TensorShape {",
+        "  int rank;",
+        "  const char* sizes[kMostSizes];",
+        "};",
         *[_operator(operator) for operator in contract.OPERATORS],
         "",
         "// Mandatory comparisons with the reference; relative tolerances per compute type.",

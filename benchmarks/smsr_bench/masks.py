@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from smsr_export.graph import FoldedNetwork
+from smsr_export.records import FoldedNetwork
 
 ALWAYS = 1e6
 """Larger than any margin: added, every pixel is active; subtracted, none is."""

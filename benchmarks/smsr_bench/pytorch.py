@@ -19,7 +19,7 @@ from torch import Tensor
 
 from smsr import contract, reference
 from smsr_bench.runs import Run
-from smsr_export.graph import Convolution, FoldedModule, FoldedNetwork
+from smsr_export.records import Convolution, FoldedModule, FoldedNetwork
 
 
 @dataclass(frozen=True)

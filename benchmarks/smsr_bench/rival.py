@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from smsr_export.graph import Array, Convolution, FoldedModule, FoldedNetwork
+from smsr_export.records import Array, Convolution, FoldedModule, FoldedNetwork
 from smsr_export.onnx_model import IR_VERSION
 from smsr_export.op_function import OPSET
 from smsr_export.standard import GraphBuilder, add_margin, add_tail

@@ -22,7 +22,7 @@ from smsr_bench.report import Row
 from smsr_bench.rival import build_rival
 from smsr_bench.runs import Run
 from smsr_bench.subject import Subject
-from smsr_export.graph import FoldedNetwork
+from smsr_export.records import FoldedNetwork
 from smsr_runtime.ort.native import find_library
 
 SHARES = tuple(step / 10 for step in range(11))

@@ -10,7 +10,7 @@ import onnx
 
 from smsr import contract
 from smsr_bench.weights import read_folded
-from smsr_export.graph import FoldedNetwork
+from smsr_export.records import FoldedNetwork
 from smsr_export.onnx_model import build_model
 from smsr_runtime.bundle import Bundle, read_bundle
 from smsr_runtime.errors import DataError

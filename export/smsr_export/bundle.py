@@ -17,7 +17,7 @@ from smsr.network import Network
 from smsr_export import manifest
 from smsr_export.fold import fold
 from smsr_export.freeze import freeze
-from smsr_export.graph import FoldedNetwork
+from smsr_export.records import FoldedNetwork
 from smsr_export.onnx_model import build_model
 from smsr_export.sample import sample_picture
 from smsr_export.tensorrt_bundle import TensorRtTarget, add_tensorrt, together, verify_tensorrt

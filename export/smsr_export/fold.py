@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from smsr_export.graph import (
+from smsr_export.records import (
     Array,
     ChannelClasses,
     Convolution,

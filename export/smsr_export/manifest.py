@@ -11,7 +11,7 @@ from typing import Any
 from smsr import __version__, contract
 from smsr.complexity import network_macs
 from smsr.network import NetworkConfig
-from smsr_export.graph import FoldedNetwork
+from smsr_export.records import FoldedNetwork
 from smsr_export.verify import Parity
 from smsr_runtime.bundle import FORMAT, FORMAT_VERSION, file_facts, sha256, write_manifest
 

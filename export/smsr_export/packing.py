@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from smsr_export.graph import Array, Convolution, FoldedBranch
+from smsr_export.records import Array, Convolution, FoldedBranch
 
 LANES = 16
 

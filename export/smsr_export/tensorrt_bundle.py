@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from smsr import contract
 from smsr.network import Network
-from smsr_export.graph import FoldedNetwork
+from smsr_export.records import FoldedNetwork
 from smsr_export.trt_model import build_trt_model
 from smsr_export.verify import Parity, Picture, open_session, verify_on
 from smsr_runtime.bundle import MODEL_TRT, PENDING

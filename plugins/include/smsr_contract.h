@@ -1,4 +1,5 @@
 // Made by `python -m smsr.contract_header --write` from smsr/contract.py. Do not edit.
+// clang-format off
 #pragma once
 
 namespace smsr::contract {
@@ -7,13 +8,34 @@ inline constexpr const char* kDomain = "smsr";
 inline constexpr int kOperatorVersion = 1;
 inline constexpr const char* kOperatorVersionText = "1";
 inline constexpr int kChannelAttentionReduction = 16;
+inline constexpr int kLanePadding = 16;
+inline constexpr int kTensorrtMaxLayers = 8;
+inline constexpr int kTensorrtMaxChannels = 128;
 inline constexpr const char* kLayouts[] = {"NHWC", "NCHW"};
 inline constexpr const char* kComputeTypes[] = {"float32", "bfloat16", "float16"};
 
+// Sizes as products of letters and digits, such as L*C; smsr_shapes.h computes them.
+inline constexpr int kMostSizes = 4;
+struct TensorShape {
+  int rank;
+  const char* sizes[kMostSizes];
+};
 namespace sparse_mask_module {
 inline constexpr const char* kName = "SparseMaskModule";
 enum Input : int { kFeatures, kMargin, kTheta, kConvWeights, kCollectWeight, kCollectBias, kSqueezeWeight, kSqueezeBias, kExciteWeight, kExciteBias, kInputs };
 inline constexpr const char* kInputNames[] = {"features", "margin", "theta", "conv_weights", "collect_weight", "collect_bias", "squeeze_weight", "squeeze_bias", "excite_weight", "excite_bias"};
+inline constexpr TensorShape kInputShapes[] = {
+    {4, {"N", "H", "W", "C"}},  // features
+    {4, {"N", "1", "H", "W"}},  // margin
+    {0, {}},  // theta
+    {4, {"L", "9", "C", "C"}},  // conv_weights
+    {2, {"L*C", "C"}},  // collect_weight
+    {1, {"C"}},  // collect_bias
+    {2, {"C", "R"}},  // squeeze_weight
+    {1, {"R"}},  // squeeze_bias
+    {2, {"R", "C"}},  // excite_weight
+    {1, {"C"}},  // excite_bias
+};
 inline constexpr const char* kDenseChannelsAttribute = "dense_channels";
 inline constexpr const char* kLayoutAttribute = "layout";
 inline constexpr const char* kComputeAttribute = "compute";
@@ -22,6 +44,11 @@ namespace convolution {
 inline constexpr const char* kName = "Convolution";
 enum Input : int { kFeatures, kWeight, kBias, kInputs };
 inline constexpr const char* kInputNames[] = {"features", "weight", "bias"};
+inline constexpr TensorShape kInputShapes[] = {
+    {4, {"N", "H", "W", "I"}},  // features
+    {3, {"T", "I", "O"}},  // weight
+    {1, {"O"}},  // bias
+};
 inline constexpr const char* kLayoutAttribute = "layout";
 inline constexpr const char* kComputeAttribute = "compute";
 }  // namespace convolution
@@ -29,6 +56,11 @@ namespace convolution_relu {
 inline constexpr const char* kName = "ConvolutionRelu";
 enum Input : int { kFeatures, kWeight, kBias, kInputs };
 inline constexpr const char* kInputNames[] = {"features", "weight", "bias"};
+inline constexpr TensorShape kInputShapes[] = {
+    {4, {"N", "H", "W", "I"}},  // features
+    {3, {"T", "I", "O"}},  // weight
+    {1, {"O"}},  // bias
+};
 inline constexpr const char* kLayoutAttribute = "layout";
 inline constexpr const char* kComputeAttribute = "compute";
 }  // namespace convolution_relu
@@ -36,6 +68,12 @@ namespace convolution_add {
 inline constexpr const char* kName = "ConvolutionAdd";
 enum Input : int { kFeatures, kWeight, kBias, kAddend, kInputs };
 inline constexpr const char* kInputNames[] = {"features", "weight", "bias", "addend"};
+inline constexpr TensorShape kInputShapes[] = {
+    {4, {"N", "H", "W", "I"}},  // features
+    {3, {"T", "I", "O"}},  // weight
+    {1, {"O"}},  // bias
+    {4, {"N", "H", "W", "O"}},  // addend
+};
 inline constexpr const char* kLayoutAttribute = "layout";
 inline constexpr const char* kComputeAttribute = "compute";
 }  // namespace convolution_add
@@ -43,6 +81,15 @@ namespace mask_branch {
 inline constexpr const char* kName = "MaskBranch";
 enum Input : int { kFeatures, kFullWeight, kFullBias, kHalfWeight, kHalfBias, kPhasesWeight, kPhasesBias, kInputs };
 inline constexpr const char* kInputNames[] = {"features", "full_weight", "full_bias", "half_weight", "half_bias", "phases_weight", "phases_bias"};
+inline constexpr TensorShape kInputShapes[] = {
+    {4, {"N", "H", "W", "C"}},  // features
+    {3, {"9", "C", "Q"}},  // full_weight
+    {1, {"Q"}},  // full_bias
+    {3, {"9", "Q", "Q"}},  // half_weight
+    {1, {"Q"}},  // half_bias
+    {3, {"4", "Q", "4"}},  // phases_weight
+    {1, {"4"}},  // phases_bias
+};
 inline constexpr const char* kLayoutAttribute = "layout";
 inline constexpr const char* kComputeAttribute = "compute";
 }  // namespace mask_branch

@@ -19,11 +19,11 @@ struct Workspace {
 };
 
 size_t lay_out(const DenseShape& shape, bool prepared, void* base, Workspace* workspace) {
-  Cursor cursor(base);
+  Cursor cursor(base, kCacheLine);
   workspace->zeros = cursor.take<float>(shape.inputs);
   if (prepared)
     workspace->scratch = take_scratch(winograd_scratch_size(shape.inputs, shape.outputs), &cursor);
-  return cursor.bytes();
+  return cursor.bytes_unaligned();
 }
 
 bool good_size(const DenseShape& shape) {

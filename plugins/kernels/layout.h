@@ -1,39 +1,42 @@
-// Scratch memory cut into aligned parts.
+// Scratch memory cut into aligned parts, on the CPU and in CUDA. C++14, as status.h.
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
-
-#include "scratch.h"
+#include <stddef.h>
+#include <stdint.h>
 
 namespace smsr {
 
-constexpr size_t kPartAlignment = 64;
+// Bytes of a cache line: parts that start one are loaded and stored fastest.
+constexpr size_t kCacheLine = 64;
 
 inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// Parts one after the other from `base` on, which may be null to learn the size.
+// Hands out parts one after the other, each from a multiple of `alignment` bytes on. With a null base all
+// parts are null, and only their size counts.
 class Cursor {
  public:
-  explicit Cursor(void* base) : start_(reinterpret_cast<uintptr_t>(base)), at_(start_) { align(); }
-  template <class T>
-  T* take(int64_t count) {
-    T* part = reinterpret_cast<T*>(at_);
-    at_ += static_cast<size_t>(count) * sizeof(T);
-    align();
+  Cursor(void* base, size_t alignment) : base_(nullptr), bytes_(0), alignment_(alignment) {
+    if (base != nullptr)
+      base_ = reinterpret_cast<char*>(rounded(static_cast<size_t>(reinterpret_cast<uintptr_t>(base))));
+  }
+  void* take_bytes(size_t count) {
+    void* const part = base_ == nullptr ? nullptr : base_ + bytes_;
+    bytes_ += rounded(count);
     return part;
   }
-  // Enough for any base of the parts taken.
-  size_t bytes() const { return at_ - start_ + kPartAlignment; }
+  template <class T, class Count>
+  T* take(Count count) {
+    return static_cast<T*>(take_bytes(static_cast<size_t>(count) * sizeof(T)));
+  }
+  // All parts so far, from an aligned base on.
+  size_t bytes() const { return bytes_; }
+  // The same from any base on.
+  size_t bytes_unaligned() const { return bytes_ + alignment_; }
 
  private:
-  void align() { at_ = (at_ + kPartAlignment - 1) / kPartAlignment * kPartAlignment; }
-  uintptr_t start_, at_;
+  size_t rounded(size_t bytes) const { return (bytes + alignment_ - 1) / alignment_ * alignment_; }
+  char* base_;
+  size_t bytes_, alignment_;
 };
-
-inline ScratchSlots take_scratch(int64_t floats, Cursor* cursor) {
-  const int64_t size = divide_up(floats, 16) * 16, slots = scratch_slots();
-  return {cursor->take<std::atomic<bool>>(slots), cursor->take<float>(slots * size), size};
-}
 
 }  // namespace smsr

@@ -27,7 +27,7 @@ struct Workspace {
 int64_t half_pixels(const BranchShape& s) { return pooled_size(s.height) * pooled_size(s.width); }
 
 size_t lay_out(const BranchShape& s, bool prepared, void* base, Workspace* workspace) {
-  Cursor cursor(base);
+  Cursor cursor(base, kCacheLine);
   workspace->zeros = cursor.take<float>(std::max(s.channels, s.squeezed));
   workspace->terms_weight = cursor.take<float>(s.squeezed * kTerms);
   workspace->pooled = cursor.take<float>(half_pixels(s) * s.squeezed);
@@ -35,7 +35,7 @@ size_t lay_out(const BranchShape& s, bool prepared, void* base, Workspace* works
   const int64_t strip = kPixelsPerTask * s.squeezed;
   workspace->scratch = take_scratch(
       prepared ? std::max(strip, winograd_scratch_size(s.channels, s.squeezed)) : strip, &cursor);
-  return cursor.bytes();
+  return cursor.bytes_unaligned();
 }
 
 Status check(const BranchShape& s) {

@@ -8,6 +8,8 @@
 #include <new>
 #include <thread>
 
+#include "layout.h"
+
 namespace smsr {
 
 // The same number throughout the process, or a workspace's size could change under it.
@@ -26,6 +28,11 @@ struct ScratchSlots {
     for (int64_t i = 0; i < scratch_slots(); ++i) new (taken + i) std::atomic<bool>(false);
   }
 };
+
+inline ScratchSlots take_scratch(int64_t floats, Cursor* cursor) {
+  const int64_t size = divide_up(floats, 16) * 16, slots = scratch_slots();
+  return {cursor->take<std::atomic<bool>>(slots), cursor->take<float>(slots * size), size};
+}
 
 // Holds a slot; waits for one where more threads than slots run.
 class Scratch {

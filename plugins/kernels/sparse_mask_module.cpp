@@ -136,24 +136,6 @@ void prepare(const Shape& shape, const Workspace& workspace) {
 
 }  // namespace
 
-const char* describe(Status status) {
-  switch (status) {
-    case Status::kOk:
-      return "ok";
-    case Status::kBadSize:
-      return "sizes must be at least 1, and height * width below 2^31";
-    case Status::kBadChannels:
-      return "channels must be a positive multiple of 16";
-    case Status::kBadDenseChannels:
-      return "dense_channels must lie within 0..C";
-    case Status::kBadPointer:
-      return "a pointer is null";
-    case Status::kSmallWorkspace:
-      return "the workspace is smaller than workspace_bytes()";
-  }
-  return "unknown status";
-}
-
 int64_t prepared_weights_size(int64_t layers, int64_t channels) {
   return layers * winograd_weights_size(channels, channels);
 }

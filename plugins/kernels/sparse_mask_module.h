@@ -5,19 +5,9 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "status.h"
+
 namespace smsr {
-
-enum class Status {
-  kOk,
-  kBadSize,           // a size below 1, more than 2^31 - 1 pixels in an image, no layers
-  kBadChannels,       // C is no positive multiple of 16
-  kBadDenseChannels,  // a count outside 0..C
-  kBadPointer,        // a pointer is null
-  kSmallWorkspace,    // fewer bytes than workspace_bytes() says
-};
-
-// One text per status, without a trailing newline.
-const char* describe(Status status);
 
 struct Shape {
   int64_t batch, height, width, channels, layers;

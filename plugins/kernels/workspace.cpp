@@ -40,7 +40,7 @@ int64_t ring_rows(const Shape& shape, int64_t layer) {
 
 size_t lay_out(const Shape& shape, void* base, Workspace* workspace) {
   const int64_t pixels = shape.height * shape.width;
-  Cursor cursor(base);
+  Cursor cursor(base, kCacheLine);
   workspace->index.height = shape.height;
   workspace->index.width = shape.width;
   workspace->index.mask = cursor.take<unsigned char>(pixels);
@@ -59,7 +59,7 @@ size_t lay_out(const Shape& shape, void* base, Workspace* workspace) {
   for (int64_t layer = 0; layer < shape.layers; ++layer) rows += ring_rows(shape, layer);
   workspace->rings = cursor.take<float>(rows * shape.width * shape.channels);
   workspace->scratch = take_scratch(winograd_scratch_size(shape.channels, shape.channels), &cursor);
-  return cursor.bytes();
+  return cursor.bytes_unaligned();
 }
 
 }  // namespace smsr

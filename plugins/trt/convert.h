@@ -1,4 +1,4 @@
-// TensorRT's structures as module_core.h's, for both adapters.
+// Shared by both adapters: TensorRT's structures converted to module_core.h's, and the creators' names.
 #pragma once
 
 #include <NvInferRuntime.h>
@@ -44,7 +44,7 @@ inline Dimensions to_dimensions(const nvinfer1::Dims& dims) {
   return made;
 }
 
-// Dynamic dimensions become kUnknown.
+// A dynamic dimension becomes kUnknown.
 inline Dimensions to_dimensions(const nvinfer1::DimsExprs& dims) {
   Dimensions made;
   made.rank = dims.nbDims;
@@ -59,12 +59,12 @@ inline Tensor to_tensor(const nvinfer1::PluginTensorDesc& desc) {
   return {to_dimensions(desc.dims), to_type(desc.type), to_format(desc.format)};
 }
 
-// The largest tensor of the profile.
+// The profile's largest tensor.
 inline Tensor largest(const nvinfer1::DynamicPluginTensorDesc& desc) {
   return {to_dimensions(desc.max), to_type(desc.desc.type), to_format(desc.desc.format)};
 }
 
-// `dims_of` gives the Dimensions of input i.
+// dims_of(i): Dimensions of input i.
 template <class DimsOf>
 std::array<Dimensions, op::kInputs> input_shapes(const DimsOf& dims_of) {
   std::array<Dimensions, op::kInputs> shapes;
@@ -72,13 +72,30 @@ std::array<Dimensions, op::kInputs> input_shapes(const DimsOf& dims_of) {
   return shapes;
 }
 
-// The node's attributes, which both creators announce: TensorRT's ONNX parser passes these and drops all
-// others.
-inline std::array<nvinfer1::PluginField, 3> attribute_fields() {
-  using nvinfer1::PluginFieldType;
-  return {nvinfer1::PluginField(op::kDenseChannelsAttribute, nullptr, PluginFieldType::kINT32, 1),
-          nvinfer1::PluginField(op::kLayoutAttribute, nullptr, PluginFieldType::kCHAR, 1),
-          nvinfer1::PluginField(op::kComputeAttribute, nullptr, PluginFieldType::kCHAR, 1)};
+// What the creators of all versions announce: the operator's name and its attributes. TensorRT's ONNX parser
+// passes on the announced attributes and drops all others.
+template <class Interface>
+class AnnouncingCreator : public Interface {
+ public:
+  const nvinfer1::PluginFieldCollection* getFieldNames() noexcept override { return &collection_; }
+  const char* getPluginName() const noexcept override { return op::kName; }
+  const char* getPluginVersion() const noexcept override { return contract::kOperatorVersionText; }
+  const char* getPluginNamespace() const noexcept override { return contract::kDomain; }
+
+ private:
+  using Type = nvinfer1::PluginFieldType;
+  const std::array<nvinfer1::PluginField, 3> fields_{
+      nvinfer1::PluginField(op::kDenseChannelsAttribute, nullptr, Type::kINT32, 1),
+      nvinfer1::PluginField(op::kLayoutAttribute, nullptr, Type::kCHAR, 1),
+      nvinfer1::PluginField(op::kComputeAttribute, nullptr, Type::kCHAR, 1)};
+  const nvinfer1::PluginFieldCollection collection_{static_cast<int32_t>(fields_.size()), fields_.data()};
+};
+
+// The library's only creator.
+template <class Creator>
+Creator* creator() {
+  static Creator made;
+  return &made;
 }
 
 }  // namespace smsr::trt

@@ -1,5 +1,6 @@
 #include "module_core.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <limits>
@@ -9,15 +10,17 @@ namespace smsr::trt {
 namespace {
 
 constexpr int kReduction = contract::kChannelAttentionReduction;
-constexpr uintptr_t kWorkspaceAlignment = 256;  // what the CUDA core asks for; TensorRT promises none
+constexpr int kMaxLayers = contract::kTensorrtMaxLayers, kMaxChannels = contract::kTensorrtMaxChannels;
+constexpr int32_t kFloat32 = static_cast<int32_t>(cuda::Type::kFloat32);
+constexpr int32_t kFloat16 = static_cast<int32_t>(cuda::Type::kFloat16);
 constexpr const char* kTypeNames[] = {contract::kComputeTypes[0], contract::kComputeTypes[2]};
-constexpr const char* kLayout = contract::kLayouts[1];  // TensorRT's dimensions are so whatever the format
+constexpr const char* kLayout = contract::kLayouts[1];  // of TensorRT's dimensions, whatever the format is
 constexpr const char* kExportAgain = "export the model again with smsr-export --target trt";
 
-static_assert(SMSR_CUDA_FLOAT32 == 0 && SMSR_CUDA_FLOAT16 == 1, "kTypeNames is in this order");
-static_assert(std::string_view(kTypeNames[0]) == "float32" && std::string_view(kTypeNames[1]) == "float16");
+static_assert(std::string_view(kTypeNames[kFloat32]) == "float32");
+static_assert(std::string_view(kTypeNames[kFloat16]) == "float16");
 static_assert(std::string_view(kLayout) == "NCHW");
-static_assert(sizeof(State) == 56, "no padding: the state is compared and saved as bytes");
+static_assert(sizeof(State) == 56, "no padding: the state is saved and compared as bytes");
 
 std::string where_of(const char* name) {
   const std::string node = name != nullptr ? name : "";
@@ -46,14 +49,14 @@ std::string text(const std::vector<int64_t>& counts) {
 
 const char* name_of(ElementType type) {
   if (type == ElementType::kOther) return "another type";
-  return kTypeNames[type == ElementType::kFloat16 ? SMSR_CUDA_FLOAT16 : SMSR_CUDA_FLOAT32];
+  return kTypeNames[type == ElementType::kFloat16 ? kFloat16 : kFloat32];
 }
 
 ElementType element_type(int32_t compute) {
-  return compute == SMSR_CUDA_FLOAT16 ? ElementType::kFloat16 : ElementType::kFloat32;
+  return compute == kFloat16 ? ElementType::kFloat16 : ElementType::kFloat32;
 }
 
-// The ONNX parsers of some versions count a terminating zero, those of others do not.
+// Some versions of the ONNX parser count a terminating zero, others do not.
 std::string string_of(const std::string& where, const Field& field) {
   if (field.type != FieldType::kChar || field.data == nullptr || field.length < 0)
     raise(where, "attribute " + std::string(field.name), "a string", "another type or nothing", kExportAgain);
@@ -67,10 +70,10 @@ std::vector<int64_t> integers_of(const std::string& where, const Field& field) {
   if ((!wide && field.type != FieldType::kInt32) || field.data == nullptr)
     raise(where, "attribute " + std::string(field.name), "a list of integers", "another type or nothing",
           kExportAgain);
-  if (field.length < 1 || field.length > SMSR_CUDA_MAX_LAYERS)
+  if (field.length < 1 || field.length > kMaxLayers)
     raise(where, "attribute " + std::string(field.name),
-          "1.." + std::to_string(SMSR_CUDA_MAX_LAYERS) + " counts, one per layer",
-          std::to_string(field.length), kExportAgain);
+          "1.." + std::to_string(kMaxLayers) + " counts, one per layer", std::to_string(field.length),
+          kExportAgain);
   std::vector<int64_t> values;
   for (int64_t i = 0; i < field.length; ++i)
     values.push_back(wide ? static_cast<const int64_t*>(field.data)[i]
@@ -80,27 +83,27 @@ std::vector<int64_t> integers_of(const std::string& where, const Field& field) {
 
 void set_dense_channels(const std::string& where, const std::vector<int64_t>& counts, State* state) {
   for (const int64_t count : counts)
-    if (count < 0 || count > SMSR_CUDA_MAX_CHANNELS)
+    if (count < 0 || count > kMaxChannels)
       raise(where, "attribute dense_channels", "counts within 0..C", text(counts), kExportAgain);
   state->layers = static_cast<int32_t>(counts.size());
   for (size_t i = 0; i < counts.size(); ++i) state->dense_channels[i] = static_cast<int32_t>(counts[i]);
 }
 
 int32_t compute_of(const std::string& where, const std::string& name) {
-  for (const int32_t type : {SMSR_CUDA_FLOAT32, SMSR_CUDA_FLOAT16})
+  for (const int32_t type : {kFloat32, kFloat16})
     if (name == kTypeNames[type]) return type;
   raise(where, "attribute compute", "float32 or float16 on GPUs", "'" + name + "'", kExportAgain);
 }
 
 const Field& only_field(const std::string& where, const Field* fields, int count, const char* name) {
-  const Field* found = nullptr;
+  const Field* only = nullptr;
   for (int i = 0; i < count; ++i) {
     if (fields[i].name != name) continue;
-    if (found != nullptr) raise(where, std::string("attribute ") + name, "it once", "it twice", kExportAgain);
-    found = &fields[i];
+    if (only != nullptr) raise(where, std::string("attribute ") + name, "it once", "it twice", kExportAgain);
+    only = &fields[i];
   }
-  if (found == nullptr) raise(where, std::string("attribute ") + name, "a value", "none", kExportAgain);
-  return *found;
+  if (only == nullptr) raise(where, std::string("attribute ") + name, "a value", "none", kExportAgain);
+  return *only;
 }
 
 void refuse_unknown_fields(const std::string& where, const Field* fields, int count) {
@@ -113,42 +116,37 @@ void refuse_unknown_fields(const std::string& where, const Field* fields, int co
   }
 }
 
-Dimensions dims(std::initializer_list<int64_t> sizes) {
-  Dimensions made;
-  for (const int64_t size : sizes) made.size[static_cast<size_t>(made.rank++)] = size;
-  return made;
-}
-
-bool fits(const Dimensions& found, const Dimensions& expected) {
-  if (found.rank != expected.rank) return false;
-  for (size_t i = 0; i < static_cast<size_t>(found.rank); ++i)
-    if (found.size[i] != kUnknown && expected.size[i] != kUnknown && found.size[i] != expected.size[i])
+bool fits(const Dimensions& dims, const Dimensions& expected) {
+  if (dims.rank != expected.rank) return false;
+  for (size_t i = 0; i < static_cast<size_t>(dims.rank); ++i)
+    if (dims.size[i] != kUnknown && expected.size[i] != kUnknown && dims.size[i] != expected.size[i])
       return false;
   return true;
 }
 
-// By the contract; the features themselves are in front.
-std::array<Dimensions, op::kInputs> expected_shapes(const Dimensions& features, int64_t layers) {
-  const int64_t n = features.size[0], c = features.size[1], h = features.size[2], w = features.size[3];
-  const int64_t reduced = c / kReduction;
-  std::array<Dimensions, op::kInputs> expected;
-  expected[op::kFeatures] = features;
-  expected[op::kMargin] = dims({n, 1, h, w});
-  expected[op::kTheta] = dims({});
-  expected[op::kConvWeights] = dims({layers, 9, c, c});
-  expected[op::kCollectWeight] = dims({layers * c, c});
-  expected[op::kCollectBias] = dims({c});
-  expected[op::kSqueezeWeight] = dims({c, reduced});
-  expected[op::kSqueezeBias] = dims({reduced});
-  expected[op::kExciteWeight] = dims({reduced, c});
-  expected[op::kExciteBias] = dims({c});
-  return expected;
+// The contract's letters, from features (N, C, H, W).
+contract::Letters letters_of(const Dimensions& features, int64_t layers) {
+  contract::Letters letters;
+  for (size_t i = 0; i < 4; ++i) letters["NCHW"[i]] = features.size[i];
+  letters['L'] = layers;
+  letters['R'] = letters['C'] / kReduction;
+  return letters;
 }
 
+Dimensions expected_shape(int input, const contract::Letters& letters) {
+  const contract::TensorShape& shape = op::kInputShapes[input];
+  Dimensions dims;
+  dims.rank = shape.rank;
+  for (size_t i = 0; i < static_cast<size_t>(shape.rank); ++i)
+    dims.size[i] = contract::size_of(shape.sizes[i], letters);
+  return dims;
+}
+
+// TensorRT promises no alignment.
 void* aligned(void* workspace) {
   const uintptr_t address = reinterpret_cast<uintptr_t>(workspace);
-  return reinterpret_cast<void*>((address + kWorkspaceAlignment - 1) / kWorkspaceAlignment *
-                                 kWorkspaceAlignment);
+  return reinterpret_cast<void*>((address + cuda::kWorkspaceAlignment - 1) / cuda::kWorkspaceAlignment *
+                                 cuda::kWorkspaceAlignment);
 }
 
 }  // namespace
@@ -193,8 +191,8 @@ Module Module::from_state(const char* name, const void* bytes, size_t count) {
   if (hash != contract::kInterfaceHash)
     raise(where, "saved plugin", std::string("interface ") + contract::kInterfaceHash, std::string(hash),
           advice);
-  const bool valid = (state.compute == SMSR_CUDA_FLOAT32 || state.compute == SMSR_CUDA_FLOAT16) &&
-                     state.layers >= 1 && state.layers <= SMSR_CUDA_MAX_LAYERS;
+  const bool valid = (state.compute == kFloat32 || state.compute == kFloat16) && state.layers >= 1 &&
+                     state.layers <= kMaxLayers;
   if (!valid) raise(where, "saved plugin", "type and layers as written", "damaged bytes", advice);
   set_dense_channels(where, {state.dense_channels, state.dense_channels + state.layers}, &state);
   return Module(name, state);
@@ -234,22 +232,23 @@ void Module::check_shapes(const std::array<Dimensions, op::kInputs>& inputs) con
   const Dimensions& features = inputs[op::kFeatures];
   if (features.rank != 4) fail("features", "(N, C, H, W)", text(features), kExportAgain);
   const int64_t c = features.size[1];
-  if (c < 1 || c % kReduction != 0 || c > SMSR_CUDA_MAX_CHANNELS)
+  if (c < 1 || c % kReduction != 0 || c > kMaxChannels)
     fail("features' channels",
-         "a fixed multiple of " + std::to_string(kReduction) + ", at most " +
-             std::to_string(SMSR_CUDA_MAX_CHANNELS),
+         "a fixed multiple of " + std::to_string(kReduction) + ", at most " + std::to_string(kMaxChannels),
          text(features), kExportAgain);
   for (int32_t i = 0; i < state_.layers; ++i)
     if (state_.dense_channels[i] > c)
       fail("attribute dense_channels", "counts within 0.." + std::to_string(c),
            std::to_string(state_.dense_channels[i]), kExportAgain);
-  const auto expected = expected_shapes(features, state_.layers);
-  for (size_t i = 0; i < expected.size(); ++i)
-    if (!fits(inputs[i], expected[i]))
-      fail(std::string("shape of ") + op::kInputNames[i], text(expected[i]), text(inputs[i]), kExportAgain);
+  const contract::Letters letters = letters_of(features, state_.layers);
+  for (int i = op::kFeatures + 1; i < op::kInputs; ++i) {
+    const Dimensions &dims = inputs[static_cast<size_t>(i)], expected = expected_shape(i, letters);
+    if (!fits(dims, expected))
+      fail(std::string("shape of ") + op::kInputNames[i], text(expected), text(dims), kExportAgain);
+  }
 }
 
-smsr_cuda_shape Module::shape(const Tensor& features) const {
+cuda::Shape Module::shape(const Tensor& features) const {
   const Dimensions& d = features.dims;
   const auto in_range = [](int64_t size) { return size >= 1 && size <= std::numeric_limits<int32_t>::max(); };
   if (d.rank != 4 || !in_range(d.size[0]) || !in_range(d.size[1]) || !in_range(d.size[2]) ||
@@ -258,47 +257,40 @@ smsr_cuda_shape Module::shape(const Tensor& features) const {
   if (features.type != element_type(state_.compute))
     fail("type of features", name_of(element_type(state_.compute)), name_of(features.type), kExportAgain);
   if (features.format == Format::kOther)
-    fail("format of features", "linear or HWC8", "another one", "report this: TensorRT was told so");
-  smsr_cuda_shape made{};
+    fail("format of features", "linear or HWC8", "another one", "report this as an error of the plugin");
+  cuda::Shape made{};
   made.batch = static_cast<int32_t>(d.size[0]);
   made.channels = static_cast<int32_t>(d.size[1]);
   made.height = static_cast<int32_t>(d.size[2]);
   made.width = static_cast<int32_t>(d.size[3]);
   made.layers = state_.layers;
-  made.type = static_cast<smsr_cuda_type>(state_.compute);
-  made.layout = features.format == Format::kHwc8 ? SMSR_CUDA_NHWC : SMSR_CUDA_NCHW;
+  made.type = static_cast<cuda::Type>(state_.compute);
+  made.layout = features.format == Format::kHwc8 ? cuda::Layout::kNhwc : cuda::Layout::kNchw;
   return made;
 }
 
 size_t Module::workspace_bytes(const Tensor& features) const {
-  const smsr_cuda_shape size = shape(features);
-  const size_t bytes = smsr_cuda_workspace_bytes(&size);
+  const cuda::Shape size = shape(features);
+  const size_t bytes = cuda::workspace_bytes(size);
   if (bytes == 0)
-    fail("features", "a shape the kernels take (less than 2^31 elements)", text(features.dims),
+    fail("features", "a shape that the kernels support (less than 2^31 elements)", text(features.dims),
          "use a smaller profile or picture");
-  return bytes + kWorkspaceAlignment - 1;
+  return bytes + cuda::kWorkspaceAlignment - 1;
 }
 
 void Module::enqueue(const Tensor& features, const void* const* inputs, void* output, void* workspace,
                      cudaStream_t stream) const {
-  smsr_cuda_module module{};
-  module.shape = shape(features);
-  module.dense_channels = state_.dense_channels;
-  module.features = inputs[op::kFeatures];
-  module.margin = inputs[op::kMargin];
-  module.theta = inputs[op::kTheta];
-  module.conv_weights = inputs[op::kConvWeights];
-  module.collect_weight = inputs[op::kCollectWeight];
-  module.collect_bias = inputs[op::kCollectBias];
-  module.squeeze_weight = inputs[op::kSqueezeWeight];
-  module.squeeze_bias = inputs[op::kSqueezeBias];
-  module.excite_weight = inputs[op::kExciteWeight];
-  module.excite_bias = inputs[op::kExciteBias];
-  module.output = output;
-  const size_t bytes = smsr_cuda_workspace_bytes(&module.shape);
-  const smsr_cuda_status status = smsr_cuda_sparse_mask_module(&module, aligned(workspace), bytes, stream);
-  if (status != SMSR_CUDA_OK)
-    fail("kernel", "ok", smsr_cuda_describe(status), "features were " + text(features.dims));
+  cuda::Params params{};
+  params.shape = shape(features);
+  params.dense_channels = state_.dense_channels;
+  std::copy(inputs, inputs + op::kInputs, params.inputs);
+  params.output = output;
+  const size_t bytes = cuda::workspace_bytes(params.shape);
+  const Status status = cuda::sparse_mask_module(params, aligned(workspace), bytes, stream);
+  if (status != Status::kOk)
+    fail("kernel", "ok", cuda::describe(status), "features were " + text(features.dims));
 }
 
 }  // namespace smsr::trt
+
+SMSR_EXPORT const char* smsr_interface_hash() { return smsr::contract::kInterfaceHash; }

@@ -1,6 +1,6 @@
-// What both TensorRT adapters do, in our own types: attributes from fields, saved state, types, formats,
-// shapes, workspace, launch. Knows neither TensorRT nor arithmetic. Tensors are N C H W, as TensorRT sees
-// them.
+// The common part of both TensorRT adapters, in types of its own: attributes from fields, saved state, types,
+// formats, shapes, workspace, launch. Contains nothing of TensorRT and no arithmetic. Tensors are N C H W, as
+// in TensorRT.
 #pragma once
 
 #include <array>
@@ -14,6 +14,10 @@
 
 #include "kernels/cuda/sparse_mask_module_cuda.h"
 #include "smsr_contract.h"
+#include "smsr_shapes.h"
+
+// A symbol that the library exports by its plain name, see exports.map.
+#define SMSR_EXPORT extern "C" __attribute__((visibility("default")))
 
 namespace smsr::trt {
 
@@ -22,9 +26,9 @@ namespace op = contract::sparse_mask_module;
 constexpr int kOutputs = 1;
 constexpr int kTensors = op::kInputs + kOutputs;
 constexpr int kMaxRank = 8;
-constexpr int64_t kUnknown = -1;  // a dynamic dimension
-// More than any GPU has, so that TensorRT refuses the layer. 0 would say that it needs none: TensorRT 8
-// cannot be told otherwise that a profile is too large, and would run its smaller shapes in memory of other
+constexpr int64_t kUnknown = contract::kUnknownSize;
+// More than any GPU has, so that TensorRT refuses the layer: the only way to refuse a profile in TensorRT 8.
+// 0 means that the layer needs none; TensorRT would run the profile's smaller shapes in the memory of other
 // layers.
 constexpr size_t kRefusedWorkspace = size_t{1} << 46;
 
@@ -50,12 +54,13 @@ struct Tensor {
   Format format;
 };
 
-// What an engine file keeps of a plugin. Fixed size, the machine's byte order: engines do not travel either.
+// What an engine file saves of a plugin. Fixed size and the machine's byte order: an engine belongs to one
+// machine, too.
 struct State {
   char interface_hash[16];
-  int32_t compute;  // smsr_cuda_type
+  int32_t compute;  // cuda::Type
   int32_t layers;
-  int32_t dense_channels[SMSR_CUDA_MAX_LAYERS];
+  int32_t dense_channels[contract::kTensorrtMaxLayers];
 };
 
 class Error : public std::runtime_error {
@@ -71,26 +76,26 @@ class Module {
   static Module from_state(const char* name, const void* bytes, size_t count);
   State state() const;
 
-  // All that tells two nodes apart but for shapes: for the timing cache and the engine inspector.
+  // Everything but the shapes in which two nodes can differ: for the timing cache and the engine inspector.
   const std::string& description() const { return description_; }
 
   void check_counts(int inputs, int outputs) const;
-  // The one type T of all inputs against `compute`.
+  // All inputs must have the type that `compute` names.
   void check_types(const ElementType* inputs) const;
-  // Whether tensor `position` (inputs, then the output) may look so, given the features.
+  // Whether tensor `position` (inputs, then the output) may have this type and format, given the features'.
   bool supports(int position, const Tensor& tensor, const Tensor& features) const;
-  // All inputs against the contract; kUnknown fits everything but the features' channels.
+  // All inputs must have the contract's shapes; kUnknown is accepted for everything but the channels.
   void check_shapes(const std::array<Dimensions, op::kInputs>& inputs) const;
 
-  // Enough for features of this size and any smaller.
+  // Bytes that suffice for features of this size and any smaller.
   size_t workspace_bytes(const Tensor& features) const;
-  // `workspace` as workspace_bytes() of these or larger features said. Allocates nothing where all is well.
+  // `workspace` has workspace_bytes() of these or larger features. Allocates nothing unless it fails.
   void enqueue(const Tensor& features, const void* const* inputs, void* output, void* workspace,
                cudaStream_t stream) const;
 
  private:
   Module(const char* name, const State& state);
-  smsr_cuda_shape shape(const Tensor& features) const;
+  cuda::Shape shape(const Tensor& features) const;
   [[noreturn]] void fail(const std::string& what, const std::string& expected, const std::string& got,
                          const std::string& advice) const;
 
@@ -99,11 +104,11 @@ class Module {
   State state_;
 };
 
-// One line on stderr unless SMSR_TRT_LOG=0. Not TensorRT's logger: its finder has another layout in TensorRT
-// 11 than in 10, and a library that met the other one would crash on its first message.
+// Writes one line to stderr unless SMSR_TRT_LOG=0. Not TensorRT's logger: its finder's layout differs between
+// TensorRT 10 and 11, and a library built for one would crash on its first message in the other.
 void report(const char* text) noexcept;
 
-// The border that no exception may cross: what `body` throws is reported, `otherwise` comes back.
+// Keeps exceptions from TensorRT: reports what `body` throws, and then returns `otherwise`.
 template <class Result, class Body>
 Result guarded(Result otherwise, const Body& body) noexcept {
   try {

@@ -6,7 +6,6 @@
 #if NV_TENSORRT_MAJOR != 8 || NV_TENSORRT_MINOR < 5
 #error "module_v2.cpp needs the headers of TensorRT 8.5 or 8.6; TensorRT 10 and newer have module_v3.cpp"
 #endif
-#define SMSR_EXPORT extern "C" __attribute__((visibility("default")))
 
 namespace smsr::trt {
 namespace {
@@ -20,7 +19,7 @@ class ModulePlugin final : public IPluginV2DynamicExt {
   const char* getPluginType() const noexcept override { return op::kName; }
   const char* getPluginVersion() const noexcept override { return contract::kOperatorVersionText; }
   const char* getPluginNamespace() const noexcept override { return contract::kDomain; }
-  void setPluginNamespace(const char*) noexcept override {}  // the contract's, always
+  void setPluginNamespace(const char*) noexcept override {}  // it is always the contract's
   int32_t getNbOutputs() const noexcept override { return kOutputs; }
   int32_t initialize() noexcept override { return 0; }
   void terminate() noexcept override {}
@@ -30,7 +29,7 @@ class ModulePlugin final : public IPluginV2DynamicExt {
     return guarded<IPluginV2DynamicExt*>(nullptr, [&] { return new ModulePlugin(module_); });
   }
 
-  // While a network is typed weakly this is float32 whatever `compute` says; formats decide.
+  // In a weakly typed network this is float32 whatever `compute` says; supportsFormatCombination() decides.
   DataType getOutputDataType(int32_t, const DataType* inputs, int32_t) const noexcept override {
     return inputs[op::kFeatures];
   }
@@ -54,7 +53,7 @@ class ModulePlugin final : public IPluginV2DynamicExt {
     });
   }
 
-  // Has no way to refuse: it reports, and enqueue() refuses.
+  // Cannot refuse: it reports, and enqueue() refuses.
   void configurePlugin(const DynamicPluginTensorDesc* inputs, int32_t input_count,
                        const DynamicPluginTensorDesc*, int32_t output_count) noexcept override {
     guarded(0, [&] {
@@ -64,7 +63,7 @@ class ModulePlugin final : public IPluginV2DynamicExt {
     });
   }
 
-  // TensorRT asks with the profile's largest shapes: that also serves all smaller ones.
+  // TensorRT passes the profile's largest shapes; their workspace suffices for all smaller ones.
   size_t getWorkspaceSize(const PluginTensorDesc* inputs, int32_t, const PluginTensorDesc*,
                           int32_t) const noexcept override {
     return guarded(kRefusedWorkspace,
@@ -91,8 +90,8 @@ class ModulePlugin final : public IPluginV2DynamicExt {
   const Module module_;
 };
 
-// Gives IPluginV2DynamicExt where the base class says IPluginV2, whose very name the headers warn about.
-class ModuleCreator final : public IPluginCreator {
+// Returns IPluginV2DynamicExt instead of the base class's IPluginV2, which the headers declare deprecated.
+class ModuleCreator final : public AnnouncingCreator<IPluginCreator> {
  public:
   IPluginV2DynamicExt* createPlugin(const char* name, const PluginFieldCollection* fields) noexcept override {
     return guarded<IPluginV2DynamicExt*>(nullptr, [&] { return new ModulePlugin(to_module(name, fields)); });
@@ -104,28 +103,16 @@ class ModuleCreator final : public IPluginCreator {
         nullptr, [&] { return new ModulePlugin(Module::from_state(name, bytes, count)); });
   }
 
-  const PluginFieldCollection* getFieldNames() noexcept override { return &collection_; }
-  const char* getPluginName() const noexcept override { return op::kName; }
-  const char* getPluginVersion() const noexcept override { return contract::kOperatorVersionText; }
-  const char* getPluginNamespace() const noexcept override { return contract::kDomain; }
   void setPluginNamespace(const char*) noexcept override {}
-
- private:
-  const std::array<PluginField, 3> fields_ = attribute_fields();
-  const PluginFieldCollection collection_{static_cast<int32_t>(fields_.size()), fields_.data()};
 };
 
-ModuleCreator* creator() {
-  static ModuleCreator made;
-  return &made;
-}
-
-// Opening this library registers it: TensorRT 8.5 can load plugins in no other way, and in 8.6 the registry's
-// own way sits in another place from patch to patch, while this function is the table's first in all of 8.
-// Not by REGISTER_TENSORRT_PLUGIN, which knows no namespace but "".
+// Opening this library registers its creator. TensorRT 8.5 can load plugins in no other way. In 8.6 the place
+// of the registry's loadLibrary() in its table of functions differs between patch releases, whereas
+// registerCreator() is the first in all of TensorRT 8. Not by REGISTER_TENSORRT_PLUGIN, whose namespace is
+// always "".
 const bool registered = guarded(false, [] {
   IPluginRegistry* registry = getPluginRegistry();
-  if (registry == nullptr || !registry->registerCreator(*creator(), contract::kDomain))
+  if (registry == nullptr || !registry->registerCreator(*creator<ModuleCreator>(), contract::kDomain))
     throw Error(std::string(op::kName) +
                 ": registry: expected to take this plugin, got a refusal; open this library only once");
   return true;
@@ -135,16 +122,13 @@ const bool registered = guarded(false, [] {
 }  // namespace smsr::trt
 
 #if NV_TENSORRT_MINOR >= 6
-// For the registry's loadLibrary(), which refuses creators that it knows: none where all is registered
-// already.
+// For the registry's loadLibrary(), which refuses creators that are registered already.
 SMSR_EXPORT nvinfer1::IPluginCreator* const* getPluginCreators(int32_t& count) {
-  static nvinfer1::IPluginCreator* const creators[] = {smsr::trt::creator()};
+  static nvinfer1::IPluginCreator* const creators[] = {smsr::trt::creator<smsr::trt::ModuleCreator>()};
   count = smsr::trt::registered ? 0 : 1;
   return creators;
 }
 
-// loadLibrary() refuses a library without it. Not used: see report() in module_core.h.
+// loadLibrary() refuses a library without this function. Not used: see report() in module_core.h.
 SMSR_EXPORT void setLoggerFinder(nvinfer1::ILoggerFinder*) {}
 #endif
-
-SMSR_EXPORT const char* smsr_interface_hash(void) { return smsr::contract::kInterfaceHash; }

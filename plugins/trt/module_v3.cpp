@@ -1,13 +1,12 @@
 // The plugin for TensorRT 10 and newer (IPluginV3). It links nothing of TensorRT: the runtime finds the
-// creator through getCreators(). No static registration: it goes through the registry's table of functions,
-// which TensorRT 11 changed, and the creator would be refused as known already when the library is loaded the
-// usual way.
+// creator through getCreators(). The library does not register itself when opened: the registry's table of
+// functions differs between TensorRT 10 and 11, and loadLibrary() would then refuse the creator as registered
+// already.
 #include "convert.h"
 
 #if NV_TENSORRT_MAJOR < 10
 #error "module_v3.cpp needs the headers of TensorRT 10 or newer; TensorRT 8 has module_v2.cpp"
 #endif
-#define SMSR_EXPORT extern "C" __attribute__((visibility("default")))
 
 namespace smsr::trt {
 namespace {
@@ -84,7 +83,7 @@ class ModulePlugin final : public IPluginV3,
     });
   }
 
-  // Of the profile's largest shape: it also serves all smaller ones.
+  // For the profile's largest shape; it suffices for all smaller ones.
   size_t getWorkspaceSize(const DynamicPluginTensorDesc* inputs, int32_t, const DynamicPluginTensorDesc*,
                           int32_t) const noexcept override {
     return guarded(kRefusedWorkspace,
@@ -112,7 +111,7 @@ class ModulePlugin final : public IPluginV3,
     });
   }
 
-  // Nothing is kept per execution context.
+  // A plugin has no state per execution context.
   IPluginV3* attachToContext(IPluginResourceContext*) noexcept override { return clone(); }
 
   const PluginFieldCollection* getFieldsToSerialize() noexcept override { return &saved_; }
@@ -124,7 +123,7 @@ class ModulePlugin final : public IPluginV3,
   const PluginFieldCollection saved_{1, &state_field_};
 };
 
-class ModuleCreator final : public IPluginCreatorV3One {
+class ModuleCreator final : public AnnouncingCreator<IPluginCreatorV3One> {
  public:
   IPluginV3* createPlugin(const char* name, const PluginFieldCollection* fields,
                           TensorRTPhase phase) noexcept override {
@@ -134,13 +133,8 @@ class ModuleCreator final : public IPluginCreatorV3One {
     });
   }
 
-  const PluginFieldCollection* getFieldNames() noexcept override { return &collection_; }
-  const char* getPluginName() const noexcept override { return op::kName; }
-  const char* getPluginVersion() const noexcept override { return contract::kOperatorVersionText; }
-  const char* getPluginNamespace() const noexcept override { return contract::kDomain; }
-
  private:
-  // TensorRT hands back what getFieldsToSerialize() gave, out of the engine.
+  // From the fields that getFieldsToSerialize() returned, which TensorRT saved in the engine.
   static Module restored(const char* name, const PluginFieldCollection* fields) {
     if (fields != nullptr && fields->fields != nullptr)
       for (int32_t i = 0; i < fields->nbFields; ++i)
@@ -149,26 +143,17 @@ class ModuleCreator final : public IPluginCreatorV3One {
                                     static_cast<size_t>(fields->fields[i].length));
     return Module::from_state(name, nullptr, 0);
   }
-
-  const std::array<PluginField, 3> fields_ = attribute_fields();
-  const PluginFieldCollection collection_{static_cast<int32_t>(fields_.size()), fields_.data()};
 };
-
-ModuleCreator* creator() {
-  static ModuleCreator made;
-  return &made;
-}
 
 }  // namespace
 }  // namespace smsr::trt
 
 SMSR_EXPORT nvinfer1::IPluginCreatorInterface* const* getCreators(int32_t& count) {
-  static nvinfer1::IPluginCreatorInterface* const creators[] = {smsr::trt::creator()};
+  static nvinfer1::IPluginCreatorInterface* const creators[] = {
+      smsr::trt::creator<smsr::trt::ModuleCreator>()};
   count = 1;
   return creators;
 }
 
-// The registry refuses a library without it. Not used: see report() in module_core.h.
+// The registry refuses a library without this function. Not used: see report() in module_core.h.
 SMSR_EXPORT void setLoggerFinder(nvinfer1::ILoggerFinder*) {}
-
-SMSR_EXPORT const char* smsr_interface_hash(void) { return smsr::contract::kInterfaceHash; }

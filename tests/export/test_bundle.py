@@ -21,6 +21,7 @@ from smsr.network import Network
 from smsr_export import bundle as bundle_module
 from smsr_export.bundle import ExportRequest, export_onnx
 from smsr_export.sample import sample_picture
+from smsr_runtime import files
 from smsr_runtime.bundle import FORMAT_VERSION
 from smsr_runtime.errors import UsageError
 from tests.export.onnx_tools import FEW_PIXELS
@@ -163,7 +164,7 @@ def test_an_old_bundle_comes_back_when_its_replacement_is_interrupted(
 
     monkeypatch.setattr(Path, "rename", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        bundle_module._swap(new, old)
+        files._swap(new, old)
     assert (old / "manifest.json").read_text() == "x.smsr" and set(tmp_path.iterdir()) == {old, new}
 
 

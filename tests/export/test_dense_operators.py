@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from smsr import contract, dense_reference
-from smsr_export.graph import Convolution, FoldedBranch
+from smsr_export.records import Convolution, FoldedBranch
 from smsr_export.onnx_model import IR_VERSION
 from smsr_export.op_function import OPSET, operator_functions
 from smsr_export.packing import pack, pack_branch, unpack, unpack_branch

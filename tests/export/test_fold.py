@@ -14,7 +14,7 @@ from smsr import masks
 from smsr.network import NetworkConfig
 from smsr_export.fold import bicubic_kernel, fold, fold_channel_masks, fold_collect, fold_logits
 from smsr_export.freeze import channel_classes, freeze
-from smsr_export.graph import Convolution, FoldedModule, FrozenBranch
+from smsr_export.records import Convolution, FoldedModule, FrozenBranch
 from tests.export import evaluator
 from tests.helpers import Split, channel_mask, random_image, random_network, random_splits, relative_difference
 

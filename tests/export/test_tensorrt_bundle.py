@@ -63,7 +63,8 @@ def facts(bundle: Path) -> dict[str, Any]:
 def test_without_tensorrt_the_bundle_is_kept_and_one_line_says_what_is_missing(exported: tuple[Path, Any]) -> None:
     bundle, done = exported
     (line,) = done.stderr.splitlines()
-    assert done.returncode == 1 and line.startswith("smsr-export: net.smsr, backend trt: expected the package tensorrt")
+    assert done.returncode == 1
+    assert line.startswith("smsr-export: error: net.smsr, backend trt: expected the package tensorrt")
     assert "the bundle is kept, its engine pending" in line and "run.py net.smsr --rebuild" in line
     assert "model.trt.onnx, fp16" in done.stdout and "function body" in done.stdout
     assert sorted(tree(bundle)) == [

@@ -16,7 +16,7 @@ from smsr import contract
 from smsr.network import InferenceResult, Network, NetworkConfig
 from smsr_export.fold import fold
 from smsr_export.freeze import freeze
-from smsr_export.graph import FoldedNetwork
+from smsr_export.records import FoldedNetwork
 from smsr_export.op_function import OPSET
 from smsr_export.tensorrt_bundle import FunctionVariant, TensorRtTarget, verify_tensorrt
 from smsr_export.tensorrt_engine import PRECISIONS

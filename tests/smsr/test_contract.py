@@ -23,6 +23,11 @@ def test_the_committed_header_is_the_generated_one() -> None:
     assert contract_header.HEADER.read_text() == contract_header.header()
 
 
+def test_sizes_are_products_of_letters_and_digits_as_smsr_shapes_h_reads_them() -> None:
+    sizes = {size for operator in contract.OPERATORS for tensor in operator.inputs for size in tensor.shape}
+    assert all(re.fullmatch(r"[A-Z0-9](\*[A-Z0-9])*", size) for size in sizes)
+
+
 def test_the_header_prints_on_request(capsys: pytest.CaptureFixture[str]) -> None:
     assert contract_header.main([]) == 0
     assert capsys.readouterr().out == contract_header.header()
@@ -90,7 +95,7 @@ def test_cases_have_distinct_names_and_make_sense() -> None:
         assert all(0 <= dense <= case.channels - case.dead for dense in case.dense)
 
 
-def test_cases_hold_what_the_issue_asks_for() -> None:
+def test_cases_hold_every_mask_split_and_odd_size() -> None:
     cases = contract.CASES
     assert {case.mask for case in cases} == set(contract.MASKS)
     assert {16, 32, 64} <= {case.channels for case in cases}

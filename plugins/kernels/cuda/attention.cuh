@@ -1,28 +1,27 @@
-// Channel attention ahead of the collect: a 1x1 convolution's mean is the 1x1 convolution of the means, so
-// the sums that the convolutions leave per unit are enough, and collect, scale and residual take one pass
-// over memory.
+// Channel attention before the collect. It needs the mean of the collect's output; as the mean of a 1x1
+// convolution is the 1x1 convolution of the means, the sums that the convolutions write per unit are enough.
+// Collect, scale and residual are then one pass over memory.
 #pragma once
 
 #include "types.cuh"
 
-namespace smsr {
-namespace cuda {
+namespace smsr::cuda {
 
-// Few threads walk over much memory here: unrolled loops have many loads under way, and still add in order.
+// Few threads read much memory here: unrolled loops have many loads in flight, and still add in order.
 constexpr int kReduceThreads = 256, kReduceRows = 16;
 
-// Blocks [N, L, kSegments]: sums of one segment of an image's units, in an order that the counts alone
-// decide.
 struct ReduceParams {
-  const float* unit_sums;  // [L, units_stride, channels]
-  float* segment_sums;     // [N, L, kSegments, channels]
-  const int *active_units, *inactive_units;
+  const float* unit_sums;     // [L, units_stride, channels]
+  float* segment_sums;        // [N, L, kSegments, channels]
+  const int* active_units;    // [N + 1] see Plan
+  const int* inactive_units;  // [N + 1]
   long long units_stride;
   int batch, layers, channels;
-  DenseChannels dense;  // of inactive units only these channels are there
+  DenseChannels dense;  // inactive units have sums of these channels only
 };
 
-// The `channel` part of rows [from, to) of the segment, every `step`-th.
+// Sum of one channel over the block's segment of rows from..to, beginning at row `ahead` of it, every
+// `step`-th.
 SMSR_DEVICE float sum_rows(const float* rows, int from, int to, int channels, int channel, int ahead,
                            int step) {
   const int count = to - from, segment = block_x() % kSegments;
@@ -36,10 +35,11 @@ SMSR_DEVICE float sum_rows(const float* rows, int from, int to, int channels, in
   return sum;
 }
 
+// Blocks [N * L * kSegments]: sum one segment of an image's units, in an order that their number determines.
 static SMSR_KERNEL(kReduceThreads, 1) void reduce_units(ReduceParams p) {
   float* shared = static_cast<float*>(shared_memory());  // [kReduceThreads]
   const int layer = block_x() / kSegments % p.layers, image = block_x() / kSegments / p.layers;
-  const int lanes = kReduceThreads / p.channels;  // rows read at once
+  const int lanes = kReduceThreads / p.channels;  // rows read together
   const int channel = thread_index() % p.channels, ahead = thread_index() / p.channels;
   float sum = 0.0f;
   if (ahead < lanes) {
@@ -59,21 +59,27 @@ static SMSR_KERNEL(kReduceThreads, 1) void reduce_units(ReduceParams p) {
 }
 
 struct AttentionParams {
-  const float* segment_sums;  // [N, L, kSegments, channels]
-  const void *collect_weight, *collect_bias, *squeeze_weight, *squeeze_bias, *excite_weight, *excite_bias;
-  float* scale;  // [N, channels]
+  const float* segment_sums;   // [N, L, kSegments, channels]
+  const void* collect_weight;  // [L * channels, channels]
+  const void* collect_bias;    // [channels]
+  const void* squeeze_weight;  // [channels, channels / 16]
+  const void* squeeze_bias;    // [channels / 16]
+  const void* excite_weight;   // [channels / 16, channels]
+  const void* excite_bias;     // [channels]
+  float* scale;                // [N, channels]
   int layers, channels;
-  float pixels;
+  float pixels;  // of an image
 };
 
-constexpr int kAttentionThreads = 128;  // at least the most channels
+constexpr int kAttentionThreads = 128;
+static_assert(kAttentionThreads >= kMaxChannels, "one thread per channel");
 
-// One block per image; thread = channel.
+// Blocks [N]; one thread per channel.
 template <class T>
 SMSR_KERNEL(kAttentionThreads, 1)
 void attend(AttentionParams p) {
-  const int c = p.channels, reduced = c / 16, channel = thread_index(), image = block_x();
-  float* means = static_cast<float*>(shared_memory());  // [L * C] of the layers' outputs
+  const int c = p.channels, reduced = c / kReduction, channel = thread_index(), image = block_x();
+  float* means = static_cast<float*>(shared_memory());  // [L * C] means of the layers' outputs
   float* collected = means + p.layers * c;              // [C]
   float* squeezed = collected + c;                      // [C / 16]
   if (channel < c)
@@ -110,5 +116,4 @@ void attend(AttentionParams p) {
   }
 }
 
-}  // namespace cuda
-}  // namespace smsr
+}  // namespace smsr::cuda

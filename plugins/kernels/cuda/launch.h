@@ -1,4 +1,4 @@
-// Queues a kernel, without the <<<>>> that only nvcc reads.
+// Launches a kernel without the <<<>>> syntax, which only nvcc knows.
 #pragma once
 
 #ifdef SMSR_CUDA_EMULATED
@@ -7,16 +7,16 @@
 
 #include <cuda_runtime_api.h>
 
-namespace smsr {
-namespace cuda {
+namespace smsr::cuda {
 
+// T, where the compiler must not deduce it.
 template <class T>
 struct As {
   using type = T;
 };
 
-// Blocks (x, y) of `threads` threads. More shared memory than 48 KB must have been asked for:
-// allow_shared_memory().
+// Queues x * y blocks of `threads` threads, each with `shared` bytes of shared memory; more than 48 KB need
+// allow_shared_memory() first.
 template <class... Parameters>
 cudaError_t launch(void (*kernel)(Parameters...), int x, int y, int threads, size_t shared,
                    cudaStream_t stream, typename As<Parameters>::type... arguments) {
@@ -32,7 +32,6 @@ cudaError_t allow_shared_memory(void (*kernel)(Parameters...), int bytes) {
                               cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
 }
 
-}  // namespace cuda
-}  // namespace smsr
+}  // namespace smsr::cuda
 
 #endif

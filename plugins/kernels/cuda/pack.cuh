@@ -1,14 +1,14 @@
-// Weights in the order in which a tile reads them, made once a module: [slice, group, step, kDepth *
-// kColumns], zeros where a step or a slice goes past the channels.
+// Weights in the order in which a tile reads them, packed by every call of the module:
+// [slices, groups, steps per group, kDepth * kColumns], zeros where a step or a slice goes past the channels.
 #pragma once
 
-#include "types.cuh"
+#include "tile.cuh"
 
-namespace smsr {
-namespace cuda {
+namespace smsr::cuda {
 
 constexpr int kPackThreads = 256;
 
+// Writes number `at` of packed. weights [groups, channels in, channels out].
 template <class Tile>
 SMSR_DEVICE void pack_one(const typename Tile::Type* weights, int groups, int channels, int at,
                           typename Tile::Type* packed) {
@@ -25,7 +25,8 @@ SMSR_DEVICE void pack_one(const typename Tile::Type* weights, int groups, int ch
   packed[at] = value;
 }
 
-// Blocks (any number, layer; the last for collect). weights [groups, channels, channels] of each.
+// Blocks (any number, layers + 1), the last for the collect. conv [layers, kTaps, channels, channels],
+// collect [layers, channels, channels]; packed: conv_size numbers per layer, then collect_size.
 template <class Tile, class CollectTile>
 SMSR_KERNEL(kPackThreads, 1)
 void pack_weights(const typename Tile::Type* conv, const typename Tile::Type* collect, int layers,
@@ -42,5 +43,4 @@ void pack_weights(const typename Tile::Type* conv, const typename Tile::Type* co
   }
 }
 
-}  // namespace cuda
-}  // namespace smsr
+}  // namespace smsr::cuda

@@ -1,17 +1,17 @@
-// The mask as lists of pixels: two launches ahead of the convolutions, in an order that the mask alone
-// decides.
+// The mask as lists of pixels, by two launches before the convolutions; the mask alone determines their
+// order.
 //
-// Images are walked in bands of 8 rows, in a band column by column. So 64 neighbours in the list lie close
-// together in both directions, and the nine taps of a warp's pixels find most of each other's rows in the
-// first-level cache.
+// An image is listed in bands of 8 rows, each band column by column. 64 neighbours in a list are therefore
+// close in both directions, and most of what the nine taps of a warp's pixels read is in the first-level
+// cache.
 #pragma once
 
 #include "types.cuh"
 
-namespace smsr {
-namespace cuda {
+namespace smsr::cuda {
 
-// Sums over the threads ahead of this one and over all; two counts below 2^16 packed into one number.
+// Returns the sum over the threads before this one; total: over the whole block. `value` may be two counts
+// below 2^16, packed.
 SMSR_DEVICE uint32 scan_block(uint32 value, uint32* total) {
   uint32* warps = static_cast<uint32*>(shared_memory());
   const int lane = thread_index() % kWarpSize, warp = thread_index() / kWarpSize;
@@ -32,9 +32,11 @@ SMSR_DEVICE uint32 scan_block(uint32 value, uint32* total) {
   return before + sum - value;
 }
 
-SMSR_DEVICE int rows_of_band(const PlanSizes& s, int band) { return smaller(kBand, s.height - band * kBand); }
+SMSR_DEVICE int rows_of_band(const PlanSizes& s, int band) {
+  return smaller(kBandRows, s.height - band * kBandRows);
+}
 
-// Blocks [N, s.blocks]: bytes of columns, and how many active and inactive pixels they have.
+// Blocks [N * s.blocks]: writes plan.columns and plan.block_counts. margin [N, 1, H, W], theta [].
 template <class T>
 SMSR_KERNEL(kPlanThreads, 1)
 void mark_columns(PlanSizes s, const T* margin, const T* theta, Plan plan) {
@@ -42,14 +44,14 @@ void mark_columns(PlanSizes s, const T* margin, const T* theta, Plan plan) {
   uint32 counts = 0;
   if (column < s.bands * s.width) {
     const int band = column / s.width, x = column % s.width, rows = rows_of_band(s, band);
-    const T* from = margin + (static_cast<long long>(image) * s.height + band * kBand) * s.width + x;
+    const T* from = margin + (static_cast<long long>(image) * s.height + band * kBandRows) * s.width + x;
     const float threshold = to_float(*theta);
-    T values[kBand];  // all loads at once
+    T values[kBandRows];  // loaded together, before any is used
 #pragma unroll
-    for (int row = 0; row < kBand; ++row) values[row] = from[smaller(row, rows - 1) * s.width];
+    for (int row = 0; row < kBandRows; ++row) values[row] = from[smaller(row, rows - 1) * s.width];
     uint32 bits = 0;
 #pragma unroll
-    for (int row = 0; row < kBand; ++row)
+    for (int row = 0; row < kBandRows; ++row)
       if (row < rows && to_float(values[row]) - threshold > 0.0f) bits |= 1u << row;
     plan.columns[static_cast<long long>(image) * s.bands * s.width + column] = static_cast<uint8>(bits);
     const uint32 active = static_cast<uint32>(count_bits(bits));
@@ -64,7 +66,7 @@ void mark_columns(PlanSizes s, const T* margin, const T* theta, Plan plan) {
   }
 }
 
-// Sum over the block's threads, known to all of them.
+// Returns the sum over the block's threads to all of them.
 SMSR_DEVICE int sum_block(int value) {
   int* warps = static_cast<int*>(shared_memory());
   uint32 sum = static_cast<uint32>(value);
@@ -77,7 +79,7 @@ SMSR_DEVICE int sum_block(int value) {
   return all;
 }
 
-// Active (which = 0) or inactive (1) pixels in the first `blocks` blocks of an image.
+// Number of active (which = 0) or inactive (1) pixels in the first `blocks` blocks of an image.
 SMSR_DEVICE int count_before(const PlanSizes& s, const Plan& plan, int image, int blocks, int which) {
   int sum = 0;
   for (int i = thread_index(); i < blocks; i += kPlanThreads)
@@ -85,7 +87,7 @@ SMSR_DEVICE int count_before(const PlanSizes& s, const Plan& plan, int image, in
   return sum_block(sum);
 }
 
-// Units of all images, and the counters that hand them out, set to zero: one block.
+// Writes the number of units of all images and sets their counters to zero. One block.
 SMSR_DEVICE void write_units(const PlanSizes& s, const Plan& plan, int counters) {
   int active_units = 0, inactive_units = 0;
   for (int image = 0; image < s.batch; ++image) {
@@ -105,7 +107,8 @@ SMSR_DEVICE void write_units(const PlanSizes& s, const Plan& plan, int counters)
   for (int i = thread_index(); i < counters; i += kPlanThreads) plan.counters[i] = 0;
 }
 
-// The column's bits from the row above the band (bit 0) to the row below it (bit 9); outside the image: none.
+// Active pixels of the column, from the row above the band (bit 0) to the row below it (bit 9); 0 outside the
+// image.
 SMSR_DEVICE uint32 tall_column(const PlanSizes& s, const uint8* columns, int band, int x) {
   if (x < 0 || x >= s.width) return 0;
   const uint8* at = columns + band * s.width + x;
@@ -115,15 +118,14 @@ SMSR_DEVICE uint32 tall_column(const PlanSizes& s, const uint8* columns, int ban
   return bits;
 }
 
-// The same for rows that exist.
+// The same bits, of the pixels that lie inside the image.
 SMSR_DEVICE uint32 tall_image(const PlanSizes& s, int band, int x) {
   if (x < 0 || x >= s.width) return 0;
-  const int below =
-      smaller(kBand + 1, s.height - band * kBand);  // rows from the band's first on, one past the band
+  const int below = smaller(kBandRows + 1, s.height - band * kBandRows);  // rows of the band and one more
   return ((1u << below) - 1u) << 1 | (band > 0 ? 1u : 0u);
 }
 
-// Of three tall columns the nine taps around a row of the band, bit 3 * ky + kx.
+// The nine taps around a row of the band, from the columns left, middle and right: bit 3 * ky + kx.
 SMSR_DEVICE uint32 taps_around(const uint32 (&tall)[3], int row) {
   uint32 bits = 0;
   for (int ky = 0; ky < 3; ++ky)
@@ -131,7 +133,7 @@ SMSR_DEVICE uint32 taps_around(const uint32 (&tall)[3], int row) {
   return bits;
 }
 
-// Blocks [N, s.blocks], and one more that writes the units.
+// Blocks [N * s.blocks + 1]: write plan.entries; the last one the units.
 static SMSR_KERNEL(kPlanThreads, 1) void write_lists(PlanSizes s, Plan plan, int counters) {
   const int image = block_x() / s.blocks, block = block_x() % s.blocks;
   if (image == s.batch) {
@@ -158,11 +160,10 @@ static SMSR_KERNEL(kPlanThreads, 1) void write_lists(PlanSizes s, Plan plan, int
   int to_inactive = first + pixels - 1 - inactive_before - static_cast<int>(before >> 16);
   for (int row = 0; row < rows; ++row) {
     Entry entry;
-    entry.pixel = first + (band * kBand + row) * s.width + x;
+    entry.pixel = first + (band * kBandRows + row) * s.width + x;
     entry.bits = taps_around(there, row) | taps_around(tall, row) << kTaps;
     plan.entries[(mine >> row & 1u) != 0 ? to_active++ : to_inactive--] = entry;
   }
 }
 
-}  // namespace cuda
-}  // namespace smsr
+}  // namespace smsr::cuda

@@ -1,5 +1,5 @@
-// Everything the kernels ask of the machine, so that the same sources run on a GPU and, compiled by a C++
-// compiler, in the emulation of tests/cuda/emulate. C++14, no standard headers: compiles with NVRTC too.
+// Every instruction that is not C++, so that the same sources run on a GPU and, compiled by a C++ compiler,
+// on the emulated one of tests/cuda/emulate. C++17, no standard headers: compiles with NVRTC too.
 #pragma once
 
 #ifdef SMSR_CUDA_EMULATED
@@ -9,14 +9,13 @@
 #define SMSR_KERNEL(threads, blocks_per_processor) __global__ __launch_bounds__(threads, blocks_per_processor)
 #define SMSR_DEVICE __device__ __forceinline__
 
-namespace smsr {
-namespace cuda {
+namespace smsr::cuda {
 
 using uint32 = unsigned int;
 using uint16 = unsigned short;
 using uint8 = unsigned char;
 
-// 16 bytes: what one thread moves at once.
+// 16 bytes: the most that one thread loads or stores by one instruction.
 struct alignas(16) Vector {
   uint32 word[4];
 };
@@ -66,21 +65,21 @@ SMSR_DEVICE uint32 floats_to_halves(float low, float high) {
 #endif
 }
 
-// Loads through the read-only path where `there`, else zeros: one predicated instruction, no branch.
-SMSR_DEVICE Vector load_or_zero(const void* from, bool there) {
+// Loads through the read-only path where `exists`, else returns zeros: one predicated instruction, no branch.
+SMSR_DEVICE Vector load_or_zero(const void* from, bool exists) {
   Vector v;
   asm volatile(
       "{ .reg .pred p; setp.ne.u32 p, %5, 0;\n"
       " mov.b32 %0, 0; mov.b32 %1, 0; mov.b32 %2, 0; mov.b32 %3, 0;\n"
       " @p ld.global.nc.v4.b32 {%0, %1, %2, %3}, [%4]; }"
       : "=&r"(v.word[0]), "=&r"(v.word[1]), "=&r"(v.word[2]), "=&r"(v.word[3])
-      : "l"(from), "r"(static_cast<uint32>(there)));
+      : "l"(from), "r"(static_cast<uint32>(exists)));
   return v;
 }
-// Data that no running kernel writes.
+// Loads data that no running kernel writes.
 SMSR_DEVICE Vector load_constant(const Vector* from) { return load_or_zero(from, true); }
 
-// Copies 16 bytes from global to shared memory, behind the thread's back from sm_80 on, until
+// Copies 16 bytes from global to shared memory, from sm_80 on asynchronously: complete after
 // copies_arrive().
 SMSR_DEVICE void copy_to_shared(Vector* to, const Vector* from) {
 #if __CUDA_ARCH__ >= 800
@@ -96,9 +95,11 @@ SMSR_DEVICE void copies_arrive() {
 #endif
 }
 
-// d[16, 8] += a[16, 16] * b[16, 8], spread over a warp: with g = lane / 4 and t = lane % 4,
-// a[r] holds (row g + 8 (r % 2), depth 2t + 8 (r / 2) and the next), b[r] (depth 2t + 8 r and the next,
-// column g), d[i] (row g + 8 (i / 2), column 2t + i % 2). PTX ISA, matrix fragments of mma.m16n8k16.
+// D [16, 8] += A [16, 16] * B [16, 8], spread over a warp; lane = 4 g + t (PTX ISA, fragments of
+// mma.m16n8k16):
+//   a<r>, r = 0..3   A: row g + 8 (r % 2), columns 2 t + 8 (r / 2) and the next
+//   b<r>, r = 0, 1   B: rows 2 t + 8 r and the next, column g
+//   d[i], i = 0..3   D: row g + 8 (i / 2), column 2 t + i % 2
 SMSR_DEVICE void multiply_16x8x16(float (&d)[4], uint32 a0, uint32 a1, uint32 a2, uint32 a3, uint32 b0,
                                   uint32 b1) {
 #if __CUDA_ARCH__ >= 800
@@ -117,14 +118,15 @@ SMSR_DEVICE void multiply_16x8x16(float (&d)[4], uint32 a0, uint32 a1, uint32 a2
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
       : "r"(a2), "r"(a3), "r"(b1));
 #else
-  __trap();  // the host takes another tile there, see tile_volta.cuh
+  __trap();  // never launched there: the host chooses tile_volta.cuh
 #endif
 }
 
-// Four products d[8, 8] += a[8, 4] * b[4, 8] at once, one for each of four quad pairs: lanes 4p..4p+3 and
-// 4p+16..4p+19. With r = lane % 4 + 4 (lane / 16): a holds row r, b column r, depths 0..3;
-// d[i] holds (row (lane & 1) + (i & 2) + 4 (lane / 16), column (i & 4) + (lane & 2) + (i & 1)).
-// PTX ISA, matrix fragments of mma.m8n8k4.
+// Four products D [8, 8] += A [8, 4] * B [4, 8] at once, one per quad pair: lanes 4 p to 4 p + 3 and 4 p + 16
+// to 4 p + 19. With r = lane % 4 + 4 (lane / 16) (PTX ISA, fragments of mma.m8n8k4):
+//   a0, a1           A: row r, columns 0 to 3
+//   b0, b1           B: rows 0 to 3, column r
+//   d[i], i = 0..7   D: row (lane & 1) + (i & 2) + 4 (lane / 16), column (i & 4) + (lane & 2) + (i & 1)
 SMSR_DEVICE void multiply_quad_pairs(float (&d)[8], uint32 a0, uint32 a1, uint32 b0, uint32 b1) {
   asm volatile(
       "mma.sync.aligned.m8n8k4.row.col.f32.f16.f16.f32 {%0, %1, %2, %3, %4, %5, %6, %7}, {%8, %9}, {%10, "
@@ -134,7 +136,6 @@ SMSR_DEVICE void multiply_quad_pairs(float (&d)[8], uint32 a0, uint32 a1, uint32
       : "r"(a0), "r"(a1), "r"(b0), "r"(b1));
 }
 
-}  // namespace cuda
-}  // namespace smsr
+}  // namespace smsr::cuda
 
 #endif

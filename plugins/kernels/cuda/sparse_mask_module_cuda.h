@@ -1,72 +1,63 @@
-// The sparse mask module on NVIDIA GPUs: C launch API, no framework's types. Semantics: DESIGN 2,
-// smsr/contract.py; the same arithmetic as ../sparse_mask_module.h on the CPU.
+// The sparse mask module on NVIDIA GPUs, without any framework's types. Semantics: docs/design.md and
+// smsr/contract.py; the same arithmetic as the module on the CPU.
 #pragma once
 
 #include <cuda_runtime_api.h>
-#include <stddef.h>
-#include <stdint.h>
 
-#ifdef __cplusplus
-extern "C" {
-#endif
+#include <cstddef>
+#include <cstdint>
 
-typedef enum {
-  SMSR_CUDA_OK = 0,
-  SMSR_CUDA_BAD_SIZE,      // a size below 1, batch above SMSR_CUDA_MAX_BATCH, more than 2^31 - 1 elements
-  SMSR_CUDA_BAD_CHANNELS,  // C is no positive multiple of 16, or above SMSR_CUDA_MAX_CHANNELS
-  SMSR_CUDA_BAD_LAYERS,    // L is outside 1..SMSR_CUDA_MAX_LAYERS
-  SMSR_CUDA_BAD_DENSE_CHANNELS,  // a count outside 0..C
-  SMSR_CUDA_BAD_POINTER,         // a pointer is null, or not aligned as below
-  SMSR_CUDA_SMALL_WORKSPACE,     // fewer bytes than smsr_cuda_workspace_bytes says
-  SMSR_CUDA_BAD_DEVICE,          // the GPU is older than compute capability 7.2, or has no code in this build
-  SMSR_CUDA_LAUNCH_FAILED,       // CUDA refused: smsr_cuda_describe() has its words
-  SMSR_CUDA_BAD_TYPE             // type or layout is none of those below
-} smsr_cuda_status;
+#include "smsr_contract.h"
+#include "status.h"
 
-typedef enum { SMSR_CUDA_FLOAT32 = 0, SMSR_CUDA_FLOAT16 = 1 } smsr_cuda_type;
-// TensorRT's kLINEAR is NCHW; its kHWC8 is NHWC, since C is a multiple of 16.
-typedef enum { SMSR_CUDA_NCHW = 0, SMSR_CUDA_NHWC = 1 } smsr_cuda_layout;
+namespace smsr::cuda {
 
-enum { SMSR_CUDA_MAX_CHANNELS = 128, SMSR_CUDA_MAX_LAYERS = 8, SMSR_CUDA_MAX_BATCH = 65535 };
+namespace op = contract::sparse_mask_module;
 
-typedef struct {
-  int32_t batch, height, width, channels, layers;
-  smsr_cuda_type type;      // of every tensor below; sums are float32
-  smsr_cuda_layout layout;  // of features and output
-} smsr_cuda_shape;
+enum class Type : int32_t { kFloat32 = 0, kFloat16 = 1 };
+// TensorRT's kLINEAR is N C H W; its kHWC8 is N H W C, because C is a multiple of 16.
+enum class Layout : int32_t { kNchw = 0, kNhwc = 1 };
 
-// Device pointers, dense (no strides), aligned to their type's size; features and output in NHWC to 16 bytes.
-// dense_channels is host memory, read during the call.
-typedef struct {
-  smsr_cuda_shape shape;
-  const int32_t* dense_channels;  // [L] leading outputs of each layer computed on every pixel
-  const void* features;           // [N, H, W, C] or [N, C, H, W]
-  const void* margin;             // [N, 1, H, W]
-  const void* theta;              // [] a pixel is active where margin - theta > 0 (NaN: inactive)
-  const void* conv_weights;       // [L, 9, C in, C out], tap = 3 * ky + kx
-  const void* collect_weight;     // [L * C, C]
-  const void* collect_bias;       // [C]
-  const void* squeeze_weight;     // [C, C / 16]
-  const void* squeeze_bias;       // [C / 16]
-  const void* excite_weight;      // [C / 16, C]
-  const void* excite_bias;        // [C]
-  void* output;                   // as features; must not overlap them
-} smsr_cuda_module;
+constexpr int32_t kMaxBatch = 65535;
+constexpr uintptr_t kWorkspaceAlignment = 256;
 
-// One text per status, without a trailing newline. Of SMSR_CUDA_LAUNCH_FAILED it is CUDA's, of this thread's
-// last error, which is forgotten: our CUDA runtime is linked in, so no caller's cudaGetLastError() would see
-// it.
-const char* smsr_cuda_describe(smsr_cuda_status status);
+struct Shape {
+  int32_t batch, height, width;  // at most 2^31 - 1 values in batch * height * width * channels
+  int32_t channels;              // a multiple of 16, at most contract::kTensorrtMaxChannels
+  int32_t layers;                // 1..contract::kTensorrtMaxLayers
+  Type type;                     // of every tensor; sums are float32
+  Layout layout;                 // of features and output
+};
 
-// Bytes of scratch memory from the shape alone, no larger for a smaller image; 0 where the shape is refused.
-size_t smsr_cuda_workspace_bytes(const smsr_cuda_shape* shape);
+// inputs and output: device pointers to contiguous tensors, aligned to their element type; features and
+// output in N H W C to 16 bytes. Shapes, as in the contract:
+//   kFeatures       [N, H, W, C] or [N, C, H, W], by layout
+//   kMargin         [N, 1, H, W]
+//   kTheta          [] a pixel is active where margin - theta > 0 (NaN: inactive)
+//   kConvWeights    [L, 9, C in, C out], tap = 3 * ky + kx
+//   kCollectWeight  [L * C, C]      kCollectBias  [C]
+//   kSqueezeWeight  [C, C / 16]     kSqueezeBias  [C / 16]
+//   kExciteWeight   [C / 16, C]     kExciteBias   [C]
+struct Params {
+  Shape shape;
+  const int32_t* dense_channels;    // [L] leading output channels of each layer computed at every pixel; host
+                                    // memory, read during the call
+  const void* inputs[op::kInputs];  // in the contract's order
+  void* output;                     // like features; must not overlap them
+};
+
+// One line per status, without a trailing newline. For kLaunchFailed it is CUDA's own text of this thread's
+// last error, which is cleared: the CUDA runtime is linked in statically, so that a caller's
+// cudaGetLastError() would not return it.
+const char* describe(Status status);
+
+// Bytes of scratch memory, determined by the shape alone, no larger for a smaller image; 0 where the shape is
+// refused.
+size_t workspace_bytes(const Shape& shape);
 
 // Queues the module on `stream`: no host synchronisation, no allocation, nothing read back; may be captured
-// in a CUDA graph. Results do not depend on anything but the inputs. workspace: aligned to 256 bytes, any
-// contents.
-smsr_cuda_status smsr_cuda_sparse_mask_module(const smsr_cuda_module* module, void* workspace, size_t bytes,
-                                              cudaStream_t stream);
+// in a CUDA graph. The result depends on the inputs only. workspace: `bytes` of device memory, at least
+// workspace_bytes(), aligned to kWorkspaceAlignment, any contents. Refused calls queue nothing.
+Status sparse_mask_module(const Params& params, void* workspace, size_t bytes, cudaStream_t stream);
 
-#ifdef __cplusplus
-}  // extern "C"
-#endif
+}  // namespace smsr::cuda

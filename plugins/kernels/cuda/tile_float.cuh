@@ -1,13 +1,12 @@
-// A warp's part of a float32 product on CUDA cores: kRows gathered pixels times 32 output channels, every
-// product and sum in float32.
+// Tile on CUDA cores: kRows gathered pixels times 32 output channels, products and sums in float32.
 #pragma once
 
-#include "types.cuh"
+#include "tile.cuh"
 
-namespace smsr {
-namespace cuda {
+namespace smsr::cuda {
 
-// Lane t = lane % 4 computes output channels 8t.. of the rows that its group of four lanes shares.
+// lane = 4 g + t. The four lanes of a group g load the same pixels g, g + 8, ..., four channels (one Vector)
+// per step; lane t of the group computes output channels 8 t to 8 t + 7 of them.
 template <int kRows_>
 class FloatTile {
  public:
@@ -26,9 +25,10 @@ class FloatTile {
   SMSR_DEVICE int input_row(int j) const { return lane_ / 4 + 8 * j; }
   SMSR_DEVICE int input_channel() const { return 0; }
   SMSR_DEVICE int output_row(int j) const { return input_row(j); }
-  SMSR_DEVICE uint32 of_output(const uint32 (&of_inputs)[kInputs], int j) const { return of_inputs[j]; }
   SMSR_DEVICE int output_channel(int) const { return 8 * (lane_ % 4); }
+  SMSR_DEVICE uint32 of_output(const uint32 (&of_inputs)[kInputs], int j) const { return of_inputs[j]; }
 
+  // packed [kDepth, kColumns]
   static SMSR_DEVICE void packed_place(int offset, int* depth, int* column) {
     *depth = offset / kColumns;
     *column = offset % kColumns;
@@ -49,11 +49,11 @@ class FloatTile {
     }
   }
 
-  template <class Function>
-  SMSR_DEVICE void map(Function function) {
+  template <class Make>
+  SMSR_DEVICE void map(Make make) {
 #pragma unroll
     for (int c = 0; c < kPiece; ++c) {
-      const auto of_channel = function(8 * (lane_ % 4) + c);
+      const auto of_channel = make(8 * (lane_ % 4) + c);
 #pragma unroll
       for (int j = 0; j < kInputs; ++j) sums_[j][c] = of_channel(sums_[j][c]);
     }
@@ -67,8 +67,7 @@ class FloatTile {
 
  private:
   int lane_;
-  float sums_[kInputs][kPiece];
+  float sums_[kInputs][kPiece];  // [j][c]: pixel g + 8 j, output channel 8 t + c
 };
 
-}  // namespace cuda
-}  // namespace smsr
+}  // namespace smsr::cuda

@@ -1,18 +1,18 @@
-// A warp's part of a half precision product on tensor cores (sm_75 and newer): kRows gathered pixels times 64
-// output channels, sums in registers.
+// Tile on tensor cores of sm_75 and newer: kRows gathered pixels times 64 output channels, half precision
+// multiplied, float32 summed.
 //
-// Output channels are the rows of mma, pixels its columns: so what one 16-byte load brings of a pixel lies in
-// the registers that mma wants, nothing is moved. Depth may be summed in any order: lane t = lane % 4 takes
-// channels 8t.. of a step's 32, and weights are packed in the same order.
+// mma.m16n8k16 computes D [16, 8] += A [16, 16] * B [16, 8]. Output channels are the rows of A and D, pixels
+// the columns of B and D: B's registers then hold neighbouring channels of one pixel, which are what one
+// 16-byte load brings, and nothing needs to be moved. Channels may be summed in any order, so that each
+// lane's load can be of 8 neighbouring channels; the weights are packed in the same order.
 #pragma once
 
-#include "types.cuh"
+#include "tile.cuh"
 
-namespace smsr {
-namespace cuda {
+namespace smsr::cuda {
 
-// Four numbers of four lanes (lane, lane + 4, lane + 8, lane + 12) transposed: the q-th gets number q of
-// each.
+// Transposes a 4 x 4 matrix of words whose rows are in the lanes lane, lane + 4, lane + 8, lane + 12: the
+// q-th of them (q = 0..3) gives its row in `v` and gets column q.
 SMSR_DEVICE void transpose_quad(uint32 (&v)[4], int q) {
 #pragma unroll
   for (int pair = 0; pair < 4; pair += 2) {
@@ -32,15 +32,15 @@ SMSR_DEVICE void transpose_quad(uint32 (&v)[4], int q) {
   }
 }
 
+// lane = 4 g + t. A step is 32 input channels: the lane loads channels 8 t to 8 t + 7 of pixels g, g + 8, ...
+// Two mma of depth 16 take them, `half` 0 and 1: channels 8 t + 4 half to 8 t + 4 half + 3 of every lane.
 template <int kRows_>
 class HalfTile {
  public:
   using Type = Half;
   static constexpr int kRows = kRows_, kColumns = 64, kDepth = 32, kSkip = 16;
-  static constexpr int kInputs = kRows / 8;                // rows a lane loads of
-  static constexpr int kOutputs = kRows / 4, kGroups = 1;  // rows it writes pieces of, pieces of each
-  static constexpr int kSameChannels = 1,
-                       kEndChannels = 4;  // lanes that differ in these bits have the same channels
+  static constexpr int kInputs = kRows / 8, kOutputs = kRows / 4, kGroups = 1;
+  static constexpr int kSameChannels = 1, kEndChannels = 4;
 
   SMSR_DEVICE HalfTile() : lane_(thread_index() % kWarpSize) {
 #pragma unroll
@@ -52,23 +52,21 @@ class HalfTile {
   }
 
   SMSR_DEVICE int input_row(int j) const { return lane_ / 4 + 8 * j; }
-  SMSR_DEVICE int input_channel() const { return 8 * (lane_ % 4); }  // of a step's
+  SMSR_DEVICE int input_channel() const { return 8 * (lane_ % 4); }
   SMSR_DEVICE int output_row(int j) const { return 2 * (lane_ % 4) + j % 2 + 8 * (j / 2); }
   SMSR_DEVICE int output_channel(int) const { return 16 * (lane_ / 4 % 4) + 8 * (lane_ / 16); }
-
-  // Of output_row(j) what the lane that loads it knows; all lanes together.
   SMSR_DEVICE uint32 of_output(const uint32 (&of_inputs)[kInputs], int j) const {
     return shuffle(of_inputs[j / 2], 8 * (lane_ % 4) + 4 * (j % 2));
   }
 
-  // (depth of a step, output channel) whose weight lies at an offset in the step's packed weights.
+  // packed [kTiles, 2 halves, 32 lanes, 4 registers of A, 2 numbers]. Register r holds output channel
+  // 16 m + 2 g + r % 2, input channels 8 t + 4 half + 2 (r / 2) and the next.
   static SMSR_DEVICE void packed_place(int offset, int* depth, int* column) {
     const int odd = offset % 2, word = offset / 2 % 4, lane = offset / 8 % 32, half = offset / 256 % 2;
     *depth = 8 * (lane % 4) + 4 * half + 2 * (word / 2) + odd;
     *column = 16 * (offset / 512) + 2 * (lane / 4) + word % 2;
   }
 
-  // Adds one step; with kAll all 64 output channels, else the first `columns`, rounded up to kSkip.
   template <bool kAll>
   SMSR_DEVICE void multiply(const Vector (&in)[kInputs], const Vector* weights, int columns) {
 #pragma unroll
@@ -85,14 +83,13 @@ class HalfTile {
     }
   }
 
-  // Every sum s of output channel c becomes function(c)(s).
-  template <class Function>
-  SMSR_DEVICE void map(Function function) {
+  template <class Make>
+  SMSR_DEVICE void map(Make make) {
 #pragma unroll
     for (int m = 0; m < kTiles; ++m)
 #pragma unroll
       for (int odd = 0; odd < 2; ++odd) {
-        const auto of_channel = function(16 * m + 2 * (lane_ / 4) + odd);
+        const auto of_channel = make(16 * m + 2 * (lane_ / 4) + odd);
 #pragma unroll
         for (int n = 0; n < kInputs; ++n) {
           sums_[m][n][2 * odd] = of_channel(sums_[m][n][2 * odd]);
@@ -101,7 +98,8 @@ class HalfTile {
       }
   }
 
-  // Channels output_channel(0).. of output_row(j); all lanes together.
+  // The lane has channels 16 m + 2 g and the next of its pixels, m = 0..3; the lanes of four neighbouring g
+  // exchange them, so that each gets 8 neighbouring channels.
   SMSR_DEVICE Piece<Half> piece(int j, int) const {
     uint32 pairs[4];
 #pragma unroll
@@ -117,8 +115,7 @@ class HalfTile {
  private:
   static constexpr int kTiles = kColumns / 16;
   int lane_;
-  float sums_[kTiles][kInputs][4];
+  float sums_[kTiles][kInputs][4];  // [m][n][i]: output channel 16 m + 2 g + i / 2, pixel 8 n + 2 t + i % 2
 };
 
-}  // namespace cuda
-}  // namespace smsr
+}  // namespace smsr::cuda

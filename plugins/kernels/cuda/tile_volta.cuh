@@ -1,14 +1,18 @@
-// A warp's part of a half precision product on the tensor cores of sm_70 and sm_72, whose only matrix
-// instruction is mma.m8n8k4: kRows gathered pixels times 64 output channels, sums in registers.
+// Tile on tensor cores of sm_70 and sm_72: kRows gathered pixels times 64 output channels, half precision
+// multiplied, float32 summed.
 //
-// A lane reads and, in the end, owns whole pixels: of 32 rows the one that mma's layout of `a` gives it.
+// Their only matrix instruction, mma.m8n8k4, computes four products D [8, 8] += A [8, 4] * B [4, 8] at once,
+// one per quad pair. Pixels are the rows of A and D, output channels the columns of B and D: a lane loads,
+// and in the end writes, whole pixels.
 #pragma once
 
-#include "types.cuh"
+#include "tile.cuh"
 
-namespace smsr {
-namespace cuda {
+namespace smsr::cuda {
 
+// Quad pair p = lane / 4 % 4 has lanes 4 p to 4 p + 3 and 4 p + 16 to 4 p + 19; r = lane % 4 + 4 (lane / 16)
+// is the lane's row within it. The lane loads 8 channels, a step, of pixels 8 p + r and 8 p + r + 32; two mma
+// of depth 4 take them.
 template <int kRows_>
 class VoltaTile {
  public:
@@ -26,13 +30,13 @@ class VoltaTile {
         for (int i = 0; i < 8; ++i) sums_[m][n][i] = 0.0f;
   }
 
-  // Lanes 4p..4p+3 and 4p+16..4p+19 multiply rows 8p..8p+7.
   SMSR_DEVICE int input_row(int j) const { return 8 * (lane_ / 4 % 4) + row_of_eight(lane_) + 32 * j; }
   SMSR_DEVICE int input_channel() const { return 0; }
   SMSR_DEVICE int output_row(int j) const { return input_row(j); }
-  SMSR_DEVICE uint32 of_output(const uint32 (&of_inputs)[kInputs], int j) const { return of_inputs[j]; }
   SMSR_DEVICE int output_channel(int group) const { return 8 * group; }
+  SMSR_DEVICE uint32 of_output(const uint32 (&of_inputs)[kInputs], int j) const { return of_inputs[j]; }
 
+  // packed [kColumns, kDepth]
   static SMSR_DEVICE void packed_place(int offset, int* depth, int* column) {
     *depth = offset % 8;
     *column = offset / 8;
@@ -53,14 +57,14 @@ class VoltaTile {
     }
   }
 
-  template <class Function>
-  SMSR_DEVICE void map(Function function) {
+  template <class Make>
+  SMSR_DEVICE void map(Make make) {
 #pragma unroll
     for (int n = 0; n < kGroups; ++n)
 #pragma unroll
       for (int i = 0; i < 8; ++i)
         if ((i & 2) == 0) {
-          const auto of_channel = function(8 * n + (i & 4) + (lane_ & 2) + (i & 1));
+          const auto of_channel = make(8 * n + (i & 4) + (lane_ & 2) + (i & 1));
 #pragma unroll
           for (int m = 0; m < kInputs; ++m) {
             sums_[m][n][i] = of_channel(sums_[m][n][i]);
@@ -69,13 +73,14 @@ class VoltaTile {
         }
   }
 
-  // mma leaves a lane half of the channels of two rows; its neighbour in bit 1 has the other halves.
+  // mma leaves half of the channels of two pixels in each lane; the lane that differs in bit 1 has the other
+  // halves.
   SMSR_DEVICE Piece<Half> piece(int j, int group) const {
     const float (&s)[8] = sums_[j][group];
     const bool second = (lane_ & 2) != 0;
-    const uint32 low[2] = {floats_to_halves(s[0], s[1]), floats_to_halves(s[4], s[5])};  // row lane & 1
-    const uint32 high[2] = {floats_to_halves(s[2], s[3]),
-                            floats_to_halves(s[6], s[7])};  // row 2 + (lane & 1)
+    // Pixels (lane & 1) and (lane & 1) + 2 of the four that start at 4 (lane / 16).
+    const uint32 low[2] = {floats_to_halves(s[0], s[1]), floats_to_halves(s[4], s[5])};
+    const uint32 high[2] = {floats_to_halves(s[2], s[3]), floats_to_halves(s[6], s[7])};
     Piece<Half> piece;
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
@@ -89,8 +94,9 @@ class VoltaTile {
  private:
   static SMSR_DEVICE int row_of_eight(int lane) { return lane % 4 + 4 * (lane / 16); }
   int lane_;
+  // [m][n][i]: pixel 32 m + 8 p + (lane & 1) + (i & 2) + 4 (lane / 16),
+  //            output channel 8 n + (i & 4) + (lane & 2) + (i & 1)
   float sums_[kInputs][kGroups][8];
 };
 
-}  // namespace cuda
-}  // namespace smsr
+}  // namespace smsr::cuda

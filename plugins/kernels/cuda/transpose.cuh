@@ -1,15 +1,13 @@
-// N C H W to N H W C and back, through a tile in shared memory.
+// N C H W to N H W C and back, through a tile of 32 x 32 numbers in shared memory.
 #pragma once
 
 #include "types.cuh"
 
-namespace smsr {
-namespace cuda {
+namespace smsr::cuda {
 
 constexpr int kTransposeThreads = 256, kTransposeTile = 32;
 
-// [N, rows, columns] -> [N, columns, rows]. Blocks (any number, any number): they walk over the tiles of all
-// images.
+// [N, rows, columns] -> [N, columns, rows]. Blocks (any number): each takes tiles of all images in turn.
 template <class T>
 SMSR_KERNEL(kTransposeThreads, 1)
 void transpose(const T* from, T* to, int batch, int rows, int columns) {
@@ -17,7 +15,7 @@ void transpose(const T* from, T* to, int batch, int rows, int columns) {
   const int x = thread_index() % kTransposeTile, first_y = thread_index() / kTransposeTile;
   constexpr int kStep = kTransposeThreads / kTransposeTile, kRow = kTransposeTile + 1;
   const int across = divide_up(columns, kTransposeTile), down = divide_up(rows, kTransposeTile);
-  const int tiles = across * down * batch;  // fewer than elements
+  const int tiles = across * down * batch;  // fewer than numbers, so it fits
   for (int at = block_x(); at < tiles; at += blocks_x()) {
     const int row = at / across % down * kTransposeTile, column = at % across * kTransposeTile;
     const long long image = static_cast<long long>(at / across / down) * rows * columns;
@@ -32,5 +30,4 @@ void transpose(const T* from, T* to, int batch, int rows, int columns) {
   }
 }
 
-}  // namespace cuda
-}  // namespace smsr
+}  // namespace smsr::cuda

@@ -1,20 +1,22 @@
-// The two types of the tensors, and the small structs the kernels share.
+// Element types, vectors of channels, and the plan of a module: what the kernels share.
 #pragma once
 
 #include "primitives.cuh"
+#include "smsr_contract.h"
 
-namespace smsr {
-namespace cuda {
+namespace smsr::cuda {
 
-constexpr int kMaxLayers = 8;
-constexpr int kMaxSlices = 4;  // of a convolution's output channels, one block column each
-constexpr int kUnitRows = 64;  // active, or inactive, pixels that one warp convolves at once
+constexpr int kMaxLayers = contract::kTensorrtMaxLayers;
+constexpr int kMaxChannels = contract::kTensorrtMaxChannels;
+constexpr int kReduction = contract::kChannelAttentionReduction;
+constexpr int kMaxSlices = 4;  // slices of a product's output channels: one column of thread blocks each
+constexpr int kUnitRows = 64;  // pixels of a unit, all active or all inactive: what a warp convolves at once
 constexpr int kWarpSize = 32;
-constexpr int kBand = 8;           // rows of a band of the image: bits of a byte
-constexpr int kPlanThreads = 256;  // columns of a band that one block looks at
-constexpr int kSegments = 32;      // of an image's units, summed up apart
+constexpr int kBandRows = 8;       // rows of a band of the image: one bit of a byte each
+constexpr int kPlanThreads = 256;  // columns of a band that one thread block handles
+constexpr int kSegments = 32;      // parts of an image's units, summed separately
 
-// A half precision number; arithmetic is float32.
+// Half precision as bits; arithmetic is float32.
 struct Half {
   uint16 bits;
 };
@@ -70,7 +72,7 @@ SMSR_DEVICE void store_piece(const Piece<T>& piece, T* to) {
     reinterpret_cast<Vector*>(to)[i] = piece.part[i];
 }
 
-// Of a 16-byte vector of T, the first `keep` numbers; zeros behind them.
+// Keeps the first `keep` numbers of a vector and sets the others to zero. The last argument names their type.
 SMSR_DEVICE void keep_leading(Vector* v, int keep, Half) {
 #pragma unroll
   for (int i = 0; i < 4; ++i) v->word[i] &= keep > 2 * i + 1 ? 0xffffffffu : keep > 2 * i ? 0x0000ffffu : 0u;
@@ -80,39 +82,40 @@ SMSR_DEVICE void keep_leading(Vector* v, int keep, float) {
   for (int i = 0; i < 4; ++i) v->word[i] = keep > i ? v->word[i] : 0u;
 }
 
-// One pixel of a list. Bit 3 * ky + kx of `bits`: that neighbour lies in the image; 9 bits above: it is
-// active.
+// One pixel of a list. Bit 3 * ky + kx of `bits`: that neighbour lies inside the image; bit 9 + 3 * ky + kx:
+// it is active.
 struct alignas(8) Entry {
-  int pixel;  // over the batch: (n * H + y) * W + x
+  int pixel;  // index in the batch: (n * H + y) * W + x
   uint32 bits;
 };
-constexpr int kCentre = 4, kTaps = 9;
+constexpr int kTaps = 9, kCentre = 4;
 
 SMSR_DEVICE int round_up(int value, int to) { return (value + to - 1) / to * to; }
 SMSR_DEVICE int divide_up(int value, int by) { return (value + by - 1) / by; }
 SMSR_DEVICE int smaller(int a, int b) { return a < b ? a : b; }
 
-// Dense channels of up to kMaxLayers layers, a byte each: kernel parameters that are indexed would be copied
-// to the stack.
+// Dense channels of every layer, one byte each. Not an array: the compiler copies kernel parameters that are
+// indexed to the stack.
 using DenseChannels = unsigned long long;
+static_assert(kMaxLayers <= static_cast<int>(sizeof(DenseChannels)) && kMaxChannels <= 0xff,
+              "a byte per layer");
 SMSR_DEVICE int dense_of(DenseChannels dense, int layer) {
   return static_cast<int>(dense >> (8 * layer) & 0xff);
 }
 
 struct PlanSizes {
-  int batch, height, width, bands, blocks;  // blocks: of one image
+  int batch, height, width, bands, blocks;  // blocks: thread blocks per image
 };
 
-// What the mask says, found once a module (plan.cuh) in device memory: see cuda_workspace.h for where.
+// The mask as lists of pixels, made once per module (plan.cuh), in device memory (cuda_workspace.h).
 struct Plan {
   uint8* columns;       // [N, bands, W] bit r: pixel (8 * band + r, x) is active
-  int* block_counts;    // [N, blocks, 2] active, inactive pixels of each block of columns
+  int* block_counts;    // [N, blocks, 2] active and inactive pixels in the columns of each thread block
   Entry* entries;       // [N, H * W] active pixels from the front, inactive ones from the back
-  int* active_count;    // [N]
-  int* active_units;    // [N + 1] units of active pixels ahead of image n
-  int* inactive_units;  // [N + 1] the same of inactive ones
+  int* active_count;    // [N] active pixels
+  int* active_units;    // [N + 1] units of active pixels in the images before image n
+  int* inactive_units;  // [N + 1] units of inactive pixels in the images before image n
   uint32* counters;     // [L + 1, kMaxSlices] units handed out
 };
 
-}  // namespace cuda
-}  // namespace smsr
+}  // namespace smsr::cuda

@@ -11,14 +11,14 @@ namespace smsr::testing {
 
 inline double worst_error[3] = {0.0, 0.0, 0.0};  // float32, float16, float16 with sm_72's kernels
 
-inline std::string name_of(const std::string& name, smsr_cuda_type type) {
-  return name + (type == SMSR_CUDA_FLOAT16 ? " float16" : " float32");
+inline std::string name_of(const std::string& name, cuda::Type type) {
+  return name + (type == cuda::Type::kFloat16 ? " float16" : " float32");
 }
 
 // `output` in N H W C against the reference.
 inline void check_error(ModuleCase* module_case, const Bytes& output, const std::string& where,
                         double* worst) {
-  const double error = module_case->relative_error(output, SMSR_CUDA_NHWC);
+  const double error = module_case->relative_error(output, cuda::Layout::kNhwc);
   *worst = std::max(*worst, error);
   expect(error <= module_case->tolerance(), where + ": relative error " + std::to_string(error));
 }

@@ -33,63 +33,63 @@ class Buffer {
   void* data_;
 };
 
-Bytes run(const ModuleCase& module_case, smsr_cuda_layout layout, const std::string& where) {
+Bytes run(const ModuleCase& module_case, cuda::Layout layout, const std::string& where) {
   std::vector<std::unique_ptr<Buffer>> inputs;
-  void* pointers[ModuleCase::kInputs];
-  for (int i = 0; i < ModuleCase::kInputs; ++i) {
+  void* pointers[op::kInputs];
+  for (int i = 0; i < op::kInputs; ++i) {
     inputs.push_back(std::make_unique<Buffer>(module_case.input(i, layout)));
     pointers[i] = inputs.back()->data();
   }
-  const smsr_cuda_shape shape = module_case.shape(layout);
-  const size_t bytes = smsr_cuda_workspace_bytes(&shape);
+  const cuda::Shape shape = module_case.shape(layout);
+  const size_t bytes = cuda::workspace_bytes(shape);
   const Buffer workspace(bytes), output(module_case.output_bytes());
-  const smsr_cuda_module module = module_case.module(layout, pointers, output.data());
-  const smsr_cuda_status status = smsr_cuda_sparse_mask_module(&module, workspace.data(), bytes, nullptr);
-  expect(status == SMSR_CUDA_OK, where + ": " + smsr_cuda_describe(status));
-  for (int i = 0; i < ModuleCase::kInputs; ++i)
+  const cuda::Params params = module_case.params(layout, pointers, output.data());
+  const Status status = cuda::sparse_mask_module(params, workspace.data(), bytes, nullptr);
+  expect(status == Status::kOk, where + ": " + cuda::describe(status));
+  for (int i = 0; i < op::kInputs; ++i)
     expect(inputs[static_cast<size_t>(i)]->bytes() == module_case.input(i, layout),
            where + ": input written");
   return output.bytes();
 }
 
-void check_case(const std::string& name, const Spec& spec, smsr_cuda_type type) {
-  const bool half = type == SMSR_CUDA_FLOAT16;
+void check_case(const std::string& name, const Spec& spec, cuda::Type type) {
+  const bool half = type == cuda::Type::kFloat16;
   const std::string where = name_of(name, type);
   ModuleCase module_case(spec, type);
   emulated::gpu = {};
-  const Bytes output = run(module_case, SMSR_CUDA_NHWC, where);
+  const Bytes output = run(module_case, cuda::Layout::kNhwc, where);
   check_error(&module_case, output, where, &worst_error[half]);
-  const auto same = [&](smsr_cuda_layout layout, const std::string& what) {
+  const auto same = [&](cuda::Layout layout, const std::string& what) {
     const Bytes other = run(module_case, layout, where + what);
-    expect(module_case.same(output, SMSR_CUDA_NHWC, other, layout), where + what + ": other bits");
+    expect(module_case.same(output, cuda::Layout::kNhwc, other, layout), where + what + ": other bits");
   };
   emulated::gpu.reversed = true;  // other warps compute other units, in another order
   emulated::gpu.processors = 5;
-  same(SMSR_CUDA_NCHW, " NCHW");
+  same(cuda::Layout::kNchw, " NCHW");
   emulated::gpu = {};
   emulated::gpu.shared_memory = 48 * 1024;  // weights stay in global memory
   emulated::gpu.major = 7;
   emulated::gpu.minor = 5;
-  same(SMSR_CUDA_NHWC, " little shared memory");
+  same(cuda::Layout::kNhwc, " little shared memory");
   if (!half) return;
   emulated::gpu = {};
   emulated::gpu.major = 7;
   emulated::gpu.minor = 2;
-  check_error(&module_case, run(module_case, SMSR_CUDA_NHWC, where + " sm_72"), where + " sm_72",
+  check_error(&module_case, run(module_case, cuda::Layout::kNhwc, where + " sm_72"), where + " sm_72",
               &worst_error[2]);
 }
 
 void check_cases(int count, char** parts) {
   // Lists that several blocks write, as no contract case has; more units than there are warps.
   const Spec blocks = {{2, 41, 90, 16, 2}, {6, 1}, "clustered"};
-  for (const smsr_cuda_type type : {SMSR_CUDA_FLOAT32, SMSR_CUDA_FLOAT16})
+  for (const cuda::Type type : {cuda::Type::kFloat32, cuda::Type::kFloat16})
     if (wanted("blocks", count, parts)) check_case("blocks", blocks, type);
   float theta = 0.0f;
   for (const contract::Case& c : contract::kCases) {
     theta = 1.25f - theta;
     if (!wanted(c.name, count, parts)) continue;
-    check_case(c.name, spec_of(c, theta), SMSR_CUDA_FLOAT32);
-    check_case(c.name, spec_of(c, 1.25f - theta), SMSR_CUDA_FLOAT16);
+    check_case(c.name, spec_of(c, theta), cuda::Type::kFloat32);
+    check_case(c.name, spec_of(c, 1.25f - theta), cuda::Type::kFloat16);
   }
 }
 

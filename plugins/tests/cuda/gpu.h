@@ -1,4 +1,4 @@
-// What gpu_test and gpu_bench share: device memory that frees itself, errors that end the program.
+// Shared by gpu_test and gpu_bench: device memory that frees itself; CUDA errors end the program.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -18,7 +18,7 @@ inline void check_cuda(cudaError_t status, const char* what) {
   std::exit(1);
 }
 
-// Bytes behind the end tell of writes past it.
+// Device memory with canary bytes behind its end, which a write past the end changes.
 class DeviceBuffer {
  public:
   explicit DeviceBuffer(size_t bytes) : bytes_(bytes) {
@@ -56,28 +56,28 @@ class DeviceBuffer {
 // A case's tensors on the GPU.
 class DeviceCase {
  public:
-  DeviceCase(const ModuleCase& module_case, smsr_cuda_layout layout)
+  DeviceCase(const ModuleCase& module_case, cuda::Layout layout)
       : shape_(module_case.shape(layout)),
         output(module_case.output_bytes()),
-        workspace(smsr_cuda_workspace_bytes(&shape_)) {
-    void* pointers[ModuleCase::kInputs];
-    for (int i = 0; i < ModuleCase::kInputs; ++i) {
+        workspace(cuda::workspace_bytes(shape_)) {
+    void* pointers[op::kInputs];
+    for (int i = 0; i < op::kInputs; ++i) {
       inputs_.push_back(std::make_unique<DeviceBuffer>(module_case.input(i, layout)));
       pointers[i] = inputs_.back()->data();
     }
-    module = module_case.module(layout, pointers, output.data());
+    params = module_case.params(layout, pointers, output.data());
   }
-  smsr_cuda_status run(cudaStream_t stream) {
-    return smsr_cuda_sparse_mask_module(&module, workspace.data(), workspace.bytes(), stream);
+  Status run(cudaStream_t stream) {
+    return cuda::sparse_mask_module(params, workspace.data(), workspace.bytes(), stream);
   }
 
  private:
-  smsr_cuda_shape shape_;
+  cuda::Shape shape_;
   std::vector<std::unique_ptr<DeviceBuffer>> inputs_;
 
  public:
   DeviceBuffer output, workspace;
-  smsr_cuda_module module;
+  cuda::Params params;
 };
 
 }  // namespace smsr::testing

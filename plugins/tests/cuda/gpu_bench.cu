@@ -103,9 +103,9 @@ double multiply_adds(const std::vector<int64_t>& dense, double pixels, double sh
 }
 
 void run_once(DeviceCase* on_gpu, cudaStream_t stream) {
-  const smsr_cuda_status status = on_gpu->run(stream);
-  if (status == SMSR_CUDA_OK) return;
-  std::printf("FAILED %s\n", smsr_cuda_describe(status));
+  const Status status = on_gpu->run(stream);
+  if (status == Status::kOk) return;
+  std::printf("FAILED %s\n", cuda::describe(status));
   std::exit(1);
 }
 
@@ -125,14 +125,15 @@ double time_module(DeviceCase* on_gpu, cudaStream_t stream) {
   return seconds;
 }
 
-void bench(int64_t height, int64_t width, double share, bool half, smsr_cuda_layout layout) {
+void bench(int64_t height, int64_t width, double share, bool half, cuda::Layout layout) {
   cudaStream_t stream;
   check_cuda(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreate");
   const Peaks peaks = measure_peaks(stream, half);
   std::printf("peak: %.0f GMAC/s from registers, %.0f GB/s copied\n", 1e-9 * peaks.macs, 1e-9 * peaks.bytes);
   Spec spec = {{1, height, width, 64, 4}, {64, 64, 64, 64}, "clustered"};
   spec.share = share;
-  const ModuleCase module_case(spec, half ? SMSR_CUDA_FLOAT16 : SMSR_CUDA_FLOAT32);  // takes seconds: once
+  const ModuleCase module_case(spec,
+                               half ? cuda::Type::kFloat16 : cuda::Type::kFloat32);  // takes seconds: once
   DeviceCase on_gpu(module_case, layout);
   double all = 0.0;
   // Dense channels of the published x2 checkpoint's modules.
@@ -140,7 +141,7 @@ void bench(int64_t height, int64_t width, double share, bool half, smsr_cuda_lay
            {24, 9, 3, 0}, {16, 4, 1, 0}, {16, 7, 1, 0}, {3, 0, 0, 0}, {14, 5, 0, 0}}) {
     spec.dense = dense;
     const std::vector<int32_t> counts(dense.begin(), dense.end());
-    on_gpu.module.dense_channels = counts.data();
+    on_gpu.params.dense_channels = counts.data();
     const double macs = multiply_adds(dense, static_cast<double>(height * width), share);
     const double seconds = time_module(&on_gpu, stream), bytes = least_bytes(spec, share, half ? 2 : 4);
     std::printf(
@@ -171,6 +172,6 @@ int main(int count, char** arguments) {
   std::printf("%d x %d, active share %.2f, %s, %s\n", static_cast<int>(height), static_cast<int>(width),
               share, type.c_str(), layout.c_str());
   smsr::testing::bench(height, width, share, type == "float16",
-                       layout == "NHWC" ? SMSR_CUDA_NHWC : SMSR_CUDA_NCHW);
+                       layout == "NHWC" ? cuda::Layout::kNhwc : cuda::Layout::kNchw);
   return 0;
 }

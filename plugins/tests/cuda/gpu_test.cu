@@ -3,9 +3,8 @@
 // layout, from the kernels of other GPUs. `compute-sanitizer smsr_cuda_gpu_test NAME...` looks for bad
 // accesses in chosen cases.
 #include "case_checks.h"
-#include "cuda_workspace.h"
+#include "cuda_module.h"
 #include "gpu.h"
-#include "module.h"
 
 namespace smsr::testing {
 namespace {
@@ -20,8 +19,8 @@ Bytes output_of(DeviceCase* on_gpu, const std::string& where, const char* how) {
 Bytes run(DeviceCase* on_gpu, int poison, const std::string& where, const char* how) {
   on_gpu->workspace.fill(poison);
   on_gpu->output.fill(poison);
-  const smsr_cuda_status status = on_gpu->run(nullptr);
-  expect(status == SMSR_CUDA_OK, where + how + ": " + smsr_cuda_describe(status));
+  const Status status = on_gpu->run(nullptr);
+  expect(status == Status::kOk, where + how + ": " + cuda::describe(status));
   return output_of(on_gpu, where, how);
 }
 
@@ -32,7 +31,7 @@ Bytes replay(DeviceCase* on_gpu, const std::string& where) {
   cudaGraphExec_t runnable;
   check_cuda(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreate");
   check_cuda(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal), "cudaStreamBeginCapture");
-  expect(on_gpu->run(stream) == SMSR_CUDA_OK, where + ": captured");
+  expect(on_gpu->run(stream) == Status::kOk, where + ": captured");
   check_cuda(cudaStreamEndCapture(stream, &graph), "cudaStreamEndCapture");
   check_cuda(cudaGraphInstantiateWithFlags(&runnable, graph, 0), "cudaGraphInstantiate");
   for (int i = 0; i < 2; ++i) {
@@ -53,29 +52,28 @@ Bytes run_as(DeviceCase* on_gpu, cuda::Kernels kernels, int shared_memory, const
   check_cuda(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, 0), "processors");
   on_gpu->workspace.fill(0xff);
   on_gpu->output.fill(0xff);
-  const cuda::Workspace workspace = cuda::lay_out(on_gpu->module.shape, on_gpu->workspace.data());
-  const smsr_cuda_status status =
-      cuda::launch_module(kernels, {processors, shared_memory}, on_gpu->module, workspace, nullptr);
-  expect(status == SMSR_CUDA_OK, where + ": " + smsr_cuda_describe(status));
+  const Status status = cuda::launch_module(kernels, {processors, shared_memory}, on_gpu->params,
+                                            on_gpu->workspace.data(), on_gpu->workspace.bytes(), nullptr);
+  expect(status == Status::kOk, where + ": " + cuda::describe(status));
   return output_of(on_gpu, where, " as another GPU");
 }
 
-void check_case(const std::string& name, const Spec& spec, smsr_cuda_type type) {
-  const bool half = type == SMSR_CUDA_FLOAT16;
+void check_case(const std::string& name, const Spec& spec, cuda::Type type) {
+  const bool half = type == cuda::Type::kFloat16;
   const std::string where = name_of(name, type);
   ModuleCase module_case(spec, type);
-  DeviceCase nhwc(module_case, SMSR_CUDA_NHWC), nchw(module_case, SMSR_CUDA_NCHW);
+  DeviceCase nhwc(module_case, cuda::Layout::kNhwc), nchw(module_case, cuda::Layout::kNchw);
   const Bytes output = run(&nhwc, 0xff, where, "");
   check_error(&module_case, output, where, &worst_error[half]);
-  const auto same = [&](const Bytes& other, smsr_cuda_layout layout, const char* what) {
-    expect(module_case.same(output, SMSR_CUDA_NHWC, other, layout), where + what + ": other bits");
+  const auto same = [&](const Bytes& other, cuda::Layout layout, const char* what) {
+    expect(module_case.same(output, cuda::Layout::kNhwc, other, layout), where + what + ": other bits");
   };
-  for (int i = 0; i < 3; ++i) same(run(&nhwc, 0x11 * i, where, " again"), SMSR_CUDA_NHWC, " again");
-  same(replay(&nhwc, where), SMSR_CUDA_NHWC, " graph");
-  same(run(&nchw, 0xff, where, " NCHW"), SMSR_CUDA_NCHW, " NCHW");
-  same(replay(&nchw, where + " NCHW"), SMSR_CUDA_NCHW, " NCHW graph");
+  for (int i = 0; i < 3; ++i) same(run(&nhwc, 0x11 * i, where, " again"), cuda::Layout::kNhwc, " again");
+  same(replay(&nhwc, where), cuda::Layout::kNhwc, " graph");
+  same(run(&nchw, 0xff, where, " NCHW"), cuda::Layout::kNchw, " NCHW");
+  same(replay(&nchw, where + " NCHW"), cuda::Layout::kNchw, " NCHW graph");
   const cuda::Kernels kernels = half ? cuda::Kernels::kTensorCore : cuda::Kernels::kFloat;
-  same(run_as(&nhwc, kernels, 0, where), SMSR_CUDA_NHWC, " weights in global memory");
+  same(run_as(&nhwc, kernels, 0, where), cuda::Layout::kNhwc, " weights in global memory");
   if (half && cuda::has_kernels(cuda::Kernels::kVolta))
     check_error(&module_case, run_as(&nhwc, cuda::Kernels::kVolta, 96 * 1024, where + " sm_72"),
                 where + " sm_72", &worst_error[2]);
@@ -84,11 +82,11 @@ void check_case(const std::string& name, const Spec& spec, smsr_cuda_type type) 
 void check_cases(int count, char** parts) {
   for (const contract::Case& c : contract::kCases)
     for (const float theta : {0.0f, 1.25f})
-      for (const smsr_cuda_type type : {SMSR_CUDA_FLOAT32, SMSR_CUDA_FLOAT16})
+      for (const cuda::Type type : {cuda::Type::kFloat32, cuda::Type::kFloat16})
         if (wanted(c.name, count, parts)) check_case(c.name, spec_of(c, theta), type);
   // More units than the GPU has warps, so that they are handed out.
   const Spec large = {{2, 150, 230, 64, 4}, {24, 9, 3, 0}, "clustered"};
-  for (const smsr_cuda_type type : {SMSR_CUDA_FLOAT32, SMSR_CUDA_FLOAT16})
+  for (const cuda::Type type : {cuda::Type::kFloat32, cuda::Type::kFloat16})
     if (wanted("large", count, parts)) check_case("large", large, type);
 }
 

@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstdio>
@@ -11,8 +12,8 @@
 #include <string>
 #include <vector>
 
-#include "expect.h"
 #include "cuda_double.h"
+#include "expect.h"
 #include "smsr_contract.h"
 
 namespace smsr::testing {
@@ -142,23 +143,19 @@ class Buffers {
   unsigned char* workspace_start_ = nullptr;
 };
 
-// The last launch got this node, these buffers, this stream.
-inline void expect_launch(const Node& node, const Buffers& buffers, smsr_cuda_type type,
-                          smsr_cuda_layout layout, cudaStream_t stream, const std::string& what) {
-  const Recorded& r = *smsr_cuda_recorded();
-  const smsr_cuda_module& m = r.module;
-  const void* const* in = buffers.inputs();
-  expect(m.shape.batch == node.n && m.shape.channels == node.c && m.shape.height == node.h &&
-             m.shape.width == node.w && m.shape.layers == node.layers() && m.shape.type == type &&
-             m.shape.layout == layout,
+// The last launch had this node's sizes, these buffers and this stream.
+inline void expect_launch(const Node& node, const Buffers& buffers, cuda::Type type, cuda::Layout layout,
+                          cudaStream_t stream, const std::string& what) {
+  const Recorded& r = recorded();
+  const cuda::Shape& shape = r.params.shape;
+  expect(shape.batch == node.n && shape.channels == node.c && shape.height == node.h &&
+             shape.width == node.w && shape.layers == node.layers() && shape.type == type &&
+             shape.layout == layout,
          what + ": shape");
   expect(std::memcmp(r.dense_channels, node.dense_channels.data(), node.dense_channels.size() * 4) == 0,
          what + ": dense channels");
-  expect(m.features == in[op::kFeatures] && m.margin == in[op::kMargin] && m.theta == in[op::kTheta] &&
-             m.conv_weights == in[op::kConvWeights] && m.collect_weight == in[op::kCollectWeight] &&
-             m.collect_bias == in[op::kCollectBias] && m.squeeze_weight == in[op::kSqueezeWeight] &&
-             m.squeeze_bias == in[op::kSqueezeBias] && m.excite_weight == in[op::kExciteWeight] &&
-             m.excite_bias == in[op::kExciteBias] && m.output == buffers.output(),
+  expect(std::equal(buffers.inputs(), buffers.inputs() + op::kInputs, r.params.inputs) &&
+             r.params.output == buffers.output(),
          what + ": pointers");
   expect(r.stream == stream, what + ": stream");
   expect(buffers.as_launched(), what + ": output written, nothing behind output and workspace");

@@ -225,14 +225,14 @@ void check_launch() {
     const char* compute;
     ElementType type;
     Format format;
-    smsr_cuda_type cuda_type;
-    smsr_cuda_layout layout;
+    cuda::Type cuda_type;
+    cuda::Layout layout;
     size_t bytes;
   };
   for (const Way& way :
-       {Way{"float32", ElementType::kFloat32, Format::kLinear, SMSR_CUDA_FLOAT32, SMSR_CUDA_NCHW, 4},
-        Way{"float16", ElementType::kFloat16, Format::kLinear, SMSR_CUDA_FLOAT16, SMSR_CUDA_NCHW, 2},
-        Way{"float16", ElementType::kFloat16, Format::kHwc8, SMSR_CUDA_FLOAT16, SMSR_CUDA_NHWC, 2}}) {
+       {Way{"float32", ElementType::kFloat32, Format::kLinear, cuda::Type::kFloat32, cuda::Layout::kNchw, 4},
+        Way{"float16", ElementType::kFloat16, Format::kLinear, cuda::Type::kFloat16, cuda::Layout::kNchw, 2},
+        Way{"float16", ElementType::kFloat16, Format::kHwc8, cuda::Type::kFloat16, cuda::Layout::kNhwc, 2}}) {
     const Module module = made_for(node, way.compute);
     const Tensor features = features_of(node, way.type, way.format);
     const Buffers buffers(node, way.bytes, module.workspace_bytes(features));
@@ -249,13 +249,12 @@ void check_failures() {
   const auto launch = [&](const Tensor& of) {
     module.enqueue(of, buffers.inputs(), buffers.output(), buffers.workspace(), nullptr);
   };
-  Recorded& recorded = *smsr_cuda_recorded();
-  for (int status = SMSR_CUDA_OK + 1; status <= SMSR_CUDA_LAUNCH_FAILED; ++status) {
-    recorded.next = static_cast<smsr_cuda_status>(status);
-    throws([&] { launch(features); }, smsr_cuda_describe(recorded.next), "status " + std::to_string(status));
+  for (int status = 1; status <= static_cast<int>(Status::kLaunchFailed); ++status) {
+    recorded().next = static_cast<Status>(status);
+    throws([&] { launch(features); }, describe(recorded().next), "status " + std::to_string(status));
   }
-  recorded.next = SMSR_CUDA_OK;
-  const int launches = recorded.launches;
+  recorded().next = Status::kOk;
+  const int launches = recorded().launches;
   throws([&] { launch(features_of(node, ElementType::kFloat16, Format::kLinear)); }, "type of features",
          "half");
   throws([&] { launch(features_of(node, ElementType::kFloat32, Format::kOther)); }, "format of features",
@@ -272,7 +271,7 @@ void check_failures() {
   huge.h = huge.w = 1 << 15;
   throws([&] { module.workspace_bytes(features_of(huge, ElementType::kFloat32, Format::kLinear)); },
          "less than 2^31 elements", "too many elements");
-  expect(recorded.launches == launches, "nothing refused was launched");
+  expect(recorded().launches == launches, "nothing refused was launched");
 }
 
 void check_log() {

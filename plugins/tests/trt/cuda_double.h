@@ -1,24 +1,23 @@
-// Stands in for the CUDA core: the same C API on host memory. It refuses what the header says the core
-// refuses, keeps what it was given, fills all of the workspace it may use, and copies the features to the
+// Stands in for the CUDA kernels: the same API on host memory. It refuses what the header says the kernels
+// refuse, records its arguments, fills all of the workspace that it may use, and copies the features to the
 // output.
 #pragma once
 
 #include "kernels/cuda/sparse_mask_module_cuda.h"
 
+#define SMSR_DOUBLE __attribute__((visibility("default")))
+
 namespace smsr::testing {
 
 struct Recorded {
-  int launches;             // since the start
-  smsr_cuda_module module;  // of the last launch; dense_channels points below
-  int32_t dense_channels[SMSR_CUDA_MAX_LAYERS];
-  void* workspace;
-  size_t bytes;
+  int launches;         // since the start
+  cuda::Params params;  // of the last launch; dense_channels points below
+  int32_t dense_channels[contract::kTensorrtMaxLayers];
   cudaStream_t stream;
-  int workspace_queries;
-  smsr_cuda_shape asked;  // by the last query for the workspace
-  smsr_cuda_status next;  // what launches return, where not OK, instead of working
+  cuda::Shape asked;  // by the last query for the workspace
+  Status next;        // what launches return instead of working, where not kOk
 };
 
-}  // namespace smsr::testing
+SMSR_DOUBLE Recorded& recorded();
 
-extern "C" __attribute__((visibility("default"))) smsr::testing::Recorded* smsr_cuda_recorded(void);
+}  // namespace smsr::testing

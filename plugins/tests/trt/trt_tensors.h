@@ -155,17 +155,17 @@ struct Way {
   const char* compute;
   nvinfer1::DataType type;
   nvinfer1::TensorFormat format;
-  smsr_cuda_type cuda_type;
-  smsr_cuda_layout layout;
+  cuda::Type cuda_type;
+  cuda::Layout layout;
   size_t bytes;
 };
 inline constexpr Way kWays[] = {
-    {"float32", nvinfer1::DataType::kFLOAT, nvinfer1::TensorFormat::kLINEAR, SMSR_CUDA_FLOAT32,
-     SMSR_CUDA_NCHW, 4},
-    {"float16", nvinfer1::DataType::kHALF, nvinfer1::TensorFormat::kLINEAR, SMSR_CUDA_FLOAT16, SMSR_CUDA_NCHW,
-     2},
-    {"float16", nvinfer1::DataType::kHALF, nvinfer1::TensorFormat::kHWC8, SMSR_CUDA_FLOAT16, SMSR_CUDA_NHWC,
-     2},
+    {"float32", nvinfer1::DataType::kFLOAT, nvinfer1::TensorFormat::kLINEAR, cuda::Type::kFloat32,
+     cuda::Layout::kNchw, 4},
+    {"float16", nvinfer1::DataType::kHALF, nvinfer1::TensorFormat::kLINEAR, cuda::Type::kFloat16,
+     cuda::Layout::kNchw, 2},
+    {"float16", nvinfer1::DataType::kHALF, nvinfer1::TensorFormat::kHWC8, cuda::Type::kFloat16,
+     cuda::Layout::kNhwc, 2},
 };
 inline constexpr nvinfer1::DataType kTypes[] = {nvinfer1::DataType::kFLOAT, nvinfer1::DataType::kHALF,
                                                 nvinfer1::DataType::kINT8, nvinfer1::DataType::kINT32};
@@ -205,7 +205,7 @@ inline Node largest_node() {
 // for one of too many elements.
 template <class TooLarge>
 void check_workspace(size_t bytes, const Way& way, const TooLarge& too_large) {
-  const smsr_cuda_shape& asked = smsr_cuda_recorded()->asked;
+  const cuda::Shape& asked = recorded().asked;
   Node huge = largest_node();
   expect(bytes > 0 && asked.batch == huge.n && asked.height == huge.h && asked.width == huge.w &&
              asked.type == way.cuda_type && asked.layout == way.layout,
@@ -219,9 +219,10 @@ void check_workspace(size_t bytes, const Way& way, const TooLarge& too_large) {
 // `run()` queues the layer, and fails where the kernels do.
 template <class Run>
 void check_kernel_failure(const Run& run) {
-  smsr_cuda_recorded()->next = SMSR_CUDA_BAD_DEVICE;
-  refused([&] { return run() != 0; }, "kernel: expected ok, got bad device", "a failing kernel");
-  smsr_cuda_recorded()->next = SMSR_CUDA_OK;
+  recorded().next = Status::kBadDevice;
+  refused([&] { return run() != 0; }, std::string("kernel: expected ok, got ") + describe(Status::kBadDevice),
+          "a failing kernel");
+  recorded().next = Status::kOk;
 }
 
 // What the ONNX parser may pass on: it drops attributes that are not announced.

@@ -1,6 +1,6 @@
 """What the passes hand on: plain frozen records of numpy arrays, before folding and after.
 
-    Network (torch) --freeze--> FrozenNetwork --fold--> FoldedNetwork --onnx_model--> ONNX
+    Network (torch) --freeze--> FrozenNetwork --fold--> FoldedNetwork --onnx_model, trt_model--> ONNX
 
 Convolution weights are (out, in, kh, kw) as in torch unless a docstring says else. All arrays of a
 record have one floating-point type; the exporter uses float32, the tests float64.

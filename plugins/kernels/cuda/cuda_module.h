@@ -1,0 +1,51 @@
+// Between the API and the kernels: which kernels there are, and the launch of one kind of them.
+#pragma once
+
+#include "sparse_mask_module_cuda.h"
+
+namespace smsr::cuda {
+
+struct Workspace;
+
+// kTensorCore: float16, sm_75 and newer; kVolta: float16, sm_70 and newer; kFloat: float32, any GPU.
+enum class Kernels { kTensorCore, kVolta, kFloat };
+
+struct Device {
+  int processors;
+  int shared_memory;  // most bytes per thread block
+};
+
+// sparse_mask_module() with kernels and a device of the caller's choice, for tests. kBadType where the
+// kernels are of another type than the module, kBadDevice where this build has none of them or the device no
+// processor.
+Status launch_module(Kernels kernels, const Device& device, const Params& params, void* workspace,
+                     size_t bytes, cudaStream_t stream);
+
+// Whether this build has them. It has kVolta only where CMAKE_CUDA_ARCHITECTURES names sm_70 or sm_72, or
+// SMSR_CUDA_VOLTA is set.
+bool has_kernels(Kernels kernels);
+
+// A checked call.
+struct Launch {
+  const Device& device;
+  const Params& params;
+  const Workspace& workspace;
+  cudaStream_t stream;
+};
+
+template <int kRows>
+class HalfTile;
+template <int kRows>
+class VoltaTile;
+template <int kRows>
+class FloatTile;
+
+// Defined in launch_module.cuh; module_*.cu instantiate it for one tile each.
+template <template <int> class Tile>
+Status launch_with(const Launch& launch);
+
+extern template Status launch_with<HalfTile>(const Launch& launch);
+extern template Status launch_with<VoltaTile>(const Launch& launch);
+extern template Status launch_with<FloatTile>(const Launch& launch);
+
+}  // namespace smsr::cuda

@@ -1,0 +1,63 @@
+// What every kernel returns, on the CPU and in CUDA. C++14, which is the newest that old releases of nvcc
+// know.
+#pragma once
+
+namespace smsr {
+
+enum class Status {
+  kOk = 0,
+  kBadSize,           // batch, height or width below 1, or more pixels or values than can be indexed
+  kBadChannels,       // C is not a positive multiple of 16, or above what the GPU kernels support
+  kBadLayers,         // L below 1, or above what the GPU kernels support
+  kBadTaps,           // a dense convolution that is neither 3x3 nor 1x1
+  kBadDenseChannels,  // a count outside 0..C
+  kBadStride,         // rows that overlap each other
+  kBadType,           // an unknown type or layout
+  kBadPointer,        // a pointer is null or not aligned
+  kOverlap,           // the output lies where the features are
+  kNoWinograd,        // weights prepared for Winograd, for a convolution that it cannot compute
+  kNoReducedKernels,  // weights of reduced precision, for kernels that have none for it
+  kSmallWorkspace,    // fewer bytes of scratch memory than the kernel needs
+  kBadDevice,         // a GPU that is too old, or that this build has no code for
+  kLaunchFailed       // CUDA refused; smsr::cuda::describe() has CUDA's own words
+};
+
+// One line per status, without a trailing newline: what was expected.
+inline const char* describe(Status status) {
+  switch (status) {
+    case Status::kOk:
+      return "ok";
+    case Status::kBadSize:
+      return "sizes: expected at least 1, and below 2^31 pixels per image (GPU: 2^31 values, batch 65535)";
+    case Status::kBadChannels:
+      return "channels: expected a positive multiple of 16 (GPU: at most 128)";
+    case Status::kBadLayers:
+      return "layers: expected at least 1 (GPU: at most 8)";
+    case Status::kBadTaps:
+      return "taps: expected 9 or 1";
+    case Status::kBadDenseChannels:
+      return "dense_channels: expected 0 to channels in every layer";
+    case Status::kBadStride:
+      return "strides: expected rows at least as far apart as they are long";
+    case Status::kBadType:
+      return "type, layout: expected float32 or float16, NCHW or NHWC";
+    case Status::kBadPointer:
+      return "pointers: expected none null (GPU: tensors aligned to their type, NHWC to 16 bytes, the "
+             "workspace to 256)";
+    case Status::kOverlap:
+      return "output: expected memory apart from the features";
+    case Status::kNoWinograd:
+      return "prepared weights: expected none, Winograd needs 9 taps and input channels in multiples of 16";
+    case Status::kNoReducedKernels:
+      return "reduced weights: expected none, these kernels compute in float32 only";
+    case Status::kSmallWorkspace:
+      return "workspace: expected as many bytes as its size function returns";
+    case Status::kBadDevice:
+      return "GPU: expected compute capability 7.2 or newer, and one that this build has code for";
+    case Status::kLaunchFailed:
+      return "launch: expected success, CUDA refused";
+  }
+  return "unknown status";
+}
+
+}  // namespace smsr
