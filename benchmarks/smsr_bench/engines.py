@@ -19,8 +19,8 @@ from smsr_bench import pytorch
 from smsr_bench.rival import build_rival
 from smsr_bench.runs import Run, onnxruntime_run, openvino_has_bf16, openvino_run
 from smsr_bench.weights import read_folded
-from smsr_export.records import FoldedNetwork
 from smsr_export.onnx_model import build_model
+from smsr_export.records import FoldedNetwork
 from smsr_export.verify import environment
 from smsr_runtime.errors import DataError, UsageError
 
