@@ -10,8 +10,8 @@ import onnx
 from onnx import numpy_helper
 
 from smsr import contract
-from smsr_export.records import Convolution, FoldedModule, FoldedNetwork
 from smsr_export.packing import unpack, unpack_branch
+from smsr_export.records import Convolution, FoldedModule, FoldedNetwork
 from smsr_runtime.errors import DataError
 
 

@@ -1,4 +1,4 @@
-"""The bundle's manifest (DESIGN 6; format in docs/interfaces.md). No dates: the same input gives the same bytes."""
+"""The bundle's manifest (format: docs/interfaces.md). No dates: the same input gives the same bytes."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 from smsr import __version__, contract
 from smsr.complexity import network_macs
 from smsr.network import NetworkConfig
+from smsr_export.parity.report import Parity
 from smsr_export.records import FoldedNetwork
-from smsr_export.verify import Parity
 from smsr_runtime.bundle import FORMAT, FORMAT_VERSION, file_facts, sha256, write_manifest
 
 _PACKAGES = ("torch", "onnx", "onnxruntime", "numpy")
@@ -38,7 +38,7 @@ def describe(
         "interface_hash": contract.interface_hash(),
         "dense_channels": dense_channels,
         "checkpoint": {"file": checkpoint.name, "sha256": sha256(checkpoint)},
-        "versions": versions(),
+        "versions": _versions(),
         "engine": None,
         "macs": {
             "fixed_per_pixel": macs.fixed,
@@ -49,12 +49,12 @@ def describe(
     }
 
 
-def versions() -> dict[str, str]:
-    found = {package: importlib.metadata.version(package) for package in _PACKAGES}
-    return {"smsr": __version__, "python": platform.python_version(), **found}
+def _versions() -> dict[str, str]:
+    packages = {name: importlib.metadata.version(name) for name in _PACKAGES}
+    return {"smsr": __version__, "python": platform.python_version(), **packages}
 
 
-def write(bundle: Path, facts: Mapping[str, Any], parity: Parity | None, accepted_failure: bool) -> None:
-    """Writes `bundle`/manifest.json over all files that lie there."""
-    verdict = None if parity is None else {**parity.as_json(), "accepted_failure": accepted_failure}
+def write(bundle: Path, facts: Mapping[str, Any], parity: Parity | None = None) -> None:
+    """Writes `bundle`/manifest.json with the hashes of all files there; a failed parity counts as accepted."""
+    verdict = None if parity is None else {**parity.as_json(), "accepted_failure": not parity.passed}
     write_manifest(bundle, {**facts, "parity": verdict, "files": file_facts(bundle)})

@@ -61,15 +61,13 @@ class OnnxGraph:
 
     def exported(self) -> onnx.GraphProto:
         """The graph as protobuf; the same bytes every time."""
-        graph = gs.export_onnx(self.graph).graph
+        graph: onnx.GraphProto = gs.export_onnx(self.graph).graph
         order = {name: index for index, name in enumerate(self.constants)}
         graph.initializer.sort(key=lambda item: order[item.name])
         return graph
 
 
-def make_node(
-    operator: str, inputs: Sequence[gs.Tensor], name: str, domain: str = "", **attributes: object
-) -> gs.Node:
+def make_node(operator: str, inputs: Sequence[gs.Tensor], name: str, domain: str = "", **attributes: object) -> gs.Node:
     """A node whose one output is `name`, its attributes in alphabetical order."""
     sorted_attributes = dict(sorted(attributes.items()))
     return gs.Node(operator, f"{name}/{operator}", sorted_attributes, list(inputs), [gs.Variable(name)], domain)

@@ -23,9 +23,8 @@ from smsr_export.op_function import module_function
 from smsr_export.records import FoldedNetwork
 from smsr_export.standard import StandardParts
 from smsr_runtime.errors import ExportError
+from smsr_runtime.tensorrt import plugin
 from smsr_runtime.tensorrt.precision import FLOAT32_NODES
-
-PLUGIN_VERSION, PLUGIN_NAMESPACE = "1", "smsr"
 
 
 def build_trt_model(network: FoldedNetwork, precision: str, *, functions: bool = False) -> onnx.ModelProto:
@@ -57,10 +56,10 @@ def _check_limits(network: FoldedNetwork) -> None:
 
 def _put_plugins(graph: gs.Graph, compute: str) -> None:
     """The operator's nodes name the plugin: version and namespace find its creator, the rest are its fields."""
-    plugin = {"plugin_version": PLUGIN_VERSION, "plugin_namespace": PLUGIN_NAMESPACE, "compute": compute}
+    fields = {"plugin_version": plugin.VERSION, "plugin_namespace": plugin.NAMESPACE, "compute": compute}
     for node in graph.nodes:
         if node.domain == contract.DOMAIN:
-            node.attrs = dict(sorted({**node.attrs, **plugin}.items()))
+            node.attrs = dict(sorted({**node.attrs, **fields}.items()))
 
 
 def _round_weights(graph: gs.Graph, dtype: np.dtype[np.floating]) -> None:

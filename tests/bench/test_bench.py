@@ -17,11 +17,9 @@ import torch
 from smsr.complexity import network_macs
 from smsr.network import Network, NetworkConfig
 from smsr_bench import cli, engines, inputs, machine, masks, report
-from smsr_bench.engines import ENGINES
-from smsr_bench.runs import Run
-from smsr_bench.subject import Subject
-from smsr_export.bundle import ExportRequest, export_onnx
-from smsr_export.verify import own_pictures
+from smsr_bench.engines import ENGINES, Subject
+from smsr_export.parity.pictures import own_pictures
+from smsr_export.writing import ExportRequest, export
 from smsr_runtime.errors import UsageError
 from tests.conftest import missing
 from tests.helpers import NATIVE_LIBRARY, files_no_larger_than, random_image, random_network, run_python
@@ -38,7 +36,7 @@ def network() -> Network:
 def subject(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Subject:
     folder = tmp_path_factory.mktemp("bench")
     torch.save(network.state_dict(), folder / "small.pt")
-    export_onnx(network, ExportRequest(folder / "small.pt", folder / "small.smsr", own_pictures(2)))
+    export(network, ExportRequest(folder / "small.pt", folder / "small.smsr", own_pictures(2)))
     return Subject.open(folder / "small.smsr")
 
 

@@ -12,10 +12,10 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from smsr import contract, reference
-from smsr_export.onnx_model import IR_VERSION
+from smsr_export.model_file import IR_VERSION
 from smsr_export.op_function import OPSET, module_function
+from smsr_export.parity.pictures import Picture
 from smsr_export.sample import sample_picture
-from smsr_export.verify import Picture
 from tests.helpers import relative_difference
 
 FEW_PIXELS = [Picture("tiny", sample_picture(15, 22))]

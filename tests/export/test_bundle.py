@@ -18,9 +18,9 @@ import smsr_runtime
 from smsr import contract
 from smsr.complexity import network_macs
 from smsr.network import Network
-from smsr_export import bundle as bundle_module
-from smsr_export.bundle import ExportRequest, export_onnx
+from smsr_export import writing
 from smsr_export.sample import sample_picture
+from smsr_export.writing import ExportRequest, export
 from smsr_runtime import files
 from smsr_runtime.bundle import FORMAT_VERSION
 from smsr_runtime.errors import UsageError
@@ -38,7 +38,7 @@ KINDS = {
 @pytest.fixture(scope="module")
 def bundle(small_network: Network, small_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("bundle") / "small.smsr"
-    export_onnx(small_network, ExportRequest(small_checkpoint, output, FEW_PIXELS))
+    export(small_network, ExportRequest(small_checkpoint, output, FEW_PIXELS))
     return output
 
 
@@ -109,7 +109,7 @@ def test_exported_twice_the_bytes_are_the_same(
     bundle: Path, small_network: Network, small_checkpoint: Path, tmp_path: Path
 ) -> None:
     again = tmp_path / "small.smsr"
-    export_onnx(small_network, ExportRequest(small_checkpoint, again, FEW_PIXELS))
+    export(small_network, ExportRequest(small_checkpoint, again, FEW_PIXELS))
     for file in (path for path in bundle.rglob("*") if path.is_file()):
         assert file.read_bytes() == (again / file.relative_to(bundle)).read_bytes(), file.name
 
@@ -130,7 +130,7 @@ def test_a_reader_never_sees_half_a_bundle(small_network: Network, small_checkpo
 
     watcher = threading.Thread(target=look)
     watcher.start()
-    export_onnx(small_network, ExportRequest(small_checkpoint, output, FEW_PIXELS))
+    export(small_network, ExportRequest(small_checkpoint, output, FEW_PIXELS))
     done.set()
     watcher.join()
     assert seen <= {("golden", "input.png", "manifest.json", "model.onnx", "output.npy")}
@@ -142,9 +142,9 @@ def test_an_interrupted_export_leaves_nothing(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(bundle_module, "verify", interrupted)
+    monkeypatch.setattr(writing, "verify", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        export_onnx(small_network, ExportRequest(small_checkpoint, tmp_path / "x.smsr", FEW_PIXELS))
+        export(small_network, ExportRequest(small_checkpoint, tmp_path / "x.smsr", FEW_PIXELS))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -170,5 +170,5 @@ def test_an_old_bundle_comes_back_when_its_replacement_is_interrupted(
 
 def test_an_existing_name_is_refused_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--force"):
-        bundle_module.check_output(tmp_path, force=False)
-    bundle_module.check_output(tmp_path / "new.smsr", force=False)
+        writing.check_output(tmp_path, force=False)
+    writing.check_output(tmp_path / "new.smsr", force=False)

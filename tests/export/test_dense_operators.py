@@ -11,10 +11,10 @@ import pytest
 from onnx import TensorProto, helper
 
 from smsr import contract, dense_reference
-from smsr_export.records import Convolution, FoldedBranch
-from smsr_export.onnx_model import IR_VERSION
+from smsr_export.model_file import IR_VERSION
 from smsr_export.op_function import OPSET, operator_functions
 from smsr_export.packing import pack, pack_branch, unpack, unpack_branch
+from smsr_export.records import Convolution, FoldedBranch
 from tests.export.onnx_tools import session
 from tests.helpers import relative_difference
 

@@ -14,7 +14,8 @@ from smsr import contract
 from smsr.network import Network, NetworkConfig
 from smsr_export.fold import fold
 from smsr_export.freeze import freeze
-from smsr_export.onnx_model import IR_VERSION, build_model
+from smsr_export.model_file import IR_VERSION
+from smsr_export.onnx_model import build_model
 from smsr_export.op_function import OPSET
 from tests.export.onnx_tools import session
 from tests.helpers import random_image, random_network, relative_difference

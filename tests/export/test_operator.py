@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from smsr import contract, reference
-from smsr_export.onnx_model import check_dense_channels
+from smsr_export.standard import check_dense_channels
 from tests.export.onnx_tools import operator_difference, operator_model, run_operator, session
 from tests.helpers import native_variants, run_python
 

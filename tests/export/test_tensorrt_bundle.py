@@ -139,7 +139,7 @@ def device(pending: Path, calm_network: Network, tmp_path: Path, monkeypatch: py
     model = build_trt_model(fold(freeze(calm_network)), "fp16", functions=True)
     onnx.save_model(model, pending / "model.trt.onnx")
     kept = facts(pending)
-    manifest.write(pending, kept, None, False)
+    manifest.write(pending, kept)
     return world
 
 
@@ -179,7 +179,7 @@ def test_an_engine_of_another_network_is_not_kept(
     (bias,) = (item for item in model.graph.initializer if item.name == "tail.bias")
     bias.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(bias) + 1, "tail.bias"))
     onnx.save_model(model, pending / "model.trt.onnx")
-    manifest.write(pending, facts(pending), None, False)
+    manifest.write(pending, facts(pending))
     before = tree(pending)
     assert run(pending, "--target", "trt") == 1
     assert "RMSE at most 0.08 of 255 from the golden output" in capsys.readouterr().err and tree(pending) == before

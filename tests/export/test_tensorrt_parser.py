@@ -54,7 +54,7 @@ def models(small_network: Network, tmp_path_factory: pytest.TempPathFactory) -> 
     for kind in PRECISIONS:
         for name, functions in ((kind, True), (f"{kind} plugin", False)):
             files[name] = folder / f"{name}.onnx"
-            onnx.save_model(build_trt_model(folded, kind, functions), files[name])
+            onnx.save_model(build_trt_model(folded, kind, functions=functions), files[name])
     return files
 
 

@@ -7,7 +7,7 @@ import pytest
 from smsr import masks
 from smsr.complexity import module_macs, network_macs, parameters
 from smsr.network import InferenceResult, Network, NetworkConfig
-from smsr_export.verify import Picture
+from smsr_export.parity.pictures import Picture
 
 REAL_X2 = [(24, 9, 3, 0), (16, 4, 1, 0), (16, 7, 1, 0), (3, 0, 0, 0), (14, 5, 0, 0)]
 

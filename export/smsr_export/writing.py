@@ -17,11 +17,14 @@ from smsr.network import Network
 from smsr_export import manifest
 from smsr_export.fold import fold
 from smsr_export.freeze import freeze
-from smsr_export.records import FoldedNetwork
 from smsr_export.onnx_model import build_model
+from smsr_export.parity.pictures import Picture
+from smsr_export.parity.report import Parity, together
+from smsr_export.parity.verify import verify
+from smsr_export.records import FoldedNetwork
 from smsr_export.sample import sample_picture
-from smsr_export.tensorrt_bundle import TensorRtTarget, add_tensorrt, together, verify_tensorrt
-from smsr_export.verify import Parity, Picture, verify
+from smsr_export.tensorrt_bundle import TensorRtTarget, add_tensorrt, verify_tensorrt
+from smsr_runtime.arrays import to_planes
 from smsr_runtime.bundle import GOLDEN_INPUT, GOLDEN_OUTPUT, MODEL, is_bundle
 from smsr_runtime.errors import ExportError, ParityError, UsageError
 from smsr_runtime.files import replacing_folder
@@ -31,8 +34,9 @@ _GOLDEN_SIZE = (40, 56)
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """pictures: what parity is measured on; force: replace an existing bundle; accept_failure: ship it all the same;
-    tensorrt: also a model for TensorRT, its engine pending; precision: of model.onnx, one of contract.PRECISIONS."""
+    """pictures: what parity is measured on; force: replace an existing bundle; accept_failure: write it although parity
+    failed; tensorrt: also a model for TensorRT, its engine pending; precision: of model.onnx, one of
+    contract.PRECISIONS."""
 
     checkpoint: Path
     output: Path
@@ -43,8 +47,8 @@ class ExportRequest:
     precision: str = "fp32"
 
 
-def check_output(output: Path, force: bool) -> None:
-    """Refuses, before any work, what could not or must not be written."""
+def check_output(output: Path, *, force: bool) -> None:
+    """Raises UsageError or ExportError, before any work, where the bundle could not or must not be written."""
     if output.exists() and not force:
         raise UsageError(output, "a name not taken", "an existing bundle or file", "give --force to replace it, or -o")
     if output.exists() and not is_bundle(output):
@@ -58,9 +62,9 @@ def check_output(output: Path, force: bool) -> None:
         )
 
 
-def export_onnx(network: Network, request: ExportRequest) -> Parity:
-    """Makes the bundle of `network`. Raises ParityError (no bundle is left) unless `accept_failure`."""
-    check_output(request.output, request.force)
+def export(network: Network, request: ExportRequest) -> Parity:
+    """Makes the bundle of `network`, returns its parity. Raises ParityError (no bundle is left) unless `accept_failure`."""
+    check_output(request.output, force=request.force)
     folded = fold(freeze(network))
     with replacing_folder(request.output) as work:
         return _fill(work, network, folded, request)
@@ -71,29 +75,29 @@ def _fill(work: Path, network: Network, folded: FoldedNetwork, request: ExportRe
     model = build_model(folded, compute=contract.COMPUTE_OF_PRECISION[request.precision])
     onnx.save_model(model, work / MODEL)
     facts["golden"] = _write_golden(work, network, request.precision)
-    manifest.write(work, facts, None, False)
+    manifest.write(work, facts)
     parity = verify(network, work, request.pictures, facts["precision"])
     if request.tensorrt:
         add_tensorrt(work, facts, folded, request.tensorrt)
-        parity = together(parity, verify_tensorrt(network, folded, request.pictures, request.tensorrt))
+        parity = together(parity, verify_tensorrt(network, folded, request.pictures, request.tensorrt.precision))
     if not parity.passed and not request.accept_failure:
         raise ParityError(
             request.checkpoint, "the exported model to equal PyTorch", "; ".join(parity.failures),
-            "report this with the checkpoint, or ship it all the same with --accept-parity-failure",
+            "report this with the checkpoint, or write the bundle all the same with --accept-parity-failure",
         )  # fmt: skip
-    manifest.write(work, facts, parity, not parity.passed)
+    manifest.write(work, facts, parity)
     return parity
 
 
 def _write_golden(work: Path, network: Network, precision: str) -> dict[str, object]:
     """Our own small picture and what PyTorch makes of it, for the self-test on the device."""
     picture = sample_picture(*_GOLDEN_SIZE)
-    (work / "golden").mkdir()
+    (work / GOLDEN_INPUT).parent.mkdir()
     coded, data = cv2.imencode(".png", picture[..., ::-1])
     if not coded:
         raise ExportError(work / GOLDEN_INPUT, "a PNG", "a failed encoder", "check the OpenCV installation")
     (work / GOLDEN_INPUT).write_bytes(data.tobytes())
     with torch.inference_mode():
-        upscaled = network.infer(torch.from_numpy(picture.transpose(2, 0, 1)[None].astype(np.float32))).upscaled
+        upscaled = network.infer(torch.from_numpy(to_planes(picture))).upscaled
     np.save(work / GOLDEN_OUTPUT, upscaled.numpy())
     return {"input": GOLDEN_INPUT, "output": GOLDEN_OUTPUT, "max_abs": contract.TOLERANCES[precision].golden}
