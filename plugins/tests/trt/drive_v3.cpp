@@ -1,12 +1,12 @@
-// Drives the plugin for TensorRT 10 and newer, method by method, as a real runtime finds it: drive RUNTIME
-// PLUGIN. RUNTIME is NVIDIA's libnvinfer_lean.so.N; built with headers of the same major version N, since the
-// registry's table of functions changed between 10 and 11. PLUGIN may be built for an older one. No GPU:
-// cuda_double.h has the kernels.
+// Calls every method of the plugin for TensorRT 10 and newer, as registered in a real runtime: drive RUNTIME
+// PLUGIN. RUNTIME is NVIDIA's libnvinfer_lean.so.N; this program is built with headers of the same major
+// version N, because the registry's table of functions differs between 10 and 11. PLUGIN may be built for an
+// older one. Without a GPU: cuda_double.h replaces the kernels.
 #include <dlfcn.h>
 
 #include <memory>
 
-#include "trt_tensors.h"
+#include "trt_checks.h"
 
 namespace smsr::testing {
 namespace {
@@ -27,9 +27,8 @@ struct Capabilities {
 
 void check_creator(IPluginCreatorV3One& creator) {
   expect(same(creator.getInterfaceInfo().kind, "PLUGIN CREATOR_V3ONE"), "kind of creator");
-  expect(same(creator.getPluginName(), "SparseMaskModule") && same(creator.getPluginVersion(), "1") &&
-             same(creator.getPluginNamespace(), "smsr"),
-         "creator's names");
+  check_names(creator.getPluginName(), creator.getPluginVersion(), creator.getPluginNamespace(),
+              "creator's names");
   check_announced(*creator.getFieldNames());
 }
 
@@ -45,9 +44,8 @@ void check_core(IPluginV3& plugin) {
              same(of.build->getInterfaceInfo().kind, "PLUGIN_V3ONE_BUILD") &&
              same(of.runtime->getInterfaceInfo().kind, "PLUGIN_V3ONE_RUNTIME"),
          "kinds of capabilities");
-  expect(same(of.core->getPluginName(), "SparseMaskModule") && same(of.core->getPluginVersion(), "1") &&
-             same(of.core->getPluginNamespace(), "smsr"),
-         "plugin's names");
+  check_names(of.core->getPluginName(), of.core->getPluginVersion(), of.core->getPluginNamespace(),
+              "plugin's names");
   expect(plugin.getCapabilityInterface(static_cast<PluginCapabilityType>(9)) == nullptr,
          "unknown capability");
 }
@@ -70,17 +68,12 @@ void check_types(IPluginV3OneBuild& build, const Way& way) {
 }
 
 void check_formats(IPluginV3OneBuild& build, const Node& node, const Way& way) {
-  auto descs = dynamic_descs_of(node, way.type, TensorFormat::kLINEAR);
-  const auto supports = [&](int position, DataType type, TensorFormat format) {
-    descs[static_cast<size_t>(position)].desc.type = type;
-    descs[static_cast<size_t>(position)].desc.format = format;
-    return build.supportsFormatCombination(position, descs.data(), op::kInputs, 1);
-  };
-  check_combinations(supports, way);
+  check_formats(dynamic_descs_of(node, way.type, TensorFormat::kLINEAR),
+                dynamic_descs_of(node, way.type, way.format), way,
+                [&](int position, const DynamicPluginTensorDesc* descs) {
+                  return build.supportsFormatCombination(position, descs, op::kInputs, 1);
+                });
   expect(build.getFormatCombinationLimit() >= 2, "limit of combinations");
-  auto chosen = dynamic_descs_of(node, way.type, way.format);
-  for (int i = 0; i <= op::kInputs; ++i)
-    expect(build.supportsFormatCombination(i, chosen.data(), op::kInputs, 1), "its own format is supported");
 }
 
 // Returns the workspace's size for the profile's largest shape.
@@ -94,8 +87,7 @@ size_t check_configuration(IPluginV3OneBuild& build, const Way& way) {
     return build.getWorkspaceSize(descs.data(), op::kInputs, &descs[op::kInputs], 1);
   };
   expect(configure(largest_node()) == 0, "configured");
-  const size_t bytes = workspace(largest_node());
-  check_workspace(bytes, way, workspace);
+  const size_t bytes = check_workspace(way, workspace);
   Node huge = largest_node();
   huge.h = huge.w = 1 << 15;
   refused([&] { return configure(huge) != 0; }, "less than 2^31 elements", "a profile too large");
@@ -113,7 +105,8 @@ void check_identity(IPluginCreatorV3One& creator, IPluginV3OneBuild& build, cons
          "metadata");
 }
 
-// Out of the engine: the saved fields, copied because the plugin they come from is gone.
+// As from an engine: created from the saved fields, which are copied because the plugin that owns them is
+// destroyed first.
 PluginPointer restored(IPluginCreatorV3One& creator, PluginPointer plugin) {
   const PluginFieldCollection* saved = Capabilities(*plugin).runtime->getFieldsToSerialize();
   std::vector<std::vector<unsigned char>> bytes;
@@ -144,23 +137,16 @@ PluginPointer restored(IPluginCreatorV3One& creator, PluginPointer plugin) {
 }
 
 void check_launch(IPluginV3OneRuntime& runtime, const Node& node, const Way& way, size_t workspace) {
-  const auto descs = descs_of(node, way.type, way.format);
-  const Buffers buffers(node, way.bytes, workspace);
-  void* const outputs[] = {buffers.output()};
-  const auto stream = reinterpret_cast<cudaStream_t>(0x1234);
-  const auto run = [&] {
-    return runtime.enqueue(descs.data(), &descs[op::kInputs], buffers.inputs(), outputs, buffers.workspace(),
-                           stream);
+  const auto changed = [&](const PluginTensorDesc* descs) {
+    return runtime.onShapeChange(descs, op::kInputs, &descs[op::kInputs], 1);
   };
   expect(runtime.setTactic(0) == 0, "default tactic");
-  expect(runtime.onShapeChange(descs.data(), op::kInputs, &descs[op::kInputs], 1) == 0, "shape accepted");
-  expect(run() == 0, "enqueue");
-  expect_launch(node, buffers, way.cuda_type, way.layout, stream, way.compute);
-  check_kernel_failure(run);
-  auto wrong = descs;
-  wrong[op::kMargin].dims.d[3] += 1;
-  refused([&] { return runtime.onShapeChange(wrong.data(), op::kInputs, &wrong[op::kInputs], 1) != 0; },
-          "shape of margin", "a margin of another width");
+  expect(changed(descs_of(node, way.type, way.format).data()) == 0, "shape accepted");
+  check_launch(node, way, workspace,
+               [&](const PluginTensorDesc* descs, auto inputs, auto outputs, void* memory) {
+                 return runtime.enqueue(descs, &descs[op::kInputs], inputs, outputs, memory, some_stream());
+               });
+  check_wrong_margin(node, way, [&](const PluginTensorDesc* descs) { return changed(descs) != 0; });
 }
 
 void check_way(IPluginCreatorV3One& creator, const Way& way) {
