@@ -21,9 +21,15 @@ def _strings(name: str, values: tuple[str, ...]) -> str:
     return f"inline constexpr const char* {name}[] = {_quoted(values)};"
 
 
-def _shapes(tensors: tuple[contract.Tensor, ...]) -> str:
-    rows = (f"    {{{len(tensor.shape)}, {_quoted(tensor.shape)}}},  // {tensor.name}" for tensor in tensors)
-    return "\n".join(("inline constexpr TensorShape kInputShapes[] = {", *rows, "};"))
+def _shape(tensor: contract.Tensor) -> str:
+    return f"{{{len(tensor.shape)}, {_quoted(tensor.shape)}}}"
+
+
+def _shapes(operator: contract.Operator) -> str:
+    rows = (f"    {_shape(tensor)},  // {tensor.name}" for tensor in operator.inputs)
+    (output,) = operator.outputs
+    last = f"inline constexpr TensorShape kOutputShape = {_shape(output)};"
+    return "\n".join(("inline constexpr TensorShape kInputShapes[] = {", *rows, "};", last))
 
 
 def _operator(operator: contract.Operator) -> str:
@@ -36,7 +42,7 @@ def _operator(operator: contract.Operator) -> str:
         f'inline constexpr const char* kName = "{operator.name}";\n'
         f"enum Input : int {{ {inputs}, kInputs }};\n"
         f"{_strings('kInputNames', tuple(tensor.name for tensor in operator.inputs))}\n"
-        f"{_shapes(operator.inputs)}\n"
+        f"{_shapes(operator)}\n"
         f"{attributes}\n"
         f"}}  // namespace {_snake(operator.name)}"
     )

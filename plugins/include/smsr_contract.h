@@ -36,6 +36,7 @@ inline constexpr TensorShape kInputShapes[] = {
     {2, {"R", "C"}},  // excite_weight
     {1, {"C"}},  // excite_bias
 };
+inline constexpr TensorShape kOutputShape = {4, {"N", "H", "W", "C"}};
 inline constexpr const char* kDenseChannelsAttribute = "dense_channels";
 inline constexpr const char* kLayoutAttribute = "layout";
 inline constexpr const char* kComputeAttribute = "compute";
@@ -49,6 +50,7 @@ inline constexpr TensorShape kInputShapes[] = {
     {3, {"T", "I", "O"}},  // weight
     {1, {"O"}},  // bias
 };
+inline constexpr TensorShape kOutputShape = {4, {"N", "H", "W", "O"}};
 inline constexpr const char* kLayoutAttribute = "layout";
 inline constexpr const char* kComputeAttribute = "compute";
 }  // namespace convolution
@@ -61,6 +63,7 @@ inline constexpr TensorShape kInputShapes[] = {
     {3, {"T", "I", "O"}},  // weight
     {1, {"O"}},  // bias
 };
+inline constexpr TensorShape kOutputShape = {4, {"N", "H", "W", "O"}};
 inline constexpr const char* kLayoutAttribute = "layout";
 inline constexpr const char* kComputeAttribute = "compute";
 }  // namespace convolution_relu
@@ -74,6 +77,7 @@ inline constexpr TensorShape kInputShapes[] = {
     {1, {"O"}},  // bias
     {4, {"N", "H", "W", "O"}},  // addend
 };
+inline constexpr TensorShape kOutputShape = {4, {"N", "H", "W", "O"}};
 inline constexpr const char* kLayoutAttribute = "layout";
 inline constexpr const char* kComputeAttribute = "compute";
 }  // namespace convolution_add
@@ -90,6 +94,7 @@ inline constexpr TensorShape kInputShapes[] = {
     {3, {"4", "Q", "4"}},  // phases_weight
     {1, {"4"}},  // phases_bias
 };
+inline constexpr TensorShape kOutputShape = {4, {"N", "1", "H", "W"}};
 inline constexpr const char* kLayoutAttribute = "layout";
 inline constexpr const char* kComputeAttribute = "compute";
 }  // namespace mask_branch

@@ -1,13 +1,20 @@
-// Parallel::run for C++ function objects.
+// How kernels spread their work over threads, which the caller owns.
 #pragma once
 
 #include <algorithm>
 
 #include "layout.h"
-#include "sparse_mask_module.h"
 
 namespace smsr {
 
+// Calls fn(argument, i) once for every i below tasks, in any order, on any threads, and returns when all are
+// done.
+struct Parallel {
+  void* context;
+  void (*run)(void* context, size_t tasks, void (*fn)(void* argument, size_t i), void* argument);
+};
+
+// Parallel::run for C++ function objects.
 template <class Body>
 void parallel_for(const Parallel& parallel, int64_t tasks, const Body& body) {
   auto call = [](void* argument, size_t i) {
@@ -16,7 +23,7 @@ void parallel_for(const Parallel& parallel, int64_t tasks, const Body& body) {
   if (tasks > 0) parallel.run(parallel.context, static_cast<size_t>(tasks), call, const_cast<Body*>(&body));
 }
 
-// body(first, count) for every `size` of [0, total) that follow each other; the last ones may be fewer.
+// body(first, count) for parts [first, first + count) of [0, total), `size` each; the last may be smaller.
 template <class Body>
 void parallel_parts(const Parallel& parallel, int64_t total, int64_t size, const Body& body) {
   parallel_for(parallel, divide_up(total, size), [&](int64_t task) {

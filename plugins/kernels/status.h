@@ -6,12 +6,11 @@ namespace smsr {
 
 enum class Status {
   kOk = 0,
-  kBadSize,           // batch, height or width below 1, or more pixels or values than can be indexed
+  kBadSize,           // a size below 1, more pixels or values than can be indexed, taps other than 9 or 1
   kBadChannels,       // C is not a positive multiple of 16, or above what the GPU kernels support
   kBadLayers,         // L below 1, or above what the GPU kernels support
-  kBadTaps,           // a dense convolution that is neither 3x3 nor 1x1
   kBadDenseChannels,  // a count outside 0..C
-  kBadStride,         // rows that overlap each other
+  kBadStride,         // rows or images that overlap each other
   kBadType,           // an unknown type or layout
   kBadPointer,        // a pointer is null or not aligned
   kOverlap,           // the output lies where the features are
@@ -28,17 +27,16 @@ inline const char* describe(Status status) {
     case Status::kOk:
       return "ok";
     case Status::kBadSize:
-      return "sizes: expected at least 1, and below 2^31 pixels per image (GPU: 2^31 values, batch 65535)";
+      return "sizes: expected at least 1, at most 2^31 - 1 pixels per image (GPU: values in all, and batch "
+             "65535), 9 or 1 taps";
     case Status::kBadChannels:
       return "channels: expected a positive multiple of 16 (GPU: at most 128)";
     case Status::kBadLayers:
       return "layers: expected at least 1 (GPU: at most 8)";
-    case Status::kBadTaps:
-      return "taps: expected 9 or 1";
     case Status::kBadDenseChannels:
       return "dense_channels: expected 0 to channels in every layer";
     case Status::kBadStride:
-      return "strides: expected rows at least as far apart as they are long";
+      return "strides: expected rows and images at least as far apart as they are long";
     case Status::kBadType:
       return "type, layout: expected float32 or float16, NCHW or NHWC";
     case Status::kBadPointer:

@@ -1,11 +1,9 @@
 // What libsmsr_ort exports: docs/interfaces.md.
 #include <cstdlib>
 
-#include "convolution_op.h"
-#include "dispatch.h"
 #include "errors.h"
-#include "mask_branch_op.h"
-#include "sparse_mask_module_op.h"
+#include "isa/dispatch.h"
+#include "operators.h"
 
 #if defined(_WIN32)
 #define SMSR_EXPORT extern "C" __declspec(dllexport)
@@ -33,19 +31,11 @@ SMSR_EXPORT OrtStatus* ORT_API_CALL RegisterCustomOps(OrtSessionOptions* options
   }
   Ort::InitApi(api);
   return smsr::ort::as_status([&] {
-    // ONNX Runtime keeps pointers to all of them for as long as any session lives.
-    using smsr::ort::ConvolutionKind;
-    static const uint32_t runtime = runtime_version(base);
-    static const smsr::ort::SparseMaskModuleOp sparse_mask_module;
-    static const smsr::ort::ConvolutionOp convolution(ConvolutionKind::kPlain, runtime);
-    static const smsr::ort::ConvolutionOp convolution_relu(ConvolutionKind::kRelu, runtime);
-    static const smsr::ort::ConvolutionOp convolution_add(ConvolutionKind::kAdd, runtime);
-    static const smsr::ort::MaskBranchOp mask_branch;
-    static const Ort::CustomOpDomain domain = [] {
+    static const Ort::CustomOpDomain domain = [&] {
       Ort::CustomOpDomain made(smsr::contract::kDomain);
-      for (const OrtCustomOp* op : std::initializer_list<const OrtCustomOp*>{
-               &sparse_mask_module, &convolution, &convolution_relu, &convolution_add, &mask_branch})
-        made.Add(op);
+      made.Add(smsr::ort::sparse_mask_module_op());
+      made.Add(smsr::ort::mask_branch_op());
+      for (const OrtCustomOp* op : smsr::ort::convolution_ops(runtime_version(base))) made.Add(op);
       return made;
     }();
     Ort::UnownedSessionOptions(options).Add(domain);

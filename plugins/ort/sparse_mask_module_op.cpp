@@ -1,45 +1,21 @@
-#include "sparse_mask_module_op.h"
+// smsr::SparseMaskModule for ONNX Runtime: checks what the session hands over and calls the kernels.
+#include "module/sparse_mask_module.h"
 
-#include "attention.h"
+#include "operators.h"
 
 namespace smsr::ort {
 namespace {
 
 namespace op = contract::sparse_mask_module;
-static_assert(kReduction == contract::kChannelAttentionReduction,
-              "kernels/attention.h and the contract differ");
+constexpr Signature kSignature = {op::kName, op::kInputs, op::kInputNames, op::kInputShapes, op::kOutputShape};
 
-// dense_channels as far as the node alone tells; its length and upper bound need the shapes.
+// dense_channels as far as the node alone shows; its length and upper bound need the shapes.
 Dimensions dense_channels(const std::string& where, const Ort::ConstKernelInfo& info) {
   const Dimensions counts = info.GetAttributes<int64_t>(op::kDenseChannelsAttribute);
   if (counts.empty()) fail(where, "attribute dense_channels", "one count per layer", "none");
   for (const int64_t count : counts)
     if (count < 0) fail(where, "attribute dense_channels", "counts within 0..C", text(counts));
   return counts;
-}
-
-// All inputs against the contract's shapes; N, H, W, C come from the features, L from dense_channels.
-Shape checked_shape(const std::string& where, const Ort::KernelContext& context, const Dimensions& dense) {
-  const Dimensions features = dimensions(context, op::kFeatures);
-  if (features.size() != 4) fail(where, "features", "(N, H, W, C)", text(features));
-  const Shape shape{features[0], features[1], features[2], features[3], static_cast<int64_t>(dense.size())};
-  const int64_t n = shape.batch, h = shape.height, w = shape.width, c = shape.channels, layers = shape.layers;
-  if (c < 1 || c % kReduction != 0) fail(where, "features' channels", "a multiple of 16", std::to_string(c));
-  const int64_t reduced = c / kReduction;
-  expect_shapes(where, context,
-                {{op::kMargin, "margin", {n, 1, h, w}},
-                 {op::kTheta, "theta", {}},
-                 {op::kConvWeights, "conv_weights", {layers, 9, c, c}},
-                 {op::kCollectWeight, "collect_weight", {layers * c, c}},
-                 {op::kCollectBias, "collect_bias", {c}},
-                 {op::kSqueezeWeight, "squeeze_weight", {c, reduced}},
-                 {op::kSqueezeBias, "squeeze_bias", {reduced}},
-                 {op::kExciteWeight, "excite_weight", {reduced, c}},
-                 {op::kExciteBias, "excite_bias", {c}}});
-  for (const int64_t count : dense)
-    if (count > c)
-      fail(where, "attribute dense_channels", "counts within 0.." + std::to_string(c), text(dense));
-  return shape;
 }
 
 Params parameters(const Ort::KernelContext& context, const Shape& shape, const Dimensions& dense) {
@@ -68,62 +44,78 @@ Params parameters(const Ort::KernelContext& context, const Shape& shape, const D
 bool is_good(const Constant& convolutions) {
   const Dimensions& s = convolutions.shape;
   return convolutions.data != nullptr && s.size() == 4 && s[0] > 0 && s[1] == 9 && s[2] == s[3] && s[2] > 0 &&
-         s[2] % contract::kChannelAttentionReduction == 0;
+         s[2] % contract::kLanePadding == 0;
 }
 bool is_good(const Constant& collect, const Dimensions& convolutions) {
   return collect.data != nullptr &&
          collect.shape == Dimensions{convolutions[0] * convolutions[2], convolutions[2]};
 }
 
-// Weights as the kernels want them, made once: nothing where they may change. In float32, Winograd's only.
-PreparedWeights prepared_weights(const Constant& weights, const Constant& collect, bool winograd,
-                                 const ReducedKernels* reduced) {
-  PreparedWeights made;
-  if (!is_good(weights)) return made;
+// Prepared once: nothing where weights may change. In float32 for Winograd only.
+PreparedWeights prepared_weights(const Node& node, const Constant& weights, const Constant& collect) {
+  if (!is_good(weights)) return {};
   const int64_t layers = weights.shape[0], c = weights.shape[2];
-  if (reduced != nullptr && is_good(collect, weights.shape)) {
-    made.reduced = Aligned<Reduced>(reduced_weights_size(layers, c));
-    if (made.reduced.data() != nullptr)
-      prepare_reduced_weights(*reduced, weights.data, collect.data, layers, c, made.reduced.data());
-  } else if (winograd) {
-    made.single = Aligned<float>(prepared_weights_size(layers, c));
-    if (made.single.data() != nullptr) prepare_weights(weights.data, layers, c, made.single.data());
-  }
-  return made;
+  if (node.reduced != nullptr && is_good(collect, weights.shape))
+    return {{}, filled<Reduced>(reduced_weights_size(layers, c), [&](Reduced* to) {
+              prepare_reduced_weights(*node.reduced, weights.data, collect.data, layers, c, to);
+            })};
+  if (!node.winograd) return {};
+  return {filled<float>(prepared_weights_size(layers, c),
+                        [&](float* to) { prepare_weights(weights.data, layers, c, to); }),
+          {}};
 }
+
+class SparseMaskModuleKernel {
+ public:
+  static const Signature& signature() { return kSignature; }
+
+  explicit SparseMaskModuleKernel(const Ort::ConstKernelInfo& info)
+      : node_(info, kSignature, op::kLayoutAttribute, op::kComputeAttribute),
+        dense_channels_(dense_channels(node_.where, info)),
+        prepared_(
+            prepared_weights(node_, constant(info, op::kConvWeights), constant(info, op::kCollectWeight))) {}
+
+  void compute(OrtKernelContext* raw) const {
+    const Ort::KernelContext context(raw);
+    const Shapes shapes = matched(context);
+    const Shape shape{shapes['N'], shapes['H'], shapes['W'], shapes['C'], shapes['L']};
+    Params params = parameters(context, shape, dense_channels_);
+    params.prepared_weights = prepared_.single.data();
+    params.reduced_weights = prepared_.reduced.data();
+    params.reduced_tiles = node_.winograd;
+    params.output = context.GetOutput(0, shapes.output()).GetTensorMutableData<float>();
+    const size_t bytes = workspace_bytes(shape);
+    node_.run(raw, shapes, bytes, [&](const Parallel& parallel, void* workspace) {
+      return sparse_mask_module(params, *node_.kernels, parallel, workspace, bytes);
+    });
+  }
+
+ private:
+  Shapes matched(const Ort::KernelContext& context) const {
+    Shapes shapes(node_.where, kSignature, context);
+    shapes.match(op::kFeatures, op::kMargin);
+    shapes.expect_multiple('C', "features' channels", contract::kChannelAttentionReduction);
+    const int64_t channels = shapes['C'];
+    shapes.set('R', channels / contract::kChannelAttentionReduction);
+    shapes.set('L', static_cast<int64_t>(dense_channels_.size()));
+    shapes.match(op::kMargin, op::kInputs);
+    for (const int64_t count : dense_channels_)
+      if (count > channels)
+        fail(node_.where, "attribute dense_channels", "counts within 0.." + std::to_string(channels),
+             text(dense_channels_));
+    return shapes;
+  }
+
+  Node node_;
+  Dimensions dense_channels_;
+  PreparedWeights prepared_;
+};
 
 }  // namespace
 
-SparseMaskModuleKernel::SparseMaskModuleKernel(const Ort::ConstKernelInfo& info)
-    : node_(info, op::kName, op::kLayoutAttribute, op::kComputeAttribute),
-      dense_channels_(dense_channels(node_.where, info)),
-      winograd_(winograd_allowed(node_.where)),
-      prepared_(prepared_weights(constant(info, op::kConvWeights), constant(info, op::kCollectWeight),
-                                 winograd_, node_.reduced)) {}
-
-void SparseMaskModuleKernel::compute(OrtKernelContext* raw) const {
-  const Ort::KernelContext context(raw);
-  const Shape shape = checked_shape(node_.where, context, dense_channels_);
-  const Dimensions output{shape.batch, shape.height, shape.width, shape.channels};
-  Params params = parameters(context, shape, dense_channels_);
-  params.prepared_weights = prepared_.single.data();
-  params.reduced_weights = prepared_.reduced.data();
-  params.reduced_tiles = winograd_;
-  params.output = context.GetOutput(0, output).GetTensorMutableData<float>();
-  const size_t bytes = workspace_bytes(shape);
-  node_.run(raw, shape, bytes, [&](const Parallel& parallel, void* workspace) {
-    return sparse_mask_module(params, *node_.kernels, parallel, workspace, bytes);
-  });
-}
-
-OrtStatusPtr SparseMaskModuleKernel::ComputeV2(OrtKernelContext* context) const {
-  return as_status([&] { compute(context); });
-}
-
-SparseMaskModuleOp::SparseMaskModuleOp() {
-  InferOutputShapeFn = [](const OrtCustomOp*, OrtShapeInferContext* context) {
-    return same_as_input(context, op::kFeatures);
-  };
+const OrtCustomOp* sparse_mask_module_op() {
+  static const FloatOp<SparseMaskModuleKernel> op;
+  return &op;
 }
 
 }  // namespace smsr::ort

@@ -8,7 +8,7 @@
 
 #include "check.h"
 #include "dense_problem.h"
-#include "dispatch.h"
+#include "isa/dispatch.h"
 #include "measure.h"
 
 namespace smsr::testing {

@@ -1,8 +1,8 @@
 // Made-up inputs of the dense convolutions and the mask branch, owned.
 #pragma once
 
-#include "dense_convolution.h"
-#include "mask_branch.h"
+#include "dense/dense_convolution.h"
+#include "dense/mask_branch.h"
 #include "problem.h"
 
 namespace smsr::testing {
@@ -57,10 +57,8 @@ class ConvolutionProblem {
     return {shape_,
             relu_,
             features_.data(),
-            weight_.data(),
-            mode.winograd && has_winograd() ? prepared_.data() : nullptr,
-            mode.reduced != nullptr ? reduced_.data() : nullptr,
-            bias_.data(),
+            {weight_.data(), mode.winograd && has_winograd() ? prepared_.data() : nullptr,
+             mode.reduced != nullptr ? reduced_.data() : nullptr, bias_.data()},
             addend_.empty() ? nullptr : addend_.data(),
             output};
   }
@@ -68,7 +66,7 @@ class ConvolutionProblem {
     return static_cast<double>(outputs()) * static_cast<double>(shape_.taps * shape_.inputs);
   }
   static size_t bytes(const Params& p) {
-    return dense_workspace_bytes(p.shape, p.prepared != nullptr || p.reduced != nullptr);
+    return dense_workspace_bytes(p.shape, p.weights.winograd());
   }
   static Status run(const Params& p, const Kernels& kernels, const Parallel& parallel, void* workspace,
                     size_t bytes) {
@@ -79,14 +77,14 @@ class ConvolutionProblem {
   DenseShape shape_;
   bool relu_;
   Floats features_, weight_, prepared_, bias_, addend_;
-  mutable Halves reduced_;  // made when first asked for
+  mutable Halves reduced_;  // made when first needed
 };
 
 class BranchProblem {
  public:
   using Params = BranchParams;
   BranchProblem(int64_t batch, int64_t height, int64_t width, int64_t channels)
-      : shape_{batch, height, width, channels, (channels / 4 + 15) / 16 * 16} {
+      : shape_{batch, height, width, channels, divide_up(channels / 4, contract::kLanePadding) * contract::kLanePadding} {
     std::mt19937 random(98765);
     const int64_t c = shape_.channels, q = shape_.squeezed;
     features_ = uniform(&random, batch * height * width * c, 2.0);
@@ -107,10 +105,8 @@ class BranchProblem {
       full_reduced_ = prepared_reduced(*mode.reduced, full_weight_, shape_.channels, shape_.squeezed);
     return {shape_,
             features_.data(),
-            full_weight_.data(),
-            mode.winograd ? full_prepared_.data() : nullptr,
-            mode.reduced != nullptr ? full_reduced_.data() : nullptr,
-            full_bias_.data(),
+            {full_weight_.data(), mode.winograd ? full_prepared_.data() : nullptr,
+             mode.reduced != nullptr ? full_reduced_.data() : nullptr, full_bias_.data()},
             half_weight_.data(),
             half_bias_.data(),
             phases_weight_.data(),
@@ -122,7 +118,7 @@ class BranchProblem {
     return static_cast<double>(outputs()) * (9.0 * c * q + (9.0 * q * q + 16.0 * q) / 4.0);
   }
   static size_t bytes(const Params& p) {
-    return branch_workspace_bytes(p.shape, p.full_prepared != nullptr || p.full_reduced != nullptr);
+    return branch_workspace_bytes(p.shape, p.full.winograd());
   }
   static Status run(const Params& p, const Kernels& kernels, const Parallel& parallel, void* workspace,
                     size_t bytes) {
@@ -133,7 +129,7 @@ class BranchProblem {
   BranchShape shape_;
   Floats features_, full_weight_, full_prepared_, full_bias_, half_weight_, half_bias_, phases_weight_,
       phases_bias_;
-  mutable Halves full_reduced_;  // made when first asked for
+  mutable Halves full_reduced_;  // made when first needed
 };
 
 }  // namespace smsr::testing

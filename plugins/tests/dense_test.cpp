@@ -1,8 +1,8 @@
 // Dense convolutions and the mask branch, every variant, direct and by Winograd, against the references.
 #include "check.h"
 #include "dense_problem.h"
-#include "dense_reference.h"
-#include "dispatch.h"
+#include "dense/reference.h"
+#include "isa/dispatch.h"
 #include "smsr_contract.h"
 
 namespace smsr::testing {
@@ -105,6 +105,26 @@ void check_convolution_refusals() {
   expect(status(p, workspace.size()) == Status::kBadSize, "convolution refuses 2^40 rows");
   p = problem.params(nullptr, {false});
   expect(status(p, workspace.size()) == Status::kBadPointer, "convolution refuses a null output");
+  p = problem.params(const_cast<float*>(p.features), {false});
+  expect(status(p, workspace.size()) == Status::kOverlap, "convolution refuses the features as output");
+  p = problem.params(output.data(), {false});
+  p.weights.prepared = output.data();
+  expect(status(p, workspace.size()) == Status::kNoWinograd, "convolution refuses Winograd for 5 inputs");
+}
+
+// Weights of reduced precision for kernels without it.
+template <class Problem>
+void check_reduced_refusal(const Problem& problem, DenseWeights Problem::Params::* weights) {
+  Floats output(problem.outputs());
+  Kernels single = *selected_variant();
+  single.reduced = nullptr;
+  const Halves reduced(1);
+  auto params = problem.params(output.data(), {false});
+  (params.*weights).reduced = reduced.data();
+  std::vector<char> workspace(Problem::bytes(params));
+  expect(Problem::run(params, single, Pool(1).parallel(), workspace.data(), workspace.size()) ==
+             Status::kNoReducedKernels,
+         "refuses reduced weights without reduced kernels");
 }
 
 void check_branch_refusals() {
@@ -124,12 +144,15 @@ void check_branch_refusals() {
   expect(status(p, workspace.size()) == Status::kBadSize, "branch refuses an empty image");
   p = problem.params(nullptr, {false});
   expect(status(p, workspace.size()) == Status::kBadPointer, "branch refuses a null margin");
+  p = problem.params(const_cast<float*>(p.features), {false});
+  expect(status(p, workspace.size()) == Status::kOverlap, "branch refuses the features as margin");
 }
 
 }  // namespace
 
 void check_dense_convolutions() {
   check_convolution_refusals();
+  check_reduced_refusal(ConvolutionProblem({1, 3, 4, 16, 16, 9}, false, false), &DenseParams::weights);
   for (const contract::ConvolutionCase& c : contract::kConvolutionCases)
     check_convolution(c.name, {c.n, c.h, c.w, c.inputs, c.outputs, c.taps});
   check_convolution("wide", {1, 3, 700, 16, 16, 9});  // a task ends within a row, and spans rows
@@ -138,6 +161,7 @@ void check_dense_convolutions() {
 
 void check_mask_branches() {
   check_branch_refusals();
+  check_reduced_refusal(BranchProblem(1, 3, 4, 16), &BranchParams::full);
   for (const auto& size : contract::kBranchSizes) check_branch_size(size[0], size[1], size[2], size[3]);
   check_branch_size(1, 45, 301, 16);  // several tasks
 }

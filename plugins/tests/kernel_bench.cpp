@@ -10,7 +10,7 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "dispatch.h"
+#include "isa/dispatch.h"
 #include "measure.h"
 #include "problem.h"
 

@@ -4,9 +4,9 @@
 #include <cstdlib>
 
 #include "check.h"
-#include "dispatch.h"
+#include "isa/dispatch.h"
 #include "problem.h"
-#include "reference.h"
+#include "module/reference.h"
 #include "smsr_contract.h"
 
 namespace smsr::testing {
@@ -128,6 +128,37 @@ void check_refusals() {
     p.dense_channels = &bad;
     expect(status(p, workspace.size()) == Status::kBadDenseChannels, "refuses dense channels outside 0..C");
   }
+  p = problem.params(output.data());
+  p.shape.layers = 0;
+  expect(status(p, workspace.size()) == Status::kBadLayers, "refuses no layers");
+  for (int64_t Params::* stride :
+       {&Params::features_row_stride, &Params::margin_row_stride, &Params::output_row_stride}) {
+    p = problem.params(output.data());
+    p.*stride -= 1;
+    expect(status(p, workspace.size()) == Status::kBadStride, "refuses rows that overlap");
+  }
+  p = problem.params(output.data());
+  p.output = const_cast<float*>(p.features) + problem.outputs() - 1;
+  expect(status(p, workspace.size()) == Status::kOverlap, "refuses an output that overlaps the features");
+}
+
+// Prepared weights that the kernels cannot use, and no threads.
+void check_kernel_refusals() {
+  const Problem problem({{1, 3, 4, 16, 1}, {5}, "on"});
+  Floats output(problem.outputs());
+  std::vector<char> workspace(workspace_bytes({1, 3, 4, 16, 1}));
+  Kernels single = *selected_variant();
+  single.reduced = nullptr;
+  const Halves weights(static_cast<size_t>(reduced_weights_size(1, 16)));
+  Params p = problem.params(output.data());
+  p.reduced_weights = weights.data();
+  expect(sparse_mask_module(p, single, Pool(1).parallel(), workspace.data(), workspace.size()) ==
+             Status::kNoReducedKernels,
+         "refuses reduced weights without reduced kernels");
+  p.reduced_weights = nullptr;
+  expect(sparse_mask_module(p, single, {nullptr, nullptr}, workspace.data(), workspace.size()) ==
+             Status::kBadPointer,
+         "refuses no threads");
 }
 
 void check_dispatch() {
@@ -139,7 +170,7 @@ void check_dispatch() {
     setenv(kVariantVariable, variants[i]->name, 1);
     expect(selected_variant() == variants[i], std::string("SMSR_CPU forces ") + variants[i]->name);
     for (size_t j = 0; j < i; ++j)
-      expect(variants[i]->convolve_active != variants[j]->convolve_active, "variants have code of their own");
+      expect(variants[i]->module.next.active != variants[j]->module.next.active, "variants have code of their own");
   }
   setenv(kVariantVariable, "nonesuch", 1);
   expect(selected_variant() == nullptr, "SMSR_CPU=nonesuch selects nothing");
@@ -169,6 +200,7 @@ int main() {
   check_dispatch();
   check_winograd_choice();
   check_refusals();
+  check_kernel_refusals();
   check_strides();
   check_contract_cases();
   check_own_cases();

@@ -3,7 +3,7 @@
 
 #include <ctime>
 
-#include "dispatch.h"
+#include "isa/dispatch.h"
 #include "kernels.h"
 #include "problem.h"
 

@@ -13,9 +13,9 @@
 #include <thread>
 #include <vector>
 
-#include "attention.h"
-#include "reduced_kernels.h"
-#include "sparse_mask_module.h"
+#include "kernels.h"
+#include "module/sparse_mask_module.h"
+#include "smsr_contract.h"
 
 namespace smsr::testing {
 
@@ -108,7 +108,7 @@ class Problem {
  public:
   explicit Problem(const Spec& spec) : spec_(spec), random_(12345) {
     const Shape& s = spec.shape;
-    const int64_t c = s.channels, layers = s.layers, reduced = c / kReduction;
+    const int64_t c = s.channels, layers = s.layers, reduced = c / contract::kChannelAttentionReduction;
     features_ = uniform(s.batch * s.height * s.width * c, -2.0f, 2.0f);
     conv_ = uniform(layers * 9 * c * c, -1.0f, 1.0f, std::sqrt(6.0 / (9.0 * static_cast<double>(c))));
     collect_ = uniform(layers * c * c, -1.0f, 1.0f, std::sqrt(3.0 / static_cast<double>(layers * c)));
@@ -151,7 +151,7 @@ class Problem {
   size_t outputs() const { return features_.size(); }
   const Floats& features() const { return features_; }
 
-  // Multiply-adds the module needs at this mask, convolutions and collect (DESIGN 2).
+  // Multiply-adds the module needs at this mask, convolutions and collect.
   double macs() const {
     const double c = static_cast<double>(spec_.shape.channels);
     double active = 0.0, inactive = 0.0, in = c;
@@ -174,7 +174,7 @@ class Problem {
     return values;
   }
 
-  // Dead channels, as export leaves them: zero columns of their own layer, zero rows of whatever reads them.
+  // Dead channels, as the export leaves them: zero columns of their own layer, zero rows of whatever reads them.
   void kill_channels() {
     const int64_t c = spec_.shape.channels, layers = spec_.shape.layers;
     for (int64_t layer = 0; layer < layers; ++layer)
@@ -249,7 +249,7 @@ class Problem {
   std::mt19937 random_;
   Floats features_, margin_, conv_, prepared_, collect_, collect_bias_, squeeze_, squeeze_bias_, excite_,
       excite_bias_;
-  mutable Halves reduced_;  // made when first asked for
+  mutable Halves reduced_;  // made when first needed
 };
 
 }  // namespace smsr::testing

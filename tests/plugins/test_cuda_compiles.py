@@ -1,6 +1,6 @@
-"""The CUDA core compiles without a warning for every architecture that the nvcc at hand and we support.
+"""The CUDA kernels compile without a warning for every architecture that both this nvcc and the build support.
 
-Where nvcc is missing nothing of this is checked; `smsr_cuda_emulated_test` (ctest) runs the same sources on the CPU.
+Without nvcc nothing of this is checked; `smsr_cuda_emulated_test` (ctest) runs the same sources on the CPU.
 """
 
 from __future__ import annotations
@@ -16,34 +16,37 @@ import pytest
 from tests.conftest import missing
 from tests.helpers import REPOSITORY
 
-CORE = REPOSITORY / "plugins" / "kernels" / "cuda"
+PLUGINS = REPOSITORY / "plugins"
+CORE = PLUGINS / "kernels" / "cuda"
+INCLUDE = (PLUGINS / "include", PLUGINS / "kernels")
 SUPPORTED = (72, 75, 80, 86, 87, 88, 89, 90, 100, 101, 103, 110, 120, 121)
 """As in plugins/kernels/cuda/CMakeLists.txt."""
 HOT_LIMIT = 64
-"""Bytes the hot kernels may spill: a few numbers of a unit, outside of the loop over taps."""
+"""Bytes that the hot kernels may spill: a few numbers per unit, outside of the loop over taps."""
 
 
 @pytest.fixture(scope="module")
 def nvcc() -> str:
-    found = shutil.which("nvcc") or shutil.which("/usr/local/cuda/bin/nvcc")
-    if found is None:
-        pytest.skip("no nvcc: not checked that the CUDA core compiles, for any architecture")
-    return found
+    compiler = shutil.which("nvcc") or shutil.which("/usr/local/cuda/bin/nvcc")
+    if compiler is None:
+        pytest.skip("no nvcc: not checked that the CUDA kernels compile, for any architecture")
+    return compiler
 
 
 @pytest.fixture(scope="module")
 def architectures(nvcc: str) -> list[int]:
     listed = subprocess.run([nvcc, "--list-gpu-arch"], capture_output=True, text=True, check=True).stdout
     known = {int(number) for number in re.findall(r"compute_(\d+)\b", listed)}
-    found = [number for number in SUPPORTED if number in known]
-    assert found, f"nvcc --list-gpu-arch: expected one of {SUPPORTED}, got {listed!r}"
-    return found
+    supported = [number for number in SUPPORTED if number in known]
+    assert supported, f"nvcc --list-gpu-arch: expected one of {SUPPORTED}, got {listed!r}"
+    return supported
 
 
 def compile_for(nvcc: str, source: Path, architectures: list[int], folder: Path, *options: str) -> str:
-    """Compiles one source file, warnings as errors; returns what ptxas says of registers and spills."""
+    """Compiles one source file, warnings as errors; returns the report of ptxas: registers and spills per kernel."""
     codes = [f"-gencode=arch=compute_{number},code=sm_{number}" for number in architectures]
-    command = [nvcc, "-std=c++14", "-O3", "--threads", "2", "-Werror", "all-warnings", "-Xcompiler", "-Wall,-Wextra"]
+    command = [nvcc, "-std=c++17", "-O3", "--threads", "2", "-Werror", "all-warnings", "-Xcompiler", "-Wall,-Wextra"]
+    command += [f"-I{include}" for include in INCLUDE]
     command += ["-Xptxas", "-v", "-c", str(source), "-o", str(folder / f"{source.stem}.o"), *codes, *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"})
     assert done.returncode == 0, f"{source.name}: {done.stdout}{done.stderr}"
@@ -75,7 +78,7 @@ def test_float_kernels_compile_and_do_not_spill(nvcc: str, architectures: list[i
 
 @pytest.mark.slow
 def test_volta_kernels_compile(nvcc: str, architectures: list[int], tmp_path: Path) -> None:
-    """For sm_72 where nvcc still knows it, else for the oldest that it does: the instruction is in all."""
+    """For sm_72 where nvcc still supports it, else for the oldest it supports: all have the instruction."""
     report = compile_for(nvcc, CORE / "module_volta.cu", architectures[:1], tmp_path)
     assert spilled(report, "gather_gemm")
 
@@ -98,7 +101,7 @@ def test_a_build_folder_takes_another_architecture(nvcc: str, architectures: lis
 
     every = ";".join(f"{number}-real" for number in architectures) + f";{architectures[-1]}-virtual"
     assert chosen() == every
-    assert chosen() == every  # what CMake remembers is not taken for a wish
+    assert chosen() == every  # the cached value of the first run is not taken for a request
     for number in architectures[:2]:
         assert chosen(f"-DCMAKE_CUDA_ARCHITECTURES={number}") == str(number)
     assert chosen(f"-DSMSR_CUDA_ARCHITECTURES={architectures[-1]}") == str(architectures[-1])

@@ -1,4 +1,4 @@
-"""The TensorRT adapters: their core without any file of NVIDIA's; all of them where its headers and runtimes are."""
+"""The TensorRT adapters: their core without any file of NVIDIA's; all of them with NVIDIA's headers and runtimes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def run(*command: object, **environment: str) -> subprocess.CompletedProcess[str
 
 
 def headers(folder: Path, major: int, minor: int) -> Path:
-    """A folder that looks like TensorRT's headers of this version to the search for them, and declares nothing."""
+    """A folder that the search takes for TensorRT's headers of this version; they declare nothing."""
     folder.mkdir()
     numbers = {"MAJOR": major, "MINOR": minor, "PATCH": 1}
     (folder / "NvInferRuntime.h").write_text("")
@@ -65,38 +65,38 @@ def test_the_core_does_what_the_contract_says_without_tensorrt_and_cuda(tmp_path
 
 def test_without_tensorrt_the_build_says_so_in_one_line_and_goes_on(tmp_path: Path) -> None:
     nothing_installed = ("-DCMAKE_FIND_ROOT_PATH=/nowhere", "-DCMAKE_FIND_ROOT_PATH_MODE_INCLUDE=ONLY")
-    found = configure(tmp_path / "build", "-DSMSR_BUILD_TRT=ON", *nothing_installed)
-    assert found.returncode == 0, found.stderr
-    said = [line for line in found.stdout.splitlines() if "TensorRT" in line]
-    assert len(said) == 1
-    assert "libsmsr_trt is not built" in said[0] and "TENSORRT_ROOT" in said[0]
+    configured = configure(tmp_path / "build", "-DSMSR_BUILD_TRT=ON", *nothing_installed)
+    assert configured.returncode == 0, configured.stderr
+    lines = [line for line in configured.stdout.splitlines() if "TensorRT" in line]
+    assert len(lines) == 1
+    assert "libsmsr_trt is not built" in lines[0] and "TENSORRT_ROOT" in lines[0]
 
 
 @pytest.mark.parametrize(("major", "minor", "library"), [(8, 5, 8), (8, 6, 8), (10, 3, 10), (11, 1, 11)])
 def test_the_version_is_read_from_the_headers(major: int, minor: int, library: int, tmp_path: Path, cuda: Path) -> None:
     given = headers(tmp_path / "include", major, minor)
-    found = configure(
+    configured = configure(
         tmp_path / "build", "-DSMSR_BUILD_TRT=ON", f"-DTENSORRT_INCLUDE={given}", f"-DCUDA_INCLUDE={cuda}"
     )
-    assert found.returncode == 0, found.stderr
-    assert f"TensorRT: {major}.{minor}.1 headers in {given}" in found.stdout
-    assert f"libsmsr_trt{library} is not built (set SMSR_BUILD_CUDA=ON)" in found.stdout
+    assert configured.returncode == 0, configured.stderr
+    assert f"TensorRT: {major}.{minor}.1 headers in {given}" in configured.stdout
+    assert f"libsmsr_trt{library} is not built (set SMSR_BUILD_CUDA=ON)" in configured.stdout
 
 
 @pytest.mark.parametrize(("major", "minor"), [(8, 4), (7, 2), (9, 3)])
 def test_other_versions_are_refused(major: int, minor: int, tmp_path: Path, cuda: Path) -> None:
     given = headers(tmp_path / "include", major, minor)
-    found = configure(
+    configured = configure(
         tmp_path / "build", "-DSMSR_BUILD_TRT=ON", f"-DTENSORRT_INCLUDE={given}", f"-DCUDA_INCLUDE={cuda}"
     )
-    assert found.returncode != 0
-    assert re.search(rf"expected 8.5, 8.6, 10 or newer, got\s+{major}\.{minor}\.1", found.stderr)
+    assert configured.returncode != 0
+    assert re.search(rf"expected 8.5, 8.6, 10 or newer, got\s+{major}\.{minor}\.1", configured.stderr)
 
 
 def test_a_folder_without_headers_is_refused(tmp_path: Path) -> None:
-    found = configure(tmp_path / "build", "-DSMSR_BUILD_TRT=ON", f"-DTENSORRT_INCLUDE={tmp_path}")
-    assert found.returncode != 0
-    assert "TENSORRT_INCLUDE: expected a folder with NvInferRuntime.h" in " ".join(found.stderr.split())
+    configured = configure(tmp_path / "build", "-DSMSR_BUILD_TRT=ON", f"-DTENSORRT_INCLUDE={tmp_path}")
+    assert configured.returncode != 0
+    assert "TENSORRT_INCLUDE: expected a folder with NvInferRuntime.h" in " ".join(configured.stderr.split())
 
 
 @pytest.mark.parametrize(
@@ -113,10 +113,10 @@ def test_a_folder_without_headers_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_run_sh_says_in_one_line_what_is_missing(environment: dict[str, str], message: str, tmp_path: Path) -> None:
-    told = run(RUN, tmp_path / "build", **{k: v.format(tmp=tmp_path) for k, v in environment.items()})
-    assert told.returncode == 1
-    assert len(told.stderr.splitlines()) == 1
-    assert told.stderr.startswith("run.sh: ") and message in told.stderr
+    done = run(RUN, tmp_path / "build", **{k: v.format(tmp=tmp_path) for k, v in environment.items()})
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("run.sh: ") and message in done.stderr
 
 
 @pytest.mark.slow

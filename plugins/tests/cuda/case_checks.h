@@ -1,4 +1,4 @@
-// What emulated_test and gpu_test share: which cases they run, and the errors these had.
+// Shared by emulated_test and gpu_test: the choice of cases, and their errors.
 #pragma once
 
 #include <algorithm>
@@ -15,7 +15,7 @@ inline std::string name_of(const std::string& name, cuda::Type type) {
   return name + (type == cuda::Type::kFloat16 ? " float16" : " float32");
 }
 
-// `output` in N H W C against the reference.
+// Compares `output` in N H W C with the reference.
 inline void check_error(ModuleCase* module_case, const Bytes& output, const std::string& where,
                         double* worst) {
   const double error = module_case->relative_error(output, cuda::Layout::kNhwc);
@@ -23,11 +23,10 @@ inline void check_error(ModuleCase* module_case, const Bytes& output, const std:
   expect(error <= module_case->tolerance(), where + ": relative error " + std::to_string(error));
 }
 
-// Does the command line name this case, or none?
-inline bool wanted(const std::string& name, int count, char** parts) {
-  bool found = count == 0;
-  for (int i = 0; i < count; ++i) found = found || name.find(parts[i]) != std::string::npos;
-  return found;
+// Whether the case's name contains one of the parts, or there are none.
+inline bool chosen(const std::string& name, int count, char** parts) {
+  return count == 0 || std::any_of(parts, parts + count,
+                                   [&](const char* part) { return name.find(part) != std::string::npos; });
 }
 
 inline void print_errors() {

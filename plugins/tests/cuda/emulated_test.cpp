@@ -1,4 +1,4 @@
-// The very kernels of kernels/cuda, run by the emulated GPU, against the double-precision reference on the
+// The kernels of kernels/cuda on the emulated GPU, compared with the double-precision reference on the
 // contract's cases. `smsr_cuda_emulated_test NAME...` runs only cases whose name contains one of these.
 #include <cstdio>
 #include <cstdlib>
@@ -11,8 +11,8 @@
 namespace smsr::testing {
 namespace {
 
-// Buffers of exactly the size asked for (the address sanitizer watches their ends), 256-byte aligned, bytes
-// 0xFF: NaN in both types, -1 as an index.
+// Memory of exactly the given size (the address sanitizer detects accesses past its end), aligned to 256
+// bytes and filled with 0xFF: NaN in both types, -1 as an index.
 class Buffer {
  public:
   explicit Buffer(size_t bytes) : bytes_(bytes), data_(::operator new(bytes, std::align_val_t(256))) {
@@ -80,14 +80,14 @@ void check_case(const std::string& name, const Spec& spec, cuda::Type type) {
 }
 
 void check_cases(int count, char** parts) {
-  // Lists that several blocks write, as no contract case has; more units than there are warps.
+  // Lists that several thread blocks write, which no case of the contract has; more units than warps.
   const Spec blocks = {{2, 41, 90, 16, 2}, {6, 1}, "clustered"};
   for (const cuda::Type type : {cuda::Type::kFloat32, cuda::Type::kFloat16})
-    if (wanted("blocks", count, parts)) check_case("blocks", blocks, type);
+    if (chosen("blocks", count, parts)) check_case("blocks", blocks, type);
   float theta = 0.0f;
   for (const contract::Case& c : contract::kCases) {
     theta = 1.25f - theta;
-    if (!wanted(c.name, count, parts)) continue;
+    if (!chosen(c.name, count, parts)) continue;
     check_case(c.name, spec_of(c, theta), cuda::Type::kFloat32);
     check_case(c.name, spec_of(c, 1.25f - theta), cuda::Type::kFloat16);
   }

@@ -53,7 +53,7 @@ class DeviceBuffer {
   void* data_ = nullptr;
 };
 
-// A case's tensors on the GPU.
+// A case's tensors in device memory.
 class DeviceCase {
  public:
   DeviceCase(const ModuleCase& module_case, cuda::Layout layout)

@@ -1,6 +1,6 @@
 // Times the module on a GPU: smsr_cuda_gpu_bench [H W SHARE [float16|float32 [NHWC|NCHW]]]
-// Replays of a CUDA graph, timed by events; medians. Multiply-adds are those the network needs at this mask
-// (DESIGN 2), beside peaks that the same program measures: matrix or fused multiply-adds from registers, and
+// Replays of a CUDA graph, timed by events; medians. Multiply-adds are those that the network needs with this
+// mask, compared with peaks that the same program measures: matrix or fused multiply-adds from registers, and
 // a copy in memory.
 #include <algorithm>
 
@@ -34,7 +34,7 @@ __global__ void __launch_bounds__(256) fma_peak(float* out) {
   out[blockIdx.x * blockDim.x + threadIdx.x] = sum;
 }
 
-// Median seconds of what `queue` puts on the stream.
+// Median seconds of the work that queue() puts on the stream.
 template <class Queue>
 double median_seconds(cudaStream_t stream, int repeats, Queue queue) {
   cudaEvent_t start, stop;
@@ -57,7 +57,7 @@ double median_seconds(cudaStream_t stream, int repeats, Queue queue) {
 }
 
 struct Peaks {
-  double macs, bytes;  // a second
+  double macs, bytes;  // per second
 };
 
 Peaks measure_peaks(cudaStream_t stream, bool half) {
@@ -81,7 +81,7 @@ Peaks measure_peaks(cudaStream_t stream, bool half) {
   return {per_warp * 8.0 * blocks * kRounds * kChains / seconds, 2.0 * static_cast<double>(bytes) / copy};
 }
 
-// Bytes that must go over memory where nothing is found in a cache: see README.md, the memory estimate.
+// Bytes of memory traffic if no cache held anything, see docs/kernels-cuda.md.
 double least_bytes(const Spec& spec, double share, size_t element) {
   const double c = static_cast<double>(spec.shape.channels);
   const double pixels = static_cast<double>(spec.shape.height * spec.shape.width);
@@ -95,7 +95,7 @@ double least_bytes(const Spec& spec, double share, size_t element) {
   return numbers * pixels * static_cast<double>(element);
 }
 
-// As the network needs them; every pixel of a class costs the same.
+// Those that the network needs: all active pixels cost the same, all inactive ones too.
 double multiply_adds(const std::vector<int64_t>& dense, double pixels, double share) {
   const Shape pixel = {1, 1, 1, 64, 4};
   return pixels * (share * Problem({pixel, dense, "on"}).macs() +
@@ -110,7 +110,7 @@ void run_once(DeviceCase* on_gpu, cudaStream_t stream) {
 }
 
 double time_module(DeviceCase* on_gpu, cudaStream_t stream) {
-  run_once(on_gpu, stream);  // code is loaded with the first launch, which a capture may not like
+  run_once(on_gpu, stream);  // the first launch loads the code, which a capture may forbid
   check_cuda(cudaStreamSynchronize(stream), "the module");
   cudaGraph_t graph;
   cudaGraphExec_t runnable;

@@ -1,7 +1,7 @@
-// The CUDA core on a real GPU against the double-precision reference, on the contract's cases and a larger
-// one; then the same bits again: from other workspace contents, from a replayed CUDA graph, in the other
-// layout, from the kernels of other GPUs. `compute-sanitizer smsr_cuda_gpu_test NAME...` looks for bad
-// accesses in chosen cases.
+// The CUDA kernels on a real GPU, compared with the double-precision reference on the contract's cases and a
+// larger one. Then every case must give the same bits again: with other workspace contents, from a replayed
+// CUDA graph, in the other layout, by the kernels for other GPUs. `compute-sanitizer smsr_cuda_gpu_test
+// NAME...` finds bad accesses in chosen cases.
 #include "case_checks.h"
 #include "cuda_module.h"
 #include "gpu.h"
@@ -46,7 +46,7 @@ Bytes replay(DeviceCase* on_gpu, const std::string& where) {
   return output;
 }
 
-// With kernels, or a size of shared memory, that this GPU would not choose.
+// With kernels, or a size of shared memory, other than this GPU's.
 Bytes run_as(DeviceCase* on_gpu, cuda::Kernels kernels, int shared_memory, const std::string& where) {
   int processors = 0;
   check_cuda(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, 0), "processors");
@@ -83,11 +83,11 @@ void check_cases(int count, char** parts) {
   for (const contract::Case& c : contract::kCases)
     for (const float theta : {0.0f, 1.25f})
       for (const cuda::Type type : {cuda::Type::kFloat32, cuda::Type::kFloat16})
-        if (wanted(c.name, count, parts)) check_case(c.name, spec_of(c, theta), type);
+        if (chosen(c.name, count, parts)) check_case(c.name, spec_of(c, theta), type);
   // More units than the GPU has warps, so that they are handed out.
   const Spec large = {{2, 150, 230, 64, 4}, {24, 9, 3, 0}, "clustered"};
   for (const cuda::Type type : {cuda::Type::kFloat32, cuda::Type::kFloat16})
-    if (wanted("large", count, parts)) check_case("large", large, type);
+    if (chosen("large", count, parts)) check_case("large", large, type);
 }
 
 }  // namespace

@@ -24,7 +24,7 @@ inline float from_half(uint16_t bits) {
   return table[bits];
 }
 
-// To the nearest, ties to even.
+// Rounds to nearest, ties to even.
 inline uint16_t to_half(float value) {
   uint32_t bits;
   std::memcpy(&bits, &value, sizeof bits);

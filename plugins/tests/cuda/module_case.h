@@ -10,7 +10,7 @@
 
 #include "half.h"
 #include "problem.h"
-#include "reference.h"
+#include "module/reference.h"
 #include "smsr_contract.h"
 #include "smsr_shapes.h"
 #include "sparse_mask_module_cuda.h"

@@ -1,4 +1,5 @@
-// What the tests of the TensorRT adapters share: what a call prints, and a node's tensors in host memory.
+// Shared by the tests of the TensorRT adapters: checks of what a call prints, and a node's tensors in host
+// memory.
 #pragma once
 
 #include <unistd.h>
@@ -20,7 +21,7 @@ namespace smsr::testing {
 
 namespace op = contract::sparse_mask_module;
 
-// What `body` writes to stderr.
+// Returns what `body` writes to stderr.
 template <class Body>
 std::string printed(const Body& body) {
   std::FILE* file = std::tmpfile();
@@ -39,16 +40,17 @@ std::string printed(const Body& body) {
   return text;
 }
 
-// One line "smsr: where: what: expected ..., got ...; advice" that holds `part`.
+// The text must be one line "smsr: where: what: expected ..., got ...; advice" that contains `part`.
 inline void expect_one_line(const std::string& text, const std::string& part, const std::string& what) {
   const bool line = !text.empty() && text.find('\n') == text.size() - 1;
   const bool whole = text.rfind("smsr: SparseMaskModule", 0) == 0 &&
                      text.find(": expected ") != std::string::npos &&
                      text.find(", got ") != std::string::npos && text.find("; ") != std::string::npos;
-  expect(line && whole && text.find(part) != std::string::npos, what + " says '" + part + "', said: " + text);
+  expect(line && whole && text.find(part) != std::string::npos,
+         what + ": expected '" + part + "', got: " + text);
 }
 
-// `body` returns whether the call failed; it must, with one line that holds `part`.
+// body() returns whether a call failed; it must fail and print one line that contains `part`.
 template <class Body>
 void refused(const Body& body, const std::string& part, const std::string& what) {
   bool failure = false;
@@ -67,10 +69,10 @@ struct Node {
   int64_t layers() const { return static_cast<int64_t>(dense_channels.size()); }
 };
 
-// Sizes that all differ, so that none can stand for another.
+// All sizes differ, so that none can be mistaken for another.
 inline Node unlike_node() { return {2, 64, 5, 9, {24, 9, 3, 0, 7}}; }
 
-// As the exporter writes them; index kInputs is the output.
+// Shapes as the exporter writes them; index kInputs is the output.
 inline Sizes sizes_of(const Node& node, int tensor) {
   const int64_t c = node.c, reduced = c / 16;
   switch (tensor) {
@@ -96,8 +98,8 @@ inline Sizes sizes_of(const Node& node, int tensor) {
   }
 }
 
-// Host memory in place of the GPU's: each tensor filled with its own number, canaries behind output and
-// workspace.
+// Tensors in host memory instead of the GPU's: each filled with a number of its own, canaries behind output
+// and workspace.
 class Buffers {
  public:
   Buffers(const Node& node, size_t element_bytes, size_t workspace_bytes)
@@ -114,7 +116,7 @@ class Buffers {
     }
     std::memset(starts_.back() + sizes_.back(), kCanary, kCanaries);
     workspace_.assign(workspace_bytes + kCanaries + 512, kCanary);
-    // As badly aligned as it can be: one byte past a border.
+    // The worst alignment: one byte past a multiple.
     workspace_start_ = workspace_.data();
     workspace_start_ += (256 - reinterpret_cast<uintptr_t>(workspace_start_) % 256) % 256 + 1;
   }
@@ -122,7 +124,7 @@ class Buffers {
   void* output() const { return starts_.back(); }
   void* workspace() const { return workspace_start_; }
 
-  // The output is the features (the double's work), nothing behind output and workspace is touched.
+  // The output equals the features, as the double writes it, and all canaries are intact.
   bool as_launched() const {
     if (std::memcmp(starts_.front(), starts_.back(), sizes_.back()) != 0) return false;
     return alive(starts_.back() + sizes_.back()) && alive(workspace_start_ + workspace_bytes_);

@@ -18,7 +18,7 @@ Field text_field(const char* name, const std::string& value) {
   return {name, value.data(), FieldType::kChar, static_cast<int64_t>(value.size())};
 }
 
-// A node's fields; each may be changed before use.
+// The fields of a node; each may be changed before use.
 struct Fields {
   std::vector<int32_t> counts{24, 9, 3, 0};
   std::string layout = "NCHW", compute = "float16";
@@ -134,7 +134,8 @@ void check_state() {
   refuse(changed([](trt::State* s) { s->dense_channels[4] = -1; }), sizeof good, "counts within 0..C");
 }
 
-// Exactly (float32, linear), (float16, linear), (float16, HWC8) for features and output; all else linear.
+// Features and output: exactly (float32, linear), (float16, linear), (float16, HWC8); all other tensors
+// linear.
 void check_formats() {
   for (const bool half : {false, true}) {
     const Module module = made_for(unlike_node(), half ? "float16" : "float32");

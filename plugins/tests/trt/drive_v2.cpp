@@ -1,12 +1,12 @@
-// Drives the plugin for TensorRT 8.5 and 8.6, method by method: drive PLUGIN. There is no runtime of 8 to
-// take, so the registry is ours: 8.5's plugin registers itself there when it is opened, 8.6's hands out its
-// creators.
+// Calls every method of the plugin for TensorRT 8.5 and 8.6: drive PLUGIN. No runtime of TensorRT 8 is
+// available separately, so this program has a registry of its own. The plugin registers itself there when it
+// is opened; that for 8.6 can also return its creators.
 #include <dlfcn.h>
 #include <sys/wait.h>
 
 #include <memory>
 
-#include "trt_tensors.h"
+#include "trt_checks.h"
 
 namespace smsr::testing {
 namespace {
@@ -20,9 +20,8 @@ using PluginPointer = std::unique_ptr<IPluginV2DynamicExt, Destroy>;
 
 void check_creator(IPluginCreator& creator) {
   creator.setPluginNamespace("other");
-  expect(same(creator.getPluginName(), "SparseMaskModule") && same(creator.getPluginVersion(), "1") &&
-             same(creator.getPluginNamespace(), "smsr"),
-         "creator's names, whatever is set");
+  check_names(creator.getPluginName(), creator.getPluginVersion(), creator.getPluginNamespace(),
+              "creator's names, whatever is set");
   check_announced(*creator.getFieldNames());
 }
 
@@ -36,9 +35,8 @@ PluginPointer restored(IPluginCreator& creator, const void* bytes, size_t count)
 
 void check_core(IPluginV2DynamicExt& plugin) {
   plugin.setPluginNamespace("other");
-  expect(same(plugin.getPluginType(), "SparseMaskModule") && same(plugin.getPluginVersion(), "1") &&
-             same(plugin.getPluginNamespace(), "smsr"),
-         "plugin's names, whatever is set");
+  check_names(plugin.getPluginType(), plugin.getPluginVersion(), plugin.getPluginNamespace(),
+              "plugin's names, whatever is set");
   expect(plugin.getNbOutputs() == 1, "one output");
   for (const DataType type : {DataType::kFLOAT, DataType::kHALF}) {
     std::array<DataType, op::kInputs> inputs;
@@ -48,16 +46,10 @@ void check_core(IPluginV2DynamicExt& plugin) {
 }
 
 void check_formats(IPluginV2DynamicExt& plugin, const Node& node, const Way& way) {
-  auto descs = descs_of(node, way.type, TensorFormat::kLINEAR);
-  const auto supports = [&](int position, DataType type, TensorFormat format) {
-    descs[static_cast<size_t>(position)].type = type;
-    descs[static_cast<size_t>(position)].format = format;
-    return plugin.supportsFormatCombination(position, descs.data(), op::kInputs, 1);
-  };
-  check_combinations(supports, way);
-  const auto chosen = descs_of(node, way.type, way.format);
-  for (int i = 0; i <= op::kInputs; ++i)
-    expect(plugin.supportsFormatCombination(i, chosen.data(), op::kInputs, 1), "its own format is supported");
+  check_formats(descs_of(node, way.type, TensorFormat::kLINEAR), descs_of(node, way.type, way.format), way,
+                [&](int position, const PluginTensorDesc* descs) {
+                  return plugin.supportsFormatCombination(position, descs, op::kInputs, 1);
+                });
 }
 
 // Returns the workspace's size for the profile's largest shape.
@@ -74,30 +66,24 @@ size_t check_configuration(IPluginV2DynamicExt& plugin, const Way& way) {
     const auto descs = descs_of(largest, way.type, way.format);
     return plugin.getWorkspaceSize(descs.data(), op::kInputs, &descs[op::kInputs], 1);
   };
-  const size_t bytes = workspace(largest_node());
-  check_workspace(bytes, way, workspace);
-  return bytes;
+  return check_workspace(way, workspace);
 }
 
 void check_launch(IPluginV2DynamicExt& plugin, const Node& node, const Way& way, size_t workspace) {
-  auto descs = descs_of(node, way.type, way.format);
-  const Buffers buffers(node, way.bytes, workspace);
-  void* const outputs[] = {buffers.output()};
-  const auto stream = reinterpret_cast<cudaStream_t>(0x1234);
-  const auto run = [&] {
-    return plugin.enqueue(descs.data(), &descs[op::kInputs], buffers.inputs(), outputs, buffers.workspace(),
-                          stream);
+  const auto enqueue = [&](const PluginTensorDesc* descs, auto inputs, auto outputs, void* memory) {
+    return plugin.enqueue(descs, &descs[op::kInputs], inputs, outputs, memory, some_stream());
   };
   expect(plugin.initialize() == 0, "initialized");
-  expect(run() == 0, "enqueue");
-  expect_launch(node, buffers, way.cuda_type, way.layout, stream, way.compute);
-  check_kernel_failure(run);
-  descs[op::kMargin].dims.d[3] += 1;
-  refused([&] { return run() != 0; }, "shape of margin", "a margin of another width");
+  check_launch(node, way, workspace, enqueue);
+  const Buffers buffers(node, way.bytes, workspace);
+  void* const outputs[] = {buffers.output()};
+  check_wrong_margin(node, way, [&](const PluginTensorDesc* descs) {
+    return enqueue(descs, buffers.inputs(), outputs, buffers.workspace()) != 0;
+  });
   plugin.terminate();
 }
 
-// Through the engine's bytes; the plugin they come from is gone.
+// As from an engine: created from the saved bytes, after the plugin that wrote them is destroyed.
 PluginPointer through_engine(IPluginCreator& creator, PluginPointer plugin) {
   const size_t count = plugin->getSerializationSize();
   std::vector<unsigned char> bytes(count + kCanaries, kCanary);
@@ -137,19 +123,19 @@ void check_way(IPluginCreator& creator, const Way& way) {
   check_launch(*plugin, node, way, workspace);
 }
 
-// Keeps what registers itself.
+// Records the creator that registers itself.
 class Registry final : public IPluginRegistry {
  public:
   bool registerCreator(IPluginCreator& creator, AsciiChar const* const space) noexcept override {
     ++registrations;
-    found = &creator;
+    registered = &creator;
     name_space = space;
     return accepts;
   }
   IPluginCreator* const* getPluginCreatorList(int32_t* const) const noexcept override { return nullptr; }
   IPluginCreator* getPluginCreator(AsciiChar const* const, AsciiChar const* const,
                                    AsciiChar const* const) noexcept override {
-    return found;
+    return registered;
   }
   void setErrorRecorder(IErrorRecorder* const) noexcept override {}
   IErrorRecorder* getErrorRecorder() const noexcept override { return nullptr; }
@@ -163,11 +149,11 @@ class Registry final : public IPluginRegistry {
 
   bool accepts = true;
   int registrations = 0;
-  IPluginCreator* found = nullptr;
+  IPluginCreator* registered = nullptr;
   std::string name_space;
 } registry;
 
-// 8.6's loadLibrary() asks the opened library for creators to register: `expected` of them.
+// TensorRT 8.6's loadLibrary() gets from the opened library the creators to register: `expected` of them.
 void check_entry_points(void* library, int32_t expected) {
 #if NV_TENSORRT_MINOR >= 6
   const auto set_finder = reinterpret_cast<void (*)(ILoggerFinder*)>(dlsym(library, "setLoggerFinder"));
@@ -177,14 +163,14 @@ void check_entry_points(void* library, int32_t expected) {
   if (set_finder == nullptr || creators == nullptr) return;
   set_finder(nullptr);
   int32_t count = -1;
-  expect(creators(count)[0] == registry.found && count == expected, "creators left to register");
+  expect(creators(count)[0] == registry.registered && count == expected, "creators left to register");
 #else
   expect(dlsym(library, "getPluginCreators") == nullptr,
          "no entry point of 8.6, " + std::to_string(expected));
 #endif
 }
 
-// In a process of its own, since a library registers itself only once a process.
+// In a process of its own, because a library registers itself only once per process.
 void check_refused_registration(const char* path) {
   const pid_t child = fork();
   if (child == 0) {
@@ -207,7 +193,7 @@ IPluginCreator* open_plugin(const char* path) {
   if (library == nullptr) return std::fprintf(stderr, "%s\n", dlerror()), nullptr;
   expect(registry.registrations == 1 && registry.name_space == "smsr", "registered once, in namespace smsr");
   check_entry_points(library, 0);
-  return registry.found;
+  return registry.registered;
 }
 
 int drive(const char* path) {
@@ -223,7 +209,7 @@ int drive(const char* path) {
 }  // namespace
 }  // namespace smsr::testing
 
-// What libnvinfer would give the plugin.
+// The plugin calls it; in a real process it is libnvinfer's.
 extern "C" __attribute__((visibility("default"))) nvinfer1::IPluginRegistry* getPluginRegistry() noexcept {
   return &smsr::testing::registry;
 }

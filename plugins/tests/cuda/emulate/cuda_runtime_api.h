@@ -1,14 +1,8 @@
-// What the module's host code asks of the CUDA runtime, answered for the emulated GPU.
+// The part of the CUDA runtime that the module's host code uses, for the emulated GPU.
 #pragma once
 
-#include <stddef.h>
-
-#ifdef __cplusplus
-extern "C" {
-#endif
-
-typedef struct CUstream_st* cudaStream_t;
-typedef enum {
+using cudaStream_t = struct CUstream_st*;
+enum cudaError_t {
   cudaSuccess = 0,
   cudaErrorInvalidValue = 1,
   cudaErrorInvalidConfiguration = 9,
@@ -16,19 +10,15 @@ typedef enum {
   cudaErrorNoDevice = 100,
   cudaErrorNoKernelImageForDevice = 209,
   cudaErrorLaunchFailure = 719
-} cudaError_t;
-typedef enum {
+};
+enum cudaDeviceAttr {
   cudaDevAttrMultiProcessorCount = 16,
   cudaDevAttrComputeCapabilityMajor = 75,
   cudaDevAttrComputeCapabilityMinor = 76,
   cudaDevAttrMaxSharedMemoryPerBlockOptin = 97
-} cudaDeviceAttr;
+};
 
-cudaError_t cudaGetLastError(void);
+cudaError_t cudaGetLastError();
 const char* cudaGetErrorString(cudaError_t error);
 cudaError_t cudaGetDevice(int* device);
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device);
-
-#ifdef __cplusplus
-}  // extern "C"
-#endif

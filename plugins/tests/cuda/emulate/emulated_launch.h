@@ -13,7 +13,7 @@ struct As {
   using type = T;
 };
 
-// What each kernel has asked for on a GPU with so much shared memory; 48 KB are every kernel's.
+// The shared memory that each kernel may use, by the size that the GPU has; without asking, 48 KB.
 inline int& allowed_shared_memory(const void* kernel) {
   static std::map<std::pair<const void*, int>, int> allowed;
   return allowed.try_emplace({kernel, emulated::gpu.shared_memory}, 48 * 1024).first->second;
@@ -30,9 +30,9 @@ template <class... Parameters>
 cudaError_t allow_shared_memory(void (*kernel)(Parameters...), int bytes) {
   if (bytes > emulated::gpu.shared_memory) return cudaErrorInvalidValue;
   int& allowed = allowed_shared_memory(reinterpret_cast<const void*>(kernel));
-  // The attribute is the kernel's, not the launch's: a thread that lowers it takes it from another one's
-  // launch.
-  if (bytes < allowed) emulated::fail("less shared memory asked for than before");
+  // The attribute belongs to the kernel, not to the launch: a thread that lowers it takes memory from another
+  // thread's launch.
+  if (bytes < allowed) emulated::fail("less shared memory allowed than before");
   allowed = bytes;
   return cudaSuccess;
 }

@@ -1,5 +1,4 @@
-// kernels/cuda/primitives.cuh for the emulated GPU. Matrix instructions follow the lane layouts of the PTX
-// ISA.
+// kernels/cuda/primitives.cuh for the emulated GPU. Matrix instructions have the lane layouts of the PTX ISA.
 #pragma once
 
 #include <cmath>
@@ -127,7 +126,7 @@ inline void multiply_quad_pairs(float (&d)[8], uint32 a0, uint32 a1, uint32 b0, 
   Mma mine = {d, {a0, a1, 0, 0}, {b0, b1}};
   emulated::meet_warp(
       [](void* const(&brought)[32]) {
-        float a[4][8][4], b[4][4][8];  // of each quad pair
+        float a[4][8][4], b[4][4][8];  // [quad pair]
         for (int lane = 0; lane < 32; ++lane) {
           const auto* from = static_cast<const Mma*>(brought[lane]);
           const int pair = lane / 4 % 4, r = lane % 4 + 4 * (lane / 16);

@@ -49,7 +49,7 @@ struct Warp {
   void* brought[kLanes];
 };
 
-// One block at a time; fibers are kept for the next.
+// The running block; its fibers are reused by the next one.
 struct Block {
   std::vector<std::unique_ptr<Fiber>> fibers;
   std::vector<Warp> warps;
@@ -66,7 +66,8 @@ Fiber& fiber(int thread) { return *block.fibers[static_cast<size_t>(thread)]; }
 const void* scheduler_stack = nullptr;
 size_t scheduler_stack_size = 0;
 
-// Leaves `from` for `to`; returns when somebody leaves for `from`. The sanitizer is told of the other stack.
+// Switches from one fiber to another; returns after a switch back. The sanitizer must know which stack is in
+// use.
 void change(Fiber& from, Fiber& to, bool ends = false) {
   const bool back = &to == &block.scheduler;
   __sanitizer_start_switch_fiber(ends ? nullptr : &from.sanitizer, back ? scheduler_stack : to.stack.get(),
@@ -76,7 +77,7 @@ void change(Fiber& from, Fiber& to, bool ends = false) {
   __sanitizer_finish_switch_fiber(from.sanitizer, nullptr, nullptr);
 }
 
-// The first to start comes from the scheduler.
+// A fiber's first action. The first fiber of all comes from the scheduler, whose stack is recorded.
 void arrive() {
   const void* stack = nullptr;
   size_t size = 0;
@@ -86,7 +87,7 @@ void arrive() {
   scheduler_stack_size = size;
 }
 #else
-// The same without system calls: ucontext only starts a fiber, longjmp does the rest.
+// The same without system calls: ucontext only starts a fiber, longjmp switches between them.
 void change(Fiber& from, Fiber& to, bool = false) {
   if (_setjmp(from.jump) != 0) return;
   if (to.started) _longjmp(to.jump, 1);
@@ -96,7 +97,7 @@ void change(Fiber& from, Fiber& to, bool = false) {
 void arrive() {}
 #endif
 
-// The next thread that can run, its own warp first; -1: none.
+// The next thread that can run, the same warp's first; -1: none.
 int find_ready(int after) {
   const int threads = block.place.threads, warps = threads / kLanes, warp = after / kLanes;
   for (int i = 1; i <= kLanes; ++i) {
@@ -111,7 +112,7 @@ int find_ready(int after) {
   return -1;
 }
 
-// Gives way until this thread is ready again.
+// Lets other threads run until this one is ready again.
 void yield(bool ends = false) {
   const int self = block.place.thread, next = find_ready(self);
   if (next == self) return;
@@ -158,7 +159,7 @@ void run_block(int threads, size_t shared) {
   int waiting[4] = {};
   for (int i = 0; i < threads; ++i) ++waiting[static_cast<int>(fiber(i).state)];
   if (waiting[static_cast<int>(State::kDone)] != threads)
-    fail("threads wait for ever: " + std::to_string(waiting[static_cast<int>(State::kAtBarrier)]) +
+    fail("threads wait forever: " + std::to_string(waiting[static_cast<int>(State::kAtBarrier)]) +
          " at a barrier, " + std::to_string(waiting[static_cast<int>(State::kInWarp)]) + " for their warp, " +
          std::to_string(waiting[static_cast<int>(State::kDone)]) + " have ended");
 }
@@ -231,20 +232,18 @@ void finish_copies() {
 
 }  // namespace smsr::emulated
 
-extern "C" cudaError_t cudaGetLastError(void) {
-  return std::exchange(smsr::emulated::last_error, cudaSuccess);
-}
+cudaError_t cudaGetLastError() { return std::exchange(smsr::emulated::last_error, cudaSuccess); }
 
-extern "C" const char* cudaGetErrorString(cudaError_t error) {
+const char* cudaGetErrorString(cudaError_t error) {
   return error == cudaSuccess ? "no error" : "emulated failure";
 }
 
-extern "C" cudaError_t cudaGetDevice(int* device) {
+cudaError_t cudaGetDevice(int* device) {
   *device = 0;
   return smsr::emulated::gpu.major > 0 ? cudaSuccess : cudaErrorNoDevice;
 }
 
-extern "C" cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
   const smsr::emulated::Gpu& gpu = smsr::emulated::gpu;
   *value = attribute == cudaDevAttrMultiProcessorCount      ? gpu.processors
            : attribute == cudaDevAttrComputeCapabilityMajor ? gpu.major

@@ -1,6 +1,7 @@
-// A GPU in one host thread: blocks one after the other, the threads of a block as fibers that take turns only
-// where they wait for each other. What a real GPU would leave to chance is an error here: threads that miss a
-// barrier, lanes of a warp in different instructions, memory read before a copy has arrived.
+// An emulated GPU in one host thread: blocks run one after the other, the threads of a block as fibers that
+// switch only where they wait for each other. What is undefined on a real GPU is an error here: threads that
+// miss a barrier, lanes of a warp in different instructions, memory read before an asynchronous copy has
+// completed.
 #pragma once
 
 #include <cstddef>
@@ -11,7 +12,7 @@
 
 namespace smsr::emulated {
 
-// The GPU the next launches see.
+// The GPU of the next launches.
 struct Gpu {
   int major = 9, minor = 0, processors = 3;
   int shared_memory = 227 * 1024;
@@ -33,12 +34,12 @@ const Place& place();  // of the running thread
 void* shared_memory();
 void sync_block();
 
-// All 32 lanes of a warp meet, `operation` sees what each brought, all go on. Two lanes that bring different
-// operations end the program.
+// Waits until all 32 lanes of the warp have called it, runs `operation` once with what each lane brought, and
+// lets all continue. Lanes that bring different operations end the program.
 using Operation = void (*)(void* const (&brought)[32]);
 void meet_warp(Operation operation, void* brought);
 
-// A copy that happens at the thread's next finish_copies(), not before.
+// Copies at the thread's next finish_copies(), not before.
 void start_copy(void* to, const void* from, size_t bytes);
 void finish_copies();
 
