@@ -86,7 +86,7 @@ def _check_fits(picture: Picture, kind: Format, output: Path, scale: int) -> Non
     longest = scale * max(picture.height, picture.width)
     if kind.longest_side and longest > kind.longest_side:
         raise OutputError(
-            output, f"at most {kind.longest_side} pixels a side in {kind.kind}", str(longest), "write a PNG"
+            output, f"at most {kind.longest_side} pixels per side in {kind.kind}", str(longest), "write a PNG"
         )
     if picture.alpha is not None and not kind.alpha and int(picture.alpha.min()) < (65535 if picture.deep else 255):
         todo = "write png, webp or tiff"

@@ -40,7 +40,7 @@ class Picture:
 
     @property
     def deep(self) -> bool:
-        """16 bits a channel."""
+        """Whether there are 16 bits per channel."""
         return bool(self.color.dtype == np.uint16)
 
     @property
@@ -79,7 +79,7 @@ def to_channels(picture: Picture) -> NDArray[Any]:
 
 
 def eight_bit(picture: Picture) -> Picture:
-    """The picture with 8 bits a channel, rounded (16-bit values divided by 257)."""
+    """The picture with 8 bits per channel, rounded (16-bit values divided by 257)."""
     if not picture.deep:
         return picture
     color, alpha = _eight_bit(picture.color), None if picture.alpha is None else _eight_bit(picture.alpha)
