@@ -14,11 +14,8 @@ import numpy as np
 
 from smsr import contract
 from smsr_bench.runs import Run, onnxruntime_run, openvino_has_bf16, openvino_run
-from smsr_bench.weights import read_folded
-from smsr_export.onnx_model import build_model
-from smsr_export.records import FoldedNetwork
-from smsr_export.verify import environment
-from smsr_runtime.errors import DataError, UsageError
+from smsr_runtime.errors import DataError, SmsrError, UsageError
+from smsr_runtime.ort.native import find_library
 
 if TYPE_CHECKING:
     from smsr_bench.subject import Subject

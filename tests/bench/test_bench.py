@@ -17,7 +17,9 @@ import torch
 from smsr.complexity import network_macs
 from smsr.network import Network, NetworkConfig
 from smsr_bench import cli, engines, inputs, machine, masks, report
-from smsr_bench.engines import ENGINES, Subject
+from smsr_bench.engines import ENGINES
+from smsr_bench.runs import Run
+from smsr_bench.subject import Subject
 from smsr_export.parity.pictures import own_pictures
 from smsr_export.writing import ExportRequest, export
 from smsr_runtime.errors import UsageError
