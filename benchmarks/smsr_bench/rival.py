@@ -76,9 +76,8 @@ class _Rival:
 
     def _attention(self, collected: gs.Tensor, module: FoldedModule, name: str) -> gs.Tensor:
         pooled = self.graph.add("GlobalAveragePool", [collected], f"{name}.mean")
-        squeezed = self._conv_relu(
-            pooled, Convolution(_kernel(module.squeeze_weight), module.squeeze_bias), f"{name}.squeeze"
-        )
+        squeeze = Convolution(_kernel(module.squeeze_weight), module.squeeze_bias)
+        squeezed = self._conv_relu(pooled, squeeze, f"{name}.squeeze")
         excite = Convolution(_kernel(module.excite_weight), module.excite_bias)
         return self.graph.add("Sigmoid", [self.graph.conv(squeezed, excite, f"{name}.excite")], f"{name}.scale")
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _PER_UNIT = {np.dtype(np.uint8): 1.0, np.dtype(np.uint16): 257.0}
-"""What one unit of the network's 0..255 is in each pixel type."""
+"""Steps of each pixel type per step of the network's range 0..255."""
 
 
 def load(
@@ -55,7 +55,6 @@ class Upscaler:
     def __init__(self, bundle: Bundle, backend: Backend, theta: float = 0.0) -> None:
         self.bundle = bundle
         self.scale = bundle.scale
-        self.modules = bundle.modules
         self.theta = theta
         self.opened = backend
         self.backend: str = backend.name
@@ -80,7 +79,7 @@ class Upscaler:
     def upscale_float(
         self, image: NDArray[np.float32], *, margins: bool = False
     ) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]]:
-        """What the network itself gives: (N, 3, H, W) float32 0..255 -> (N, 3, sH, sW), not clamped, and margins.
+        """The network's own output: (N, 3, H, W) float32 0..255 -> (N, 3, sH, sW), not clamped, and margins.
 
         The margins are K arrays (N, 1, H, W), or an empty list where not asked for.
         """

@@ -21,7 +21,7 @@ from smsr_runtime.errors import CheckpointError
 
 @dataclass
 class State:
-    """average: moving average of the network's weights, which is what is validated, saved and shipped."""
+    """average: exponential moving average of the network's weights: what is validated, saved and shipped."""
 
     network: Network
     average: Network
@@ -32,7 +32,7 @@ class State:
 
     @torch.no_grad()
     def update_average(self, decay: float) -> None:
-        """After step `self.step`; early steps count more, so that the random start is forgotten."""
+        """After step `self.step`; early steps weigh more, so that the average forgets the random start."""
         decay = min(decay, (1 + self.step) / (10 + self.step))
         averages: list[Tensor] = list(self.average.parameters())
         weights: list[Tensor] = list(self.network.parameters())
@@ -61,8 +61,11 @@ class State:
         checkpoints.restore_random_states(saved["random"])
 
 
-def new(recipe: Recipe, device: torch.device, channels_last: bool, warm_start: Path | None) -> State:
-    """A network from the seed, or from `warm_start`: all of its weights but, from another scale, the tail."""
+def new(recipe: Recipe, device: torch.device, warm_start: Path | None = None, *, channels_last: bool = False) -> State:
+    """A network from the seed, or with the weights of `warm_start`, without the tail where its scale is another.
+
+    Raises CheckpointError.
+    """
     torch.manual_seed(recipe.seed)
     network = Network(recipe.network)
     if warm_start is not None:
@@ -79,7 +82,7 @@ def new(recipe: Recipe, device: torch.device, channels_last: bool, warm_start: P
 
 
 def precision(recipe: Recipe, device: torch.device) -> torch.dtype:
-    """The type convolutions compute in; `auto`: bfloat16 on GPUs that have it, else float32."""
+    """The type that convolutions compute in; `auto`: bfloat16 on GPUs that have it, else float32."""
     if recipe.precision == "auto":
         return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[recipe.precision]

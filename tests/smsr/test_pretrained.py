@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from smsr import checkpoint, evaluate
+from smsr import checkpoint
+from smsr.evaluation import measure
+from smsr.evaluation.models import Opening, open_model
 from smsr_runtime.bundle import sha256
 from smsr_runtime.errors import CheckpointError
 
@@ -28,9 +30,9 @@ def test_card_and_files_name_the_same_weights() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(ROWS))
 def test_set5_is_what_the_card_says(name: str, shared: Path) -> None:
-    model = evaluate.open_model(Path(name), evaluate.Opening())
+    model = open_model(Path(name), Opening())
     assert f"x{model.config.scale}" == name
-    result = evaluate.Result(model, "Set5", list(evaluate.evaluate(model, shared / "data" / "Set5")), [])
+    result = measure.Result(model, "Set5", list(measure.evaluate(model, shared / "data" / "Set5")), [])
     psnr, ssim = (float(value) for value in ROWS[name][2].split("/"))
     assert result.psnr == pytest.approx(psnr, abs=0.006)
     assert result.ssim == pytest.approx(ssim, abs=0.0002)
