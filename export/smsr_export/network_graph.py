@@ -82,9 +82,8 @@ def _deep_features(
 def add_bicubic(graph: OnnxGraph, network: FoldedNetwork, phases: gs.Tensor) -> gs.Tensor:
     """Adds bicubic to the tail's phases, before the PixelShuffle (fold.bicubic_kernel); returns `upscaled`."""
     image = graph.graph.inputs[0]
-    edges = graph.add(
-        "Pad", [image, graph.integers([0, 0, 2, 2, 0, 0, 2, 2], "bicubic_pads")], "image_padded", mode="edge"
-    )
+    pads = graph.integers([0, 0, 2, 2, 0, 0, 2, 2], "bicubic_pads")
+    edges = graph.add("Pad", [image, pads], "image_padded", mode="edge")
     kernel = graph.constant(network.bicubic, "bicubic.weight")
     bicubic = graph.add("Conv", [edges, kernel], "bicubic", kernel_shape=[5, 5])
     total = graph.add("Add", [phases, bicubic], "phases")

@@ -18,7 +18,7 @@ from smsr_runtime.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
     from smsr.evaluation.measure import Result
-    from smsr.evaluation.models import Model
+    from smsr.evaluation.model import Model
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,7 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(options: argparse.Namespace) -> None:
     """Measures every model on every data set; prints the tables; writes files and figures where options name them."""
     from smsr.evaluation import report
-    from smsr.evaluation.models import Opening, open_model
+    from smsr.evaluation.model import Opening
+    from smsr.evaluation.models import open_model
 
     _check(options)
     opening = Opening(options.theta, options.backend, options.threads)

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from smsr import images, metrics, resize
-from smsr.evaluation.models import Margins, Model
+from smsr.evaluation.model import Margins, Model
 from smsr.evaluation.torch_model import TorchModel
 from smsr.images import Image, Source
 from smsr_runtime import files

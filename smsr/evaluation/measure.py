@@ -14,7 +14,7 @@ import numpy as np
 
 from smsr import complexity, images, metrics
 from smsr.complexity import Work
-from smsr.evaluation.models import Model
+from smsr.evaluation.model import Model
 from smsr.images import Source
 from smsr_runtime.errors import DataError
 

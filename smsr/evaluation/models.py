@@ -2,42 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 import smsr_runtime
+from smsr.evaluation.model import Margins, Model, Opening
 from smsr.images import Image
 from smsr.network_config import NetworkConfig
 from smsr_runtime.bundle import MANIFEST, SUFFIX, is_bundle
 from smsr_runtime.errors import BundleError
-
-Margins = list[NDArray[np.float32]]
-"""Per module (H, W), theta subtracted: a pixel is active where its margin is above 0."""
-
-
-class Model(Protocol):
-    """name: for tables; backend: what computes; dense: dense channels per module and layer."""
-
-    name: str
-    backend: str
-    config: NetworkConfig
-    dense: list[list[int]]
-
-    def upscale(self, low: Image) -> tuple[Image, Margins]:
-        """(H, W, 3) -> (sH, sW, 3), and the K margins."""
-
-
-@dataclass(frozen=True)
-class Opening:
-    """How models are opened. theta: threshold on the margins; backend: of bundles; threads: None for its own choice."""
-
-    theta: float = 0.0
-    backend: str = "auto"
-    threads: int | None = None
 
 
 def open_model(path: Path, opening: Opening) -> Model:

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from smsr import checkpoint, metrics
-from smsr.evaluation.models import Margins, Opening
+from smsr.evaluation.model import Margins, Opening
 from smsr.images import Image
 from smsr.network import Network
 from smsr_runtime.arrays import to_pixels, to_planes

@@ -9,7 +9,8 @@ import pytest
 
 from smsr import checkpoint
 from smsr.evaluation import measure
-from smsr.evaluation.models import Opening, open_model
+from smsr.evaluation.model import Opening
+from smsr.evaluation.models import open_model
 from smsr_runtime.bundle import sha256
 from smsr_runtime.errors import CheckpointError
 
