@@ -17,6 +17,8 @@ BIN := $(VENV)/bin
 NATIVE := runtime/smsr_runtime/native
 BUILD := build/native
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# What clang-format checks, in git's wildcards.
+CPP := '*.h' '*.cpp' '*.cu' '*.cuh'
 export ORT_DISABLE_TELEMETRY := 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
@@ -74,10 +76,12 @@ check: $(VENV)/.installed
 	ruff check .
 	ruff format --check .
 	mypy
+	git ls-files $(CPP) | xargs clang-format --dry-run --Werror
 
 format: $(VENV)/.installed
 	ruff check --fix .
 	ruff format .
+	git ls-files $(CPP) | xargs clang-format -i
 
 clean:
 	rm -rf build dist $(VENV) $(NATIVE)/*.so

@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 
 import smsr_runtime
 from smsr import resize
-from smsr.activity import dense_channels
 from smsr.checkpoint import load_network, locate
 from smsr.masks import hard_channel_gates
 from smsr.network import Network
@@ -112,7 +111,7 @@ def channels(network: Network) -> Pixels:
 
     Blue: dense to dense, needed at every pixel; orange: all others, needed at active pixels; darker: larger.
     """
-    module, layer = _most_mixed(dense_channels(network))
+    module, layer = _most_mixed(network.dense_channels())
     body = network.sparse_mask_modules[module].body
     weights = body.convolutions[layer].weight.detach().abs().amax(dim=(2, 3)).numpy()
     before, after = (

@@ -7,6 +7,7 @@ once with ReLU inside cuDNN's convolutions, as a TensorRT engine has it.
 
 from __future__ import annotations
 
+import math
 import statistics
 import sys
 
@@ -19,7 +20,8 @@ CHANNELS, LAYERS, REPEATS = 64, 4, 30
 
 def convolve(features: Tensor, weight: Tensor, *, fused: bool) -> Tensor:
     if fused:
-        return torch.cudnn_convolution_relu(features, weight, None, (1, 1), (1, 1), (1, 1), 1)
+        result: Tensor = torch.cudnn_convolution_relu(features, weight, None, (1, 1), (1, 1), (1, 1), 1)
+        return result
     return F.relu(F.conv2d(features, weight, padding=1), inplace=True)
 
 
@@ -39,7 +41,7 @@ def median_microseconds(height: int, width: int, *, fused: bool) -> float:
 
     def normal(*shape: int) -> Tensor:
         fan_in = max(1, torch.Size(shape[1:]).numel())
-        return (torch.randn(shape, device="cuda") * (2.0 / fan_in) ** 0.5).half()
+        return (torch.randn(shape, device="cuda") * math.sqrt(2.0 / fan_in)).half()
 
     weights = {f"conv{layer}": normal(CHANNELS, CHANNELS, 3, 3) for layer in range(LAYERS)}
     weights |= {"collect": normal(CHANNELS, LAYERS * CHANNELS, 1, 1), "bias": normal(CHANNELS)}
@@ -63,7 +65,7 @@ def median_microseconds(height: int, width: int, *, fused: bool) -> float:
         stop.record()
         stop.synchronize()
         times.append(1e3 * start.elapsed_time(stop))
-    return statistics.median(times)
+    return float(statistics.median(times))
 
 
 def main() -> int:

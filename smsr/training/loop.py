@@ -93,7 +93,7 @@ class Trainer:
         with torch.autocast(device.type, self.kind, enabled=self.kind is not torch.float32):
             losses: Losses = self.model(batch.low, batch.high, annealing, noise, hard=self.hard)
         state.optimizer.zero_grad(set_to_none=True)
-        state.scaler.scale(losses.total).backward()  # type: ignore[no-untyped-call]
+        state.scaler.scale(losses.total).backward()
         state.scaler.step(state.optimizer)
         state.scaler.update()
         state.step += 1

@@ -234,8 +234,8 @@ def test_a_bundle_with_a_damaged_model_is_one_line(
 
 
 def test_engines_that_are_not_here_are_left_out_and_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    find = engines.importlib.util.find_spec
-    monkeypatch.setattr(engines.importlib.util, "find_spec", lambda name: None if name == "openvino" else find(name))
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "openvino" else find(name))
     assert not [name for name in engines.choose([]) if name.startswith("openvino")]
     with pytest.raises(UsageError, match="--engines openvino: expected openvino, got none here"):
         engines.choose(["openvino"])

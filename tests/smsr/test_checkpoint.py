@@ -119,6 +119,14 @@ def other(name: str, value: Tensor | None, base: Callable[[], State] = state_of)
 
 
 WEIGHT = "body.0.body.body.1.weight"
+
+
+def in_itself() -> dict[str, object]:
+    wrapper: dict[str, object] = {}
+    wrapper["model"] = wrapper
+    return wrapper
+
+
 WRONG_STATES: dict[str, tuple[Callable[[], object], tuple[str, ...]]] = {
     "another network": (
         lambda: torch.nn.Sequential(torch.nn.Linear(2, 3)).state_dict(),
@@ -159,7 +167,7 @@ WRONG_STATES: dict[str, tuple[Callable[[], object], tuple[str, ...]]] = {
     "no tensors": (lambda: {"lr": 3, "steps": [1, 2]}, ("state_dict", "lr, steps")),
     "empty": (dict, ("state_dict",)),
     "an empty wrapper": (lambda: {"state_dict": {}}, ("state_dict",)),
-    "a wrapper in itself": (lambda: (d := {}) or d.update(model=d) or d, ("state_dict",)),
+    "a wrapper in itself": (in_itself, ("state_dict",)),
     "a list": (lambda: [torch.ones(2)], ("list",)),
     "a tensor": (lambda: torch.ones(2), ("Tensor",)),
 }  # fmt: skip

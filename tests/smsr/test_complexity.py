@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from smsr import masks
 from smsr.complexity import module_macs, network_macs, parameters
 from smsr.network import InferenceResult, Network, NetworkConfig
 from smsr_export.parity.pictures import Picture
@@ -34,7 +33,7 @@ def test_every_trained_value_is_counted(config: NetworkConfig) -> None:
 @pytest.mark.slow
 def test_baby_costs_22_of_64_gmac(x2_network: Network, set5_x2: list[tuple[Picture, InferenceResult]]) -> None:
     ((baby, result),) = ((picture, result) for picture, result in set5_x2 if picture.name == "baby")
-    counts = [masks.hard_channel_gates(module.body.ch_mask).dense.sum(1).int().tolist() for module in x2_network.body]
+    counts = x2_network.dense_channels()
     macs = network_macs(x2_network.config, counts)
     shares = [float((margin > 0).float().mean()) for margin in result.margins]
     pixels = baby.low.shape[0] * baby.low.shape[1]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from typing import Any
 
 import pytest
 
 from smsr import contract, contract_header
 
 
-def changed(field: str, value: object) -> contract.Operator:
+def changed(field: str, value: Any) -> contract.Operator:
     return dataclasses.replace(contract.SPARSE_MASK_MODULE, **{field: value})
 
 

@@ -28,10 +28,10 @@ def test_hard_gates_round_in_float32_whatever_the_type() -> None:
 
 
 @pytest.mark.parametrize("split", [(0, 0), (16, 0), (0, 16), (5, 3), (5, 11), (1, 0)])
-def test_the_test_helper_makes_the_split_it_is_asked_for(split: tuple[int, int]) -> None:
+def test_the_test_helper_makes_the_given_split(split: tuple[int, int]) -> None:
     gates = masks.hard_channel_gates(channel_mask([split], 16, torch.Generator().manual_seed(1)))
     dense, dead = split
-    assert (gates.dense.sum(), gates.sparse.sum()) == (dense, 16 - dense - dead)
+    assert (gates.dense.sum().item(), gates.sparse.sum().item()) == (dense, 16 - dense - dead)
 
 
 def test_gumbel_noise_has_the_mean_and_variance_of_a_standard_gumbel() -> None:

@@ -47,7 +47,7 @@ def test_training_forward_with_hard_masks_equals_inference(splits: list[Split], 
 
 
 def test_masked_outputs_alone_would_be_another_block() -> None:
-    """On inactive pixels sparse inputs must not reach dense outputs (DESIGN 2)."""
+    """On inactive pixels sparse inputs must not reach dense outputs."""
     generator = torch.Generator().manual_seed(0)
     block = SparseMaskConvolutions(C, 2).double()
     block.ch_mask.data = channel_mask([(8, 0), (8, 0)], C, generator).double()
@@ -56,7 +56,7 @@ def test_masked_outputs_alone_would_be_another_block() -> None:
     before = block.hard(x, mask)
     first = masks.hard_channel_gates(block.ch_mask).sparse[0].bool()
     with torch.no_grad():
-        block.body[1].weight[:, first] = 0.0
+        block.convolutions[1].weight[:, first] = 0.0
     changed = (block.hard(x, mask) != before).any(dim=1)[0]
     assert changed[:, 3].all() and not changed[:, :3].any() and not changed[:, 4:].any()
 
@@ -138,8 +138,8 @@ def test_sparsity_is_the_share_of_work_left() -> None:
 def test_without_residual_the_network_is_bicubic_upscaling() -> None:
     for scale in (2, 3, 4):
         network = random_network(NetworkConfig(scale, C, 1, 1), dtype=torch.float64)
-        torch.nn.init.zeros_(network.tail[0].weight)
-        torch.nn.init.zeros_(network.tail[0].bias)
+        for parameter in network.tail.parameters():
+            torch.nn.init.zeros_(parameter)
         image = random_image(1, 5, 6)
         bicubic = F.interpolate(image, scale_factor=scale, mode="bicubic", align_corners=False)
         assert relative_difference(network.infer(image).upscaled.detach(), bicubic) < 1e-13
@@ -147,7 +147,7 @@ def test_without_residual_the_network_is_bicubic_upscaling() -> None:
 
 @pytest.mark.parametrize(("h", "w"), [(5, 6), (6, 5), (5, 5), (1, 1), (1, 4)])
 def test_odd_sizes_take_the_mask_of_the_repeated_row_and_column(h: int, w: int) -> None:
-    branch = random_network(SMALL, dtype=torch.float64).body[0].spa_mask
+    branch = random_network(SMALL, dtype=torch.float64).sparse_mask_modules[0].spa_mask
     x = torch.randn(1, C, h, w, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     hidden = F.pad(branch[1](branch[0](x)), (0, w % 2, 0, h % 2), mode="replicate")
     expected = torch.nn.Sequential(*list(branch)[2:])(hidden)[..., :h, :w]

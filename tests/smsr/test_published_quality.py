@@ -1,4 +1,4 @@
-"""The published x2 weights in PyTorch: the numbers of the paper (DESIGN 2)."""
+"""The published x2 weights in PyTorch: the numbers of the paper."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_set5_x2_is_37_99_db_and_ssim_0_960(set5_x2: list[tuple[Picture, Inferen
 
 
 def test_the_published_weights_have_the_published_dense_channels(x2_network: Network) -> None:
-    gates = [masks.hard_channel_gates(module.body.ch_mask) for module in x2_network.body]
+    gates = [masks.hard_channel_gates(module.body.ch_mask) for module in x2_network.sparse_mask_modules]
     counts = [[int(layer.sum()) for layer in gate.dense] for gate in gates]
     assert counts == [[24, 9, 3, 0], [16, 4, 1, 0], [16, 7, 1, 0], [3, 0, 0, 0], [14, 5, 0, 0]]
     assert all(bool((gate.dense + gate.sparse == 1).all()) for gate in gates)

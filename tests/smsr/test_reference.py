@@ -18,8 +18,8 @@ from tests.helpers import random_image, random_network, random_splits, relative_
 def test_numpy_and_torch_agree(case: contract.Case) -> None:
     inputs = reference.random_inputs(case, seed=1)
     tensors = [torch.from_numpy(array.astype(np.float64)) for array in inputs.arrays()]
-    found = reference.sparse_mask_module_torch(tensors, case.dense)
-    assert relative_difference(found, reference.sparse_mask_module(inputs, case.dense)) < 1e-12
+    from_torch = reference.sparse_mask_module_torch(tensors, case.dense)
+    assert relative_difference(from_torch, reference.sparse_mask_module(inputs, case.dense)) < 1e-12
 
 
 def folded_inputs(
@@ -34,27 +34,30 @@ def folded_inputs(
 def test_the_network_module_is_the_reference_on_folded_weights(seed: int, theta: float) -> None:
     config = NetworkConfig(2, features=16, modules=1, layers=1 + seed % 5)
     network = random_network(config, seed, random_splits(config, seed), torch.float64)
-    (module,) = network.body
+    (module,) = network.sparse_mask_modules
     x = network.head(random_image(2, 6 + seed % 2, 9, seed) - network.mean).detach()
     with torch.inference_mode():
         expected, margin = module.infer(x, theta)
     folded = fold_module(freeze(network, np.float64).modules[0])
-    found = reference.sparse_mask_module(folded_inputs(folded, x.numpy(), margin.numpy(), theta), folded.dense_channels)
-    assert relative_difference(found.transpose(0, 3, 1, 2), expected) < 1e-12
+    inputs = folded_inputs(folded, x.numpy(), margin.numpy(), theta)
+    features = reference.sparse_mask_module(inputs, folded.dense_channels)
+    assert relative_difference(features.transpose(0, 3, 1, 2), expected) < 1e-12
 
 
 def test_a_margin_that_is_not_a_number_is_inactive() -> None:
     case = next(case for case in contract.CASES if case.name == "mask_off")
     off = reference.random_inputs(case)
     nan = reference.ModuleInputs(off.features, np.full_like(off.margin, np.nan), *off.arrays()[2:])
-    assert np.array_equal(*(reference.sparse_mask_module(inputs, case.dense) for inputs in (off, nan)))
+    first, second = (reference.sparse_mask_module(inputs, case.dense) for inputs in (off, nan))
+    assert np.array_equal(first, second)
 
 
 def test_a_margin_equal_to_theta_is_inactive() -> None:
     case = next(case for case in contract.CASES if case.name == "mask_off")
     off = reference.random_inputs(case)
     equal = reference.ModuleInputs(off.features, np.full_like(off.margin, off.theta), *off.arrays()[2:])
-    assert np.array_equal(*(reference.sparse_mask_module(inputs, case.dense) for inputs in (off, equal)))
+    first, second = (reference.sparse_mask_module(inputs, case.dense) for inputs in (off, equal))
+    assert np.array_equal(first, second)
 
 
 @pytest.mark.parametrize("kind", contract.MASKS)

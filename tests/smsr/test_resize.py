@@ -14,7 +14,9 @@ from smsr import resize
 
 
 def read(file: Path) -> np.ndarray:
-    return cv2.imread(str(file), cv2.IMREAD_COLOR)[..., ::-1]
+    image = cv2.imread(str(file), cv2.IMREAD_COLOR)
+    assert image is not None
+    return np.asarray(image[..., ::-1], np.uint8)
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
@@ -63,7 +65,8 @@ def upscaled_row(row: list[int], scale: int) -> list[Fraction]:
     for x in range(scale * len(row)):
         position = (Fraction(2 * x + 1, 2) / scale) - Fraction(1, 2)
         taps = range(position.__floor__() - 1, position.__floor__() + 3)
-        values.append(sum(keys(abs(position - tap)) * row[min(max(tap, 0), len(row) - 1)] for tap in taps))
+        weighted = [keys(abs(position - tap)) * row[min(max(tap, 0), len(row) - 1)] for tap in taps]
+        values.append(sum(weighted, Fraction(0)))
     return values
 
 
@@ -72,6 +75,6 @@ def test_upscaling_is_exact_far_from_the_corner(scale: int) -> None:
     row = np.random.default_rng(1).integers(0, 256, 700).tolist()
     expected = np.array([float(value) for value in upscaled_row(row, scale)])
     image = torch.tensor(row, dtype=torch.float32)[None, None, None, :].expand(1, 3, 2, 700)
-    found = resize.upscale(image, scale)
-    assert found.dtype == torch.float32 and found.shape == (1, 3, 2 * scale, 700 * scale)
-    assert np.abs(found.numpy() - expected).max() < 2e-5
+    upscaled = resize.upscale(image, scale)
+    assert upscaled.dtype == torch.float32 and upscaled.shape == (1, 3, 2 * scale, 700 * scale)
+    assert np.abs(upscaled.numpy() - expected).max() < 2e-5

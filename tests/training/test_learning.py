@@ -113,11 +113,13 @@ def test_hard_training_forward_equals_inference() -> None:
         assert (hard - network.infer(image).upscaled).abs().max() < 1e-10
 
 
-def test_reopened_masks_have_the_share_and_spread_asked_for_and_keep_their_order() -> None:
+def test_reopened_masks_have_the_given_share_and_spread_and_keep_their_order() -> None:
     network = random_network(NetworkConfig(features=16, modules=2, layers=2), seed=4, dtype=torch.float32)
-    for module in network.body:
-        module.spa_mask[5].weight.data *= 300.0
-        module.spa_mask[5].bias.data = torch.tensor([0.0, 20000.0])  # saturated: active everywhere
+    for module in network.sparse_mask_modules:
+        last = module.spa_mask[5]
+        assert isinstance(last, torch.nn.ConvTranspose2d) and last.bias is not None
+        last.weight.data *= 300.0
+        last.bias.data = torch.tensor([0.0, 20000.0])  # saturated: active everywhere
     image = torch.rand(2, 3, 24, 20) * 255.0
     before = network.infer(image).margins[0]
     assert (before > 0).all()
