@@ -73,7 +73,7 @@ def _chosen(candidates: list[Candidate], where: str | Path, wanted: str | None) 
         raise CheckpointError(where, "one set of weights, or one that is averaged", names, "name one with --weights")
     taken = averaged[0].name
     return averaged[0], [
-        f"of its sets of weights ({names}) the averaged one is taken, {taken}; --weights names another"
+        f"has several sets of weights ({names}): the averaged one is taken, {taken}; --weights names another"
     ]
 
 
