@@ -18,8 +18,8 @@ PACKAGES = {
 }
 RUNTIME_LAZY = {
     "onnxruntime": {"ort/backend.py"},
-    "tensorrt": {"tensorrt/backend.py"},
-    "pycuda": {"tensorrt/backend.py"},
+    "tensorrt": {"tensorrt/packages.py"},
+    "pycuda": {"tensorrt/packages.py"},
     "PIL": None,
     "av": None,
     "tqdm": None,

@@ -92,9 +92,9 @@ class Bundle:
     def engine_pending(self) -> bool:
         return bool(self.manifest.get("engine") == PENDING)
 
-    def engine(self) -> EngineRecord | None:
-        """None where the engine is pending. Raises BundleError for an entry that is neither."""
-        return None if self.engine_pending else _engine_record(self)
+    def engine(self) -> EngineRecord:
+        """Raises BundleError for an engine that is pending or described incompletely."""
+        return _engine_record(self)
 
 
 def is_bundle(path: Path) -> bool:

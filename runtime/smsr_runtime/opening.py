@@ -1,25 +1,29 @@
-"""Chooses what computes a bundle. A backend has `name`, `path` and `run` as `ort.OrtBackend` has."""
+"""Chooses what computes a bundle."""
 
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Union
 
-from smsr_runtime.bundle import Bundle
+from smsr_runtime.backend import Backend
+from smsr_runtime.bundle import ENGINE, Bundle
 from smsr_runtime.errors import BackendError, BackendWarning, MissingPackageError, UsageError
 from smsr_runtime.ort.backend import OrtBackend
-from smsr_runtime.tensorrt.finish import EngineOptions, check_has_model
-
-if TYPE_CHECKING:
-    from smsr_runtime.tensorrt.backend import TrtBackend
-
-    Backend = Union[OrtBackend, TrtBackend]
+from smsr_runtime.ort.native import Library, LibraryChoice
+from smsr_runtime.tensorrt.backend import TrtBackend
+from smsr_runtime.tensorrt.machine import Machine
+from smsr_runtime.tensorrt.options import EngineOptions
+from smsr_runtime.tensorrt.packages import open_machine
+from smsr_runtime.tensorrt.publish import check_has_model, check_here
 
 CHOICES = ("auto", "ort", "trt")
 
 
 def make_backend(
-    bundle: Bundle, choice: str = "auto", threads: int | None = None, engine: EngineOptions | None = None
+    bundle: Bundle,
+    choice: str = "auto",
+    threads: int | None = None,
+    engine: EngineOptions | None = None,
+    library: LibraryChoice = Library.ENVIRONMENT,
 ) -> Backend:
     """auto: TensorRT where the bundle is made for it and this machine has it, ONNX Runtime otherwise."""
     if choice not in CHOICES:
@@ -31,29 +35,37 @@ def make_backend(
         raise UsageError("--rebuild", "backend trt or auto", "ort", "leave one of the two out")
     if choice == "trt" or options.rebuild:
         check_has_model(bundle)
-        return _tensorrt(bundle, options)
+        return _tensorrt(bundle, options, open_machine())
     if choice == "ort" or bundle.manifest.get("engine") is None:
-        return OrtBackend(bundle, threads)
-    return _tensorrt_if_here(bundle, options) or OrtBackend(bundle, threads)
-
-
-def _tensorrt(bundle: Bundle, options: EngineOptions) -> TrtBackend:
-    from smsr_runtime.tensorrt.backend import open_backend
-
-    return open_backend(bundle, options)
-
-
-def _tensorrt_if_here(bundle: Bundle, options: EngineOptions) -> TrtBackend | None:
-    """None, with a warning, where TensorRT or a GPU is missing; anything else that is wrong is an error."""
-    from smsr_runtime.tensorrt.backend import open_backend, open_machine
-
+        return OrtBackend(bundle, threads, library)
     try:
         machine = open_machine()
     except (BackendError, MissingPackageError) as error:
         text = f"this bundle is made for TensorRT, but there is no {_bare(error.expected)} here ({error.got}): "
         warnings.warn(text + "it runs on ONNX Runtime, on the CPU", BackendWarning, stacklevel=2)
-        return None
-    return open_backend(bundle, options, machine)
+        return OrtBackend(bundle, threads, library)
+    return _tensorrt(bundle, options, machine)
+
+
+def _tensorrt(bundle: Bundle, options: EngineOptions, machine: Machine) -> TrtBackend:
+    """The backend of a bundle, its engine built first where it is pending or `options.rebuild`.
+
+    Raises BundleError for an engine of another GPU, TensorRT or contract.
+    """
+    check_has_model(bundle)
+    if bundle.engine_pending and not options.rebuild:
+        options.say("the engine of this bundle is pending: it is built for this machine now, once")
+    if bundle.engine_pending or options.rebuild:
+        bundle = _finished(bundle, options, machine)
+    record = bundle.engine()
+    check_here(bundle, record, machine)
+    return TrtBackend(bundle, machine, (bundle.path / ENGINE).read_bytes(), record.profile)
+
+
+def _finished(bundle: Bundle, options: EngineOptions, machine: Machine) -> Bundle:
+    from smsr_runtime.tensorrt.finish import finish_bundle  # its self-test needs OpenCV, which running arrays does not
+
+    return finish_bundle(bundle, options, machine)
 
 
 def _bare(what: str) -> str:

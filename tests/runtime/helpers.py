@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,8 @@ RUNTIME = REPO / "runtime"
 SHARED = Path(os.environ.get("SMSR_SHARED", REPO.parent / "shared"))
 MODULES = 2
 NEAREST = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric"}
+PACKAGES = dict.fromkeys(str(Path(package.__file__).parents[1]) for package in (np, onnxruntime))
+"""Where the runtime's packages lie."""
 Done = subprocess.CompletedProcess
 Run = Callable[..., "Done[str]"]
 
@@ -135,7 +136,7 @@ def plain_python(code: str, runtime: Path = RUNTIME, **options: Any) -> Done[str
     """Runs `code` where nothing of ours is installed: numpy and the rest by path, no .pth file, no editable hook."""
     environment = {
         "PATH": "/usr/bin:/bin",
-        "PYTHONPATH": os.pathsep.join([str(runtime), sysconfig.get_path("purelib")]),
+        "PYTHONPATH": os.pathsep.join([str(runtime), *PACKAGES]),
     }
     command = [sys.executable, "-S", "-c", code]
     return subprocess.run(

@@ -59,6 +59,6 @@ def tree(folder: Path) -> dict[str, bytes]:
 def error_of(capsys: pytest.CaptureFixture[str], code: int, *arguments: object) -> str:
     """Runs the command in this process; its one error line."""
     assert command.main([str(argument) for argument in arguments]) == code
-    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("smsr-run: error: ")]
     assert ": expected " in line and ", got " in line and "; " in line
     return line

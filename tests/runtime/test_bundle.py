@@ -50,7 +50,8 @@ def test_missing_and_cut_files_are_found(own_bundle: Path) -> None:
         ({"files": {}}, "model.onnx"),
         ({"files": {"model.onnx": 3}}, "sha256 and bytes"),
         ({"files": {"model.onnx": {}, "../../etc/passwd": {}}}, '"bytes"|inside the bundle'),
-        ({"modules": 3}, "margin_3"),
+        ({"modules": 3}, '"dense_channels" as 3 lists of 4 numbers'),
+        ({"modules": 3, "dense_channels": [[0, 0, 0, 0]] * 3}, "margin_3"),
     ],
 )
 def test_wrong_manifest_is_refused(own_bundle: Path, changes: dict[str, object], message: str) -> None:

@@ -13,8 +13,8 @@ from PIL import Image
 from tests.runtime.helpers import RUNTIME, assert_one_line_error, plain_python
 
 SOURCES = sorted((RUNTIME / "smsr_runtime").rglob("*.py"))
-ALLOWED_ONCE = {"PIL": "codecs/pillow.py", "av": "video.py", "tqdm": "progress.py", "onnxruntime": "backends/ort.py"}
-ALLOWED_ONCE.update(tensorrt="backends/trt.py", pycuda="backends/trt.py")
+ALLOWED_ONCE = {"PIL": "media/codecs/pillow.py", "av": "media/video.py", "tqdm": "run/progress.py"}
+ALLOWED_ONCE.update(onnxruntime="ort/backend.py", tensorrt="tensorrt/backend.py", pycuda="tensorrt/backend.py")
 STANDARD = {"numpy", "cv2", "smsr_runtime", "__future__"}
 
 

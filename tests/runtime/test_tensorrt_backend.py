@@ -18,7 +18,7 @@ from PIL import Image
 import smsr_runtime
 from smsr_runtime.run import command
 from smsr_runtime.tensorrt import cuda_graph, execution
-from smsr_runtime.tensorrt.finish import EngineOptions
+from smsr_runtime.tensorrt.options import EngineOptions
 from tests.runtime.fake_tensorrt import World
 from tests.runtime.helpers import nearest
 from tests.runtime.tensorrt_machine import PICTURE, error_of, install, manifest, tree, write_pending
@@ -294,7 +294,7 @@ def test_without_the_variable_no_graph_is_made_and_another_value_is_refused(
     assert all(np.array_equal(upscaler(PICTURE), nearest(PICTURE)) for _ in range(3)) and not driver.calls
     monkeypatch.setenv("SMSR_CUDA_GRAPH", "yes")
     with pytest.raises(smsr_runtime.UsageError, match="SMSR_CUDA_GRAPH: expected 0 or 1"):
-        execution.graphs_wanted()
+        cuda_graph.graphs_wanted()
     with pytest.raises(smsr_runtime.UsageError, match="SMSR_CUDA_GRAPH: expected 0 or 1"):
         smsr_runtime.load(pending, engine=EngineOptions(rebuild=True))
     assert len(world.builds) == 1  # refused ahead of the work
@@ -322,14 +322,14 @@ def test_a_failure_within_a_capture_is_the_one_reported(world: World, pending: P
     driver.failing = "cuStreamEndCapture"
     upscaler = smsr_runtime.load(pending)
     upscaler(PICTURE)
-    upscaler.engine._execution._context.execute_async_v3 = lambda _: False
+    upscaler.opened._execution._context.execute_async_v3 = lambda _: False
     with pytest.raises(smsr_runtime.BackendError, match="expected a result, got a failed execution"):
         upscaler(PICTURE)
     assert driver.calls == ["cuStreamBeginCapture_v2", "cuStreamEndCapture"]
 
 
 def test_closing_frees_and_a_second_time_does_nothing(world: World, pending: Path) -> None:
-    backend = smsr_runtime.load(pending).engine
+    backend = smsr_runtime.load(pending).opened
     backend.close()
     backend.close()
     assert backend._execution._engine is None and not backend._execution._buffers and world.stray == []

@@ -50,7 +50,7 @@ class Picture:
 
 
 def upscale_picture(
-    upscaler: Upscaler, picture: Picture, where: str, margins: bool = False
+    upscaler: Upscaler, picture: Picture, where: str, *, margins: bool = False
 ) -> tuple[Picture, list[NDArray[np.float32]]]:
     """The picture `scale` times larger, all else kept, and the margins (H, W) of the colour pass.
 
@@ -58,11 +58,11 @@ def upscale_picture(
     Raises MemoryLimitError naming `where`.
     """
     try:
-        color, found = upscaler.with_margins(picture.color, margins)
+        color, per_module = upscaler.with_margins(picture.color) if margins else (upscaler(picture.color), [])
         alpha = None if picture.alpha is None else upscaler(picture.alpha)
     except MemoryLimitError as error:
         raise MemoryLimitError(where, error.expected, error.got, error.todo) from error
-    return dataclasses.replace(picture, color=color, alpha=alpha), found
+    return dataclasses.replace(picture, color=color, alpha=alpha), per_module
 
 
 def oriented(array: NDArray[Any], orientation: int) -> NDArray[Any]:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Sequence
 
 import numpy as np
 
+from smsr_runtime.backend import FUNCTION_BODY, NATIVE, ComputePath
 from smsr_runtime.bundle import Bundle
 from smsr_runtime.errors import BackendError, MissingPackageError, reason
-from smsr_runtime.ort.native import NativeLibrary, find_library
+from smsr_runtime.ort.native import Library, LibraryChoice, NativeLibrary, find_library
 from smsr_runtime.resources import bytes_per_pixel, check_memory, usable_processors
 
 if TYPE_CHECKING:
@@ -25,38 +26,44 @@ _FATAL_ONLY = 4
 
 
 class OrtBackend:
-    """One session. `path` says what computes the modules: "native avx512" or "function body"."""
+    """One session: a `smsr_runtime.backend.Backend`."""
 
     name = "ort"
 
-    def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
+    def __init__(
+        self, bundle: Bundle, threads: int | None = None, library: LibraryChoice = Library.ENVIRONMENT
+    ) -> None:
         """threads: None for all processors this process may use. Raises BackendError, NativeLibraryError."""
-        library = find_library(bundle.interface_hash)
-        self.path = f"native {library.variant}" if library else "function body"
+        native = find_library(bundle.interface_hash, library)
+        self.path = _compute_path(native, bundle)
         self._where = str(bundle.model)
-        self._per_pixel = bytes_per_pixel("native" if library else "function body", bundle.features)
-        self._session = open_session(bundle.model, library, threads or usable_processors() or 0)
+        self._per_pixel = bytes_per_pixel(self.path, bundle.features)
+        self._session = open_session(bundle.model, native, threads or usable_processors() or 0)
         self._margins = [f"margin_{k}" for k in range(1, bundle.modules + 1)]
         _check_names(self._where, self._session, ["upscaled", *self._margins])
 
     def run(
-        self, image: NDArray[np.float32], theta: float = 0.0, margins: bool = False
+        self, image: NDArray[np.float32], theta: float = 0.0, *, margins: bool = False
     ) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]]:
-        """(N, 3, H, W) float32 0..255 -> upscaled (N, 3, sH, sW), not clamped, and margin_1..K (N, 1, H, W).
-
-        The margins come back as an empty list where not asked for. Raises MemoryLimitError before running
-        where the picture is too large, BackendError where ONNX Runtime fails.
-        """
+        """As `Backend.run`. MemoryLimitError comes before any work, BackendError where ONNX Runtime fails."""
         batch, _, height, width = image.shape
         check_memory(batch * height, width, self._per_pixel)
         names = ["upscaled", *(self._margins if margins else [])]
         feeds = {"image": np.ascontiguousarray(image, dtype=np.float32), "theta": np.array(theta, np.float32)}
         try:
-            upscaled, *found = self._session.run(names, feeds)
+            upscaled, *asked_for = self._session.run(names, feeds)
         except Exception as error:  # ONNX Runtime's exceptions share no base class
             todo = "run --selftest to see if the bundle works"
             raise BackendError(self._where, "a result", reason(error), todo) from error
-        return upscaled, found
+        return upscaled, asked_for
+
+
+def _compute_path(library: NativeLibrary | None, bundle: Bundle) -> ComputePath:
+    """In float32 where the library has no kernels for the bundle's precision; `model.onnx` for TensorRT is float32."""
+    if library is None:
+        return ComputePath(FUNCTION_BODY)
+    reduced = bundle.target == "onnx" and library.computes_in(bundle.precision)
+    return ComputePath(NATIVE, bundle.precision if reduced else "fp32", library.variant)
 
 
 def open_session(model: Path | bytes, library: NativeLibrary | None = None, threads: int = 0) -> Any:
@@ -99,7 +106,7 @@ def _version(text: str) -> tuple[int, ...]:
 def _check_names(where: str, session: Any, outputs: Sequence[str]) -> None:
     # theta has a default initializer, so ONNX Runtime may list it as an overridable one and not as an input.
     given = {item.name for item in [*session.get_inputs(), *session.get_overridable_initializers()]}
-    found = [item.name for item in session.get_outputs()]
-    missing = [name for name in ("image", "theta") if name not in given] + [n for n in outputs if n not in found]
+    made = {item.name for item in session.get_outputs()}
+    missing = [name for name in ("image", "theta") if name not in given] + [n for n in outputs if n not in made]
     if missing:
         raise BackendError(where, f"inputs and outputs {', '.join(missing)}", "none", "export the bundle again")

@@ -1,17 +1,15 @@
-"""Finds the native library (fast kernels as an ONNX Runtime custom op) and checks what it was built from.
-
-SMSR_ORT_LIBRARY names another library file, or `none` to run without one on purpose.
-SMSR_CPU forces one of its variants; a name it does not have is an error, never a fallback.
-"""
+"""Finds the native library (fast kernels as an ONNX Runtime custom op) and checks what it was built from."""
 
 from __future__ import annotations
 
 import ctypes
+import enum
 import os
 import sys
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Union
 
 from smsr_runtime.errors import NativeLibraryError, NativeLibraryWarning, reason
 
@@ -24,6 +22,22 @@ _REBUILD = "build this release's library again (make setup), or set SMSR_ORT_LIB
 _warned = False
 
 
+class Library(enum.Enum):
+    """Which native library computes, where the caller names no file.
+
+    ENVIRONMENT: the file that SMSR_ORT_LIBRARY names; unset, the one that is installed; `none`, none. SMSR_CPU forces
+    a variant: a name that the library does not have, or no library, is an error, never a fallback.
+    NONE: the model's function body, whatever the environment says.
+    """
+
+    ENVIRONMENT = "environment"
+    NONE = "none"
+
+
+LibraryChoice = Union[Library, str, Path]
+"""A member of Library, or a library's file (of which SMSR_CPU forces a variant)."""
+
+
 @dataclass(frozen=True)
 class NativeLibrary:
     """A checked library: file, the variant in use and all that this CPU could use, best first."""
@@ -32,14 +46,23 @@ class NativeLibrary:
     variant: str
     variants: str
 
+    def computes_in(self, precision: str) -> bool:
+        """Whether the variant in use has kernels with multiplicands of this precision: "fp32", "bf16", "fp16".
 
-def find_library(interface_hash: str) -> NativeLibrary | None:
+        A variant for reduced precision is named after it (docs/interfaces.md); each has float32 kernels too.
+        """
+        return precision == "fp32" or self.variant.endswith(precision)
+
+
+def find_library(interface_hash: str, choice: LibraryChoice = Library.ENVIRONMENT) -> NativeLibrary | None:
     """The library to register, checked against the bundle's `interface_hash`; None: run without one.
 
-    Warns once per process where there is none. Raises NativeLibraryError for a library that is named
-    but missing, not loadable, built from another contract, or lacks the variant SMSR_CPU asks for.
+    Warns once per process where none is installed. Raises NativeLibraryError for a library that is named
+    but missing, not loadable, built from another contract, or lacks the variant that SMSR_CPU names.
     """
-    named = os.environ.get(LIBRARY_VARIABLE, "")
+    if choice is Library.NONE:
+        return None
+    named = os.environ.get(LIBRARY_VARIABLE, "") if choice is Library.ENVIRONMENT else str(choice)
     path = Path(named) if named else DEFAULT_LIBRARY
     if named == "none" or not (named or path.exists()):
         _refuse_forced_variant()

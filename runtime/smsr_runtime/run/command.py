@@ -13,14 +13,14 @@ from smsr_runtime.console import INTERRUPTED, detach_stdout, run_command, say
 from smsr_runtime.errors import SmsrError, UsageError
 from smsr_runtime.media.image import FORMATS
 from smsr_runtime.media.video import VideoOptions
+from smsr_runtime.run import PROGRAM
 from smsr_runtime.run.plan import make_plan
 from smsr_runtime.run.work import Settings, run_plan
 from smsr_runtime.selftest import self_test
 from smsr_runtime.session import Upscaler, load
 from smsr_runtime.sizes import Wanted
-from smsr_runtime.tensorrt.finish import EngineOptions, parse_workspace
+from smsr_runtime.tensorrt.options import EngineOptions, parse_workspace
 
-PROGRAM = "smsr-run"
 _LARGEST_CRF = 63
 
 _NOTES = """\
@@ -166,19 +166,19 @@ def _about(upscaler: Upscaler) -> dict[str, Any]:
 
 
 def _selftest(upscaler: Upscaler, options: argparse.Namespace) -> dict[str, Any]:
-    found = self_test(upscaler)
+    result = self_test(upscaler.bundle, upscaler.opened)
     if not options.quiet:
         print(
-            f"self-test passed: {upscaler.path}, {found.seconds:.3f} s, {found}",
+            f"self-test passed: {upscaler.path}, {result.seconds:.3f} s, {result}",
             file=sys.stderr if options.json else sys.stdout,
         )
     return {
         "passed": True,
         "path": upscaler.path,
-        "seconds": round(found.seconds, 4),
-        "max_abs": found.max_abs,
-        "rmse": found.rmse,
-        "allowed": found.allowed,
+        "seconds": round(result.seconds, 4),
+        "max_abs": result.max_abs,
+        "rmse": result.rmse,
+        "allowed": result.allowed,
     }
 
 

@@ -13,6 +13,7 @@ from smsr_runtime.media.image import decode, encode, fitted
 from smsr_runtime.media.masks import mosaic
 from smsr_runtime.media.picture import upscale_picture
 from smsr_runtime.media.video import VideoOptions, frame_count, upscale_video
+from smsr_runtime.run import PROGRAM
 from smsr_runtime.run.plan import Job, Plan
 from smsr_runtime.run.progress import Progress
 from smsr_runtime.session import Upscaler
@@ -66,7 +67,7 @@ def _picture(upscaler: Upscaler, job: Job, settings: Settings) -> dict[str, Any]
     start = time.perf_counter()
     picture = fitted(decode(job.input), job.output, upscaler.scale)
     wanted = settings.active or job.masks is not None
-    result, margins = upscale_picture(upscaler, picture, str(job.input), wanted)
+    result, margins = upscale_picture(upscaler, picture, str(job.input), margins=wanted)
     write_bytes(job.output, encode(result, job.output))
     if job.masks is not None:
         masks = [margin - upscaler.theta > 0 for margin in margins]
@@ -109,12 +110,12 @@ def _video(upscaler: Upscaler, job: Job, settings: Settings) -> dict[str, Any]:
 def _tell(record: dict[str, Any], settings: Settings, progress: Progress) -> None:
     """One line for people per result; notes and errors on stderr."""
     if record["error"]:
-        progress.say(f"error: {record['error']['message']}", sys.stderr)
+        progress.say(f"{PROGRAM}: error: {record['error']['message']}", sys.stderr)
         return
     if settings.quiet:
         return
     for note in record["notes"]:
-        progress.say(f"note: {record['input']}: {note}", sys.stderr)
+        progress.say(f"{PROGRAM}: note: {record['input']}: {note}", sys.stderr)
     size = record["output_size"]
     frames = f", {record['frames']} frames" if "frames" in record else ""
     text = f"{record['output']}  {size['width']}x{size['height']}{frames}  {record['seconds']:.2f} s  {_share(record)}"

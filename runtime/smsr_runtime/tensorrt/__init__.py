@@ -1,4 +1,4 @@
-"""Makes TensorRT engines of bundles on the machine that runs them; needs neither torch nor onnx.
+"""TensorRT: makes engines of bundles on the machine that runs them, and runs them; needs neither torch nor onnx.
 
-Nothing here imports tensorrt or pycuda: `backends/trt.py` opens both and hands them on as a `Machine`.
+`packages.py` alone imports tensorrt and pycuda, and hands them on as a `Machine`.
 """

@@ -1,126 +1,30 @@
-"""TensorRT on an NVIDIA GPU. The only file to import tensorrt and pycuda."""
+"""Runs a TensorRT engine on an NVIDIA GPU."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 import weakref
 from typing import TYPE_CHECKING, Any, Iterator
 
 import numpy as np
 
+from smsr_runtime.backend import TENSORRT, ComputePath
 from smsr_runtime.bundle import ENGINE, REBUILD, Bundle
-from smsr_runtime.errors import BackendError, InputError, MemoryLimitError, MissingPackageError, reason
+from smsr_runtime.errors import BackendError, InputError, MemoryLimitError, reason
 from smsr_runtime.sizes import Profile, text
-from smsr_runtime.tensorrt.execution import Execution, graphs_wanted
-from smsr_runtime.tensorrt.finish import EngineOptions, check_has_model, finish_engine
+from smsr_runtime.tensorrt.execution import Execution
 from smsr_runtime.tensorrt.log import Log, opened, shared_logger
-from smsr_runtime.tensorrt.machine import Machine, check_version
+from smsr_runtime.tensorrt.machine import Machine
 from smsr_runtime.tensorrt.plugin import load_plugin
-from smsr_runtime.tensorrt.publish import check_here
 from smsr_runtime.tensorrt.signals import held_signals
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def open_machine() -> Machine:
-    """TensorRT, CUDA and the GPU of CUDA_DEVICE (default 0).
-
-    Raises MissingPackageError or BackendError: what is missing, in one line; UsageError for an environment variable
-    that would be refused only after an engine is built.
-    """
-    trt = _import_tensorrt()
-    check_version(trt.__version__)
-    cuda, device, context = _import_pycuda()
-    major, minor = device.compute_capability()
-    graphs_wanted()
-    integrated = bool(device.get_attribute(cuda.device_attribute.INTEGRATED))
-    return Machine(trt, cuda, context, device.name(), f"{major}.{minor}", integrated)
-
-
-def _import_tensorrt() -> Any:
-    todo = "install TensorRT with its Python package (docs/jetson.md), or run with --backend ort"
-    try:
-        import tensorrt
-    except ModuleNotFoundError as error:
-        raise MissingPackageError("backend trt", "the package tensorrt", "not installed", todo) from error
-    except (ImportError, OSError, RuntimeError) as error:
-        raise BackendError("backend trt", "a TensorRT that loads", reason(error), todo) from error
-    return tensorrt
-
-
-def _import_pycuda() -> tuple[Any, Any, Any]:
-    """The driver's module, the GPU and its primary context, current in no thread.
-
-    Not pycuda.autoprimaryctx: it leaves the context current in the thread that imports it, and pycuda aborts the
-    process when such a thread ends.
-    """
-    try:
-        import pycuda.driver
-    except ModuleNotFoundError as error:
-        todo = "pip install pycuda"
-        raise MissingPackageError("backend trt", "the package pycuda", "not installed", todo) from error
-    except (ImportError, OSError) as error:
-        raise _no_gpu(error) from error
-    try:
-        pycuda.driver.init()
-        device = pycuda.driver.Device(int(os.environ.get("CUDA_DEVICE", "0")))
-        context = device.retain_primary_context()
-    except Exception as error:  # pycuda's own errors where no driver or no GPU answers
-        raise _no_gpu(error) from error
-    return pycuda.driver, device, context
-
-
-def _no_gpu(error: BaseException) -> BackendError:
-    todo = "run on a machine with an NVIDIA GPU and its driver, or with --backend ort"
-    return BackendError("backend trt", "an NVIDIA GPU", reason(error), todo)
-
-
-def finish_bundle(bundle: Bundle, options: EngineOptions) -> Bundle:
-    """Builds the engine of a bundle on this machine and proves it by the golden output."""
-    return _finish(bundle, open_machine(), options)
-
-
-def _finish(bundle: Bundle, machine: Machine, options: EngineOptions) -> Bundle:
-    def prove(data: bytes, profile: Profile) -> None:
-        from smsr_runtime.selftest import self_test
-        from smsr_runtime.session import Upscaler
-
-        backend = TrtBackend(bundle, machine, data, profile)
-        try:
-            found = self_test(Upscaler(bundle, backend))
-        except InputError as error:
-            options.say(f"note: no self-test, its picture is outside the profile ({error.got})")
-        else:
-            options.say(f"self-test passed: {found}")
-        finally:
-            backend.close()
-
-    return finish_engine(bundle, machine, options, prove)
-
-
-def open_backend(bundle: Bundle, options: EngineOptions, machine: Machine | None = None) -> TrtBackend:
-    """The backend of a bundle, its engine built first where it is pending or `options.rebuild`.
-
-    Raises BundleError for an engine of another GPU, TensorRT or contract.
-    """
-    check_has_model(bundle)
-    machine = machine or open_machine()
-    record = None if options.rebuild else bundle.engine()
-    if record is None:
-        if not options.rebuild:
-            options.say("the engine of this bundle is pending: it is built for this machine now, once")
-        bundle = _finish(bundle, machine, options)
-        record = bundle.engine()
-        assert record is not None
-    check_here(bundle, record, machine)
-    return TrtBackend(bundle, machine, (bundle.path / ENGINE).read_bytes(), record.profile)
-
-
 class TrtBackend:
-    """One engine and its execution. `path` says what computes: "TensorRT 10.3.0 fp16".
+    """One engine and its execution: a `smsr_runtime.backend.Backend`.
 
     `close()` frees the GPU's memory; a second call does nothing.
     """
@@ -129,7 +33,7 @@ class TrtBackend:
 
     def __init__(self, bundle: Bundle, machine: Machine, data: bytes, profile: Profile) -> None:
         """data: a serialized engine for `machine`. Raises NativeLibraryError, BackendError, MemoryLimitError."""
-        self.path = f"TensorRT {machine.tensorrt} {bundle.precision}"
+        self.path = compute_path(bundle, machine)
         self._where = str(bundle.path / ENGINE)
         self._machine, self._profile = machine, profile
         self._lock = threading.Lock()
@@ -143,20 +47,20 @@ class TrtBackend:
                 raise self._not_read(log)
             self._check_tensors(engine)
             self._execution = Execution(machine, engine, ["upscaled", *self._margins])
-            # When this object goes, in whichever thread, and before Python ends: while pycuda and the driver are there.
+            # Runs when this object goes, in whichever thread, and before Python ends: pycuda and the driver still work.
             self.close = weakref.finalize(self, _close, self._lock, machine, self._execution)
 
     def run(
-        self, image: NDArray[np.float32], theta: float = 0.0, margins: bool = False
+        self, image: NDArray[np.float32], theta: float = 0.0, *, margins: bool = False
     ) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]]:
-        """As OrtBackend.run. Raises InputError for a size outside the engine's profile."""
+        """As `Backend.run`. Raises InputError for a size outside the engine's profile."""
         self._check_size((int(image.shape[2]), int(image.shape[3])))
         names = ["upscaled", *(self._margins if margins else [])]
         pictures = np.ascontiguousarray(image, dtype=np.float32)
         with self._lock, self._machine.current(), self._cuda_errors():
             results = [self._execution.run(pictures[n : n + 1], theta, names) for n in range(len(pictures))]
-        upscaled, *found = [np.concatenate(parts) if len(parts) > 1 else parts[0] for parts in zip(*results)]
-        return upscaled, found
+        upscaled, *asked_for = [np.concatenate(parts) if len(parts) > 1 else parts[0] for parts in zip(*results)]
+        return upscaled, asked_for
 
     def _not_read(self, log: Log) -> BackendError | MemoryLimitError:
         if log.out_of_memory:
@@ -165,11 +69,11 @@ class TrtBackend:
         return BackendError(self._where, "an engine TensorRT can read", log.summary(), REBUILD)
 
     def _check_tensors(self, engine: Any) -> None:
-        found = {engine.get_tensor_name(index) for index in range(engine.num_io_tensors)}
+        names = {engine.get_tensor_name(index) for index in range(engine.num_io_tensors)}
         expected = {"image", "theta", "upscaled", *self._margins}
-        types = {engine.get_tensor_dtype(name) for name in found}
-        if found != expected or types != {self._machine.trt.float32}:
-            got = f"{', '.join(sorted(found))} in {' and '.join(sorted(map(str, types)))}"
+        types = {engine.get_tensor_dtype(name) for name in names}
+        if names != expected or types != {self._machine.trt.float32}:
+            got = f"{', '.join(sorted(names))} in {' and '.join(sorted(map(str, types)))}"
             raise BackendError(self._where, f"tensors {', '.join(sorted(expected))} in float32", got, REBUILD)
 
     def _check_size(self, size: tuple[int, int]) -> None:
@@ -193,6 +97,10 @@ class TrtBackend:
         except cuda.Error as error:
             todo = "run --selftest to see if the bundle works"
             raise BackendError(self._where, "a result", reason(error), todo) from error
+
+
+def compute_path(bundle: Bundle, machine: Machine) -> ComputePath:
+    return ComputePath(TENSORRT, bundle.precision, machine.tensorrt)
 
 
 def _close(lock: threading.Lock, machine: Machine, execution: Execution) -> None:

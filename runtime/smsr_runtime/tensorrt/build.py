@@ -1,21 +1,19 @@
 """Builds an engine from model.trt.onnx with whichever TensorRT is installed: 8.5, 8.6, 10.x, 11.x.
 
-What differs between them is asked of the module by name, never by number: enumerations were renumbered.
+Members of TensorRT's enumerations are looked up by name: their numbers differ between versions.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Sequence
+from typing import Any, Sequence
 
 from smsr_runtime.errors import BackendError, MemoryLimitError
 from smsr_runtime.sizes import Profile, text
-from smsr_runtime.tensorrt.log import Log, make_monitor, opened, shared_logger
+from smsr_runtime.tensorrt.log import Log, Say, make_monitor, opened, shared_logger
 from smsr_runtime.tensorrt.precision import check_strongly_typed, check_weakly_typed, pin_float32_ends
 from smsr_runtime.tensorrt.signals import held_signals
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -80,7 +78,7 @@ def _build(trt: Any, request: BuildRequest, profile: Profile, say: Say, stopping
     _configure(trt, config, network, request)
     config.add_optimization_profile(_optimization_profile(builder, profile))
     cache = _set_cache(config, request.cache)
-    log.errors.clear()  # a cache of another TensorRT is one for the log, and no reason why a build fails
+    log.errors.clear()  # a cache of another TensorRT is logged as an error, but is no reason for a build to fail
     if monitor is not None:
         config.progress_monitor = monitor
     plan = builder.build_serialized_network(network, config)
@@ -98,16 +96,17 @@ def _parsed(trt: Any, builder: Any, logger: Any, request: BuildRequest, log: Log
     network = builder.create_network(1 << int(wanted))
     parser = trt.OnnxParser(network, logger)
     if not parser.parse_from_file(str(request.model)):
-        found = "; ".join(dict.fromkeys(parser.get_error(i).desc() for i in range(parser.num_errors))) or log.summary()
+        messages = dict.fromkeys(parser.get_error(index).desc() for index in range(parser.num_errors))
+        refusal = "; ".join(messages) or log.summary()
         todo = "export again with this release; is the plugin library the one for this TensorRT?"
-        raise BackendError(request.model, f"a model TensorRT {trt.__version__} can read", found, todo)
+        raise BackendError(request.model, f"a model TensorRT {trt.__version__} can read", refusal, todo)
     if strongly_typed(trt) and request.plugins:
         check_strongly_typed(trt, network, request.model, request.precision)
     return network
 
 
 def _configure(trt: Any, config: Any, network: Any, request: BuildRequest) -> None:
-    # TF32 rounds the multiplicands of float32 convolutions to 10 bits: the float32 ends are float32 for a reason.
+    # TF32 rounds the multiplicands of float32 convolutions to 10 bits; the float32 ends need all 23.
     config.clear_flag(trt.BuilderFlag.TF32)
     if request.workspace is not None:
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, request.workspace)

@@ -1,20 +1,30 @@
-"""CUDA graphs through the driver's C functions: pycuda has none of them."""
+"""CUDA graphs through the driver's C functions, which pycuda does not have."""
 
 from __future__ import annotations
 
 import ctypes
+import os
 from typing import Any, Callable
 
-from smsr_runtime.errors import BackendError, reason
+from smsr_runtime.errors import BackendError, UsageError, reason
 
 _THREAD_LOCAL = 1
 """CU_STREAM_CAPTURE_MODE_THREAD_LOCAL: other threads may go on allocating."""
 _DRIVER = "libcuda.so.1"
-_TODO = "leave SMSR_CUDA_GRAPH unset"
+GRAPH_VARIABLE = "SMSR_CUDA_GRAPH"
+_TODO = f"leave {GRAPH_VARIABLE} unset"
+
+
+def graphs_wanted() -> bool:
+    """SMSR_CUDA_GRAPH: 1 replays a CUDA graph from the second picture of a size on; unset or 0 does not."""
+    value = os.environ.get(GRAPH_VARIABLE, "") or "0"
+    if value not in ("0", "1"):
+        raise UsageError(GRAPH_VARIABLE, "0 or 1", repr(value), "unset it")
+    return value == "1"
 
 
 class CudaGraph:
-    """What `queue` puts on the stream, recorded once and launched as one piece of work from then on."""
+    """The work that `queue` puts on the stream, recorded once and launched as one piece from then on."""
 
     def __init__(self, stream: Any, queue: Callable[[], None]) -> None:
         """stream: a pycuda stream; queue: must neither allocate nor wait. Raises BackendError."""
@@ -25,7 +35,7 @@ class CudaGraph:
         self._call("cuStreamBeginCapture_v2", handle, ctypes.c_int(_THREAD_LOCAL))
         try:
             queue()
-        except BaseException:  # the stream must leave its capture; that it was cut short is no news
+        except BaseException:  # the stream must leave capture mode; its error about that says less than this one
             self._driver.cuStreamEndCapture(handle, ctypes.byref(graph))
             raise
         self._call("cuStreamEndCapture", handle, ctypes.byref(graph))

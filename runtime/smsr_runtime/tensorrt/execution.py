@@ -1,40 +1,29 @@
-"""Runs an engine, one picture at a time: a context, a stream, and buffers that stay while the size does."""
+"""One engine's execution, picture by picture: a context, a stream, and buffers kept while the size stays the same."""
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any, Sequence
 
 import numpy as np
 
-from smsr_runtime.errors import BackendError, MemoryLimitError, UsageError
-from smsr_runtime.tensorrt.cuda_graph import CudaGraph
+from smsr_runtime.errors import BackendError, MemoryLimitError
+from smsr_runtime.tensorrt.cuda_graph import CudaGraph, graphs_wanted
 from smsr_runtime.tensorrt.log import Log, shared_logger
 from smsr_runtime.tensorrt.machine import Machine
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-GRAPH_VARIABLE = "SMSR_CUDA_GRAPH"
-
-
-def graphs_wanted() -> bool:
-    """SMSR_CUDA_GRAPH: 1 replays a CUDA graph from the second picture of a size on; unset or 0 does not."""
-    value = os.environ.get(GRAPH_VARIABLE, "") or "0"
-    if value not in ("0", "1"):
-        raise UsageError(GRAPH_VARIABLE, "0 or 1", repr(value), "unset it")
-    return value == "1"
-
 
 class Buffer:
-    """float32 memory both sides see. Discrete GPU: pinned and device memory, copied; Jetson: one mapped piece."""
+    """float32 memory of CPU and GPU. Discrete GPU: pinned and device memory, copied; Jetson: one mapped piece."""
 
     def __init__(self, machine: Machine, shape: Sequence[int]) -> None:
         cuda = machine.cuda
         self._cuda = cuda
         self.shape = tuple(shape)
         elements = max(1, int(np.prod(self.shape)))
-        # What runs out first comes first: then nothing is left behind in this half-made object.
+        # GPU memory runs out first, so it is allocated first: a failure leaves nothing behind in this object.
         self._device = None if machine.integrated else cuda.mem_alloc(elements * np.float32().nbytes)
         flags = cuda.host_alloc_flags.DEVICEMAP if machine.integrated else 0
         self._pinned = cuda.pagelocked_empty(elements, np.float32, mem_flags=flags)
@@ -78,14 +67,14 @@ class Execution:
     def run(self, image: NDArray[np.float32], theta: float, names: Sequence[str]) -> list[NDArray[np.float32]]:
         """image (1, 3, H, W), within the profile -> the outputs of these names, copies of their own."""
         self._log = Log()
-        shared_logger(self._machine.trt, self._log)  # it may have got another engine's meanwhile
+        shared_logger(self._machine.trt, self._log)  # another engine's log may have been set meanwhile
         self._prepare(image.shape)
         self._buffers["image"].host[...] = image
         self._buffers["theta"].host[...] = theta
         try:
             self._execute(tuple(names))
         finally:
-            self._stream.synchronize()  # after Ctrl-C too: nobody may free what the GPU still works on
+            self._stream.synchronize()  # after Ctrl-C too: memory that the GPU still uses must not be freed
         return [self._buffers[name].host.copy() for name in names]
 
     def close(self) -> None:
@@ -97,7 +86,7 @@ class Execution:
         self._engine = None
 
     def _prepare(self, shape: tuple[int, ...]) -> None:
-        """Buffers for this size; the ones before are freed first, they may be what is in the way."""
+        """Buffers for this size; those of the size before are freed first, for they may take the memory needed."""
         if self._buffers and self._buffers["image"].shape == shape:
             return
         self._forget_graph()
@@ -114,13 +103,13 @@ class Execution:
     def _allocate(self, shape: tuple[int, ...]) -> None:
         shapes = {"image": shape, "theta": ()}
         shapes.update((name, tuple(self._context.get_tensor_shape(name))) for name in self._outputs)
-        for name, of in shapes.items():
-            self._buffers[name] = Buffer(self._machine, of)  # under no other name: an exception keeps those alive
+        for name, tensor_shape in shapes.items():
+            self._buffers[name] = Buffer(self._machine, tensor_shape)  # in no local: an exception keeps those alive
             if not self._context.set_tensor_address(name, self._buffers[name].address):
                 raise BackendError("TensorRT", f"to take a buffer for {name}", self._log.summary(), "run --selftest")
 
     def _execute(self, names: tuple[str, ...]) -> None:
-        """The first picture of a size always runs plainly: TensorRT prepares itself for it, outside any capture."""
+        """The first picture of a size runs without a graph: TensorRT prepares itself then, outside of any capture."""
         if not self._graphs or self._last != names:
             self._queue(names)
             self._last = names

@@ -4,66 +4,39 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable, Sequence
+from typing import Sequence
 
 from smsr_runtime.bundle import MODEL_TRT, Bundle, read_bundle
-from smsr_runtime.errors import MemoryLimitError, OutputError, UsageError
+from smsr_runtime.errors import InputError, MemoryLimitError, OutputError
 from smsr_runtime.files import make_folder, write_bytes
 from smsr_runtime.resources import bytes_per_pixel
+from smsr_runtime.selftest import self_test
 from smsr_runtime.sizes import Profile, Wanted, text
-from smsr_runtime.tensorrt.build import BuildRequest, Engine, Say, build_engine
+from smsr_runtime.tensorrt.backend import TrtBackend, compute_path
+from smsr_runtime.tensorrt.build import BuildRequest, Engine, build_engine
+from smsr_runtime.tensorrt.log import Say
 from smsr_runtime.tensorrt.machine import Machine
+from smsr_runtime.tensorrt.options import EngineOptions
 from smsr_runtime.tensorrt.plugin import load_plugin
 from smsr_runtime.tensorrt.profiles import profiles
-from smsr_runtime.tensorrt.publish import check_writable, describe, publish
+from smsr_runtime.tensorrt.publish import check_has_model, check_writable, describe, publish
 
 
-def _silent(_: str) -> None:
-    """For callers without anybody to tell."""
-
-
-@dataclass(frozen=True)
-class EngineOptions:
-    """rebuild: although there is an engine. workspace: bytes, None: all there is. say: takes lines for people."""
-
-    rebuild: bool = False
-    wanted: Wanted = field(default_factory=Wanted)
-    workspace: int | None = None
-    say: Say = _silent
-
-
-def parse_workspace(mebibytes: int | None) -> int | None:
-    """--workspace as bytes. Raises UsageError."""
-    if mebibytes is not None and mebibytes < 1:
-        raise UsageError("--workspace", "MiB, 1 or more", str(mebibytes), "leave it out to use what is free")
-    return None if mebibytes is None else mebibytes << 20
-
-
-def check_has_model(bundle: Bundle) -> None:
-    """Raises UsageError for a bundle without model.trt.onnx."""
-    if not bundle.has_tensorrt_model:
-        todo = "export the checkpoint with smsr-export --target trt, or run with --backend ort"
-        raise UsageError(bundle.path, f"a bundle with {MODEL_TRT}", "one for ONNX Runtime only", todo)
-
-
-def finish_engine(
-    bundle: Bundle, machine: Machine, options: EngineOptions, prove: Callable[[bytes, Profile], None]
-) -> Bundle:
-    """Builds the engine, has `prove` try it, puts it into the bundle; returns the bundle as read again.
+def finish_bundle(bundle: Bundle, options: EngineOptions, machine: Machine) -> Bundle:
+    """Builds the engine, tries it on the golden picture, puts it into the bundle; returns the bundle as read again.
 
     Where building or trying runs out of GPU memory, the next smaller of our sizes is taken. Raises NativeLibraryError,
-    MemoryLimitError, BackendError, OutputError, whatever `prove` does; in every case the bundle is as it was.
+    MemoryLimitError, BackendError, SelfTestError, OutputError; in every case the bundle is as it was.
     """
     check_has_model(bundle)
     check_writable(bundle)
     load_plugin(machine.trt, machine.major, bundle.interface_hash)
     wanted = options.wanted if options.wanted != Wanted() else bundle.wanted
-    per_pixel = bytes_per_pixel(f"TensorRT {bundle.precision}", bundle.features)
+    per_pixel = bytes_per_pixel(compute_path(bundle, machine), bundle.features)
     candidates = profiles(wanted, machine.free_memory(), per_pixel)
     engine = _built(bundle, machine, options, candidates)
-    while not _proved(engine, candidates, options, prove):
+    while not _fits(bundle, machine, options, engine, smallest=candidates[-1]):
         candidates = candidates[candidates.index(engine.profile) + 1 :]
         engine = _built(bundle, machine, options, candidates)
     publish(bundle, engine.data, describe(bundle, machine, engine.profile))
@@ -80,18 +53,29 @@ def _built(bundle: Bundle, machine: Machine, options: EngineOptions, candidates:
     return engine
 
 
-def _proved(
-    engine: Engine, candidates: Sequence[Profile], options: EngineOptions, prove: Callable[[bytes, Profile], None]
-) -> bool:
-    """False where the engine is too large for this GPU and a smaller one may not be: building tries `opt` alone."""
+def _fits(bundle: Bundle, machine: Machine, options: EngineOptions, engine: Engine, smallest: Profile) -> bool:
+    """Whether this GPU can run the engine: building tries pictures of the size `opt` alone.
+
+    Raises MemoryLimitError where it cannot and no smaller profile is left.
+    """
     try:
-        prove(engine.data, engine.profile)
+        _try(bundle, machine, options, engine)
     except MemoryLimitError:
-        if engine.profile == candidates[-1]:
+        if engine.profile == smallest:
             raise
         options.say(f"note: not enough GPU memory to run {text(engine.profile.max)}")
         return False
     return True
+
+
+def _try(bundle: Bundle, machine: Machine, options: EngineOptions, engine: Engine) -> None:
+    backend = TrtBackend(bundle, machine, engine.data, engine.profile)
+    try:
+        options.say(f"self-test passed: {self_test(bundle, backend)}")
+    except InputError as error:
+        options.say(f"note: no self-test, its picture is outside the profile ({error.got})")
+    finally:
+        backend.close()
 
 
 def cache_file(machine: Machine) -> Path:
@@ -102,7 +86,7 @@ def cache_file(machine: Machine) -> Path:
 
 
 def _read(file: Path) -> bytes:
-    """Timings of earlier builds; none yet, or unreadable: the build only takes longer."""
+    """Timings of earlier builds; empty where there are none or they cannot be read: the build only takes longer."""
     try:
         return file.read_bytes()
     except OSError:

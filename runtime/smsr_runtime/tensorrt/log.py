@@ -1,4 +1,4 @@
-"""TensorRT's callbacks: its error lines, and how far a build is. Their base classes come with the module."""
+"""TensorRT's callbacks: its error lines, and a build's progress. Their base classes come with the module tensorrt."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any, Callable, Sequence
 
 from smsr_runtime.errors import BackendError, one_line
 
+Say = Callable[[str], None]
+"""Takes one line for people."""
 _STEP = 10
 """Percent between two lines of progress."""
 _OUT_OF_MEMORY = re.compile(
@@ -19,7 +21,7 @@ _OUT_OF_MEMORY = re.compile(
 
 @dataclass
 class Log:
-    """Error lines in the order they came; the last one is usually a consequence of the first."""
+    """Error lines in order; the last one is usually a consequence of the first."""
 
     errors: list[str] = field(default_factory=list)
 
@@ -28,7 +30,7 @@ class Log:
 
     @property
     def out_of_memory(self) -> bool:
-        """Whether GPU memory ran out, in the words of one of the versions."""
+        """Whether GPU memory ran out; each version of TensorRT words it differently."""
         return any(_OUT_OF_MEMORY.search(line) for line in self.errors)
 
 
@@ -38,7 +40,7 @@ _loggers: dict[str, Any] = {}
 def shared_logger(trt: Any, log: Log) -> Any:
     """The process's one ILogger; from now on it keeps errors in `log`, for our own one-line messages.
 
-    TensorRT remembers the first logger it is given and writes to it ever after: it must never be freed.
+    TensorRT keeps a pointer to the first logger it gets and goes on writing to it: it must never be freed.
     """
     if trt.__name__ not in _loggers:
         _loggers[trt.__name__] = _make_logger(trt)
@@ -64,15 +66,15 @@ def opened(kind: Callable[[Any], Any], logger: Any, log: Log) -> Any:
     """A trt.Builder or trt.Runtime. Raises BackendError where TensorRT cannot work, as with a driver too old for it."""
     try:
         return kind(logger)
-    except TypeError as error:  # the bindings' word for a null pointer
+    except TypeError as error:  # the bindings raise it for a null pointer
         got, todo = log.summary(), "update the GPU's driver, or run with --backend ort"
         raise BackendError("TensorRT", "a GPU and a driver it can work with", got, todo) from error
 
 
-def make_monitor(trt: Any, say: Callable[[str], None], stopping: Sequence[int]) -> Any:
-    """An IProgressMonitor that says every tenth of the build, or None before TensorRT 9.
+def make_monitor(trt: Any, say: Say, stopping: Sequence[int]) -> Any:
+    """An IProgressMonitor that reports each tenth of the build, or None before TensorRT 9.
 
-    stopping: a list as `held_signals` fills it; as soon as something is in it, TensorRT is told to stop.
+    stopping: a list as `held_signals` fills it; once it holds a signal, the monitor makes TensorRT stop.
     """
     if not hasattr(trt, "IProgressMonitor"):
         return None
@@ -89,13 +91,13 @@ def make_monitor(trt: Any, say: Callable[[str], None], stopping: Sequence[int]) 
                 self._said = 0
 
         def step_complete(self, phase_name: str, step: int) -> bool:
-            self._tell(phase_name, step)
+            self._report(phase_name, step)
             return not stopping
 
         def phase_finish(self, phase_name: str) -> None:
             self._steps.pop(phase_name, None)
 
-        def _tell(self, phase_name: str, step: int) -> None:
+        def _report(self, phase_name: str, step: int) -> None:
             steps = self._steps.get(phase_name, 0)
             percent = 100 * (step + 1) // steps if steps else 0
             if percent >= self._said + _STEP:

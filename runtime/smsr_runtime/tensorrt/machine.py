@@ -1,4 +1,4 @@
-"""What the engine's builder and the backend know of this machine: TensorRT, CUDA, the GPU."""
+"""This machine as the builder and the backend see it: TensorRT, CUDA, the GPU."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Machine:
 
     @contextlib.contextmanager
     def current(self) -> Iterator[None]:
-        """Makes the context current in the calling thread; a second time within does no harm."""
+        """Makes the context current in the calling thread; may be nested."""
         self.context.push()
         try:
             yield
@@ -53,7 +53,7 @@ class Machine:
 
 
 def check_version(version: str) -> None:
-    """Raises BackendError for a TensorRT that neither the backend nor a plugin library knows."""
+    """Raises BackendError for a TensorRT that neither the backend nor a plugin library supports."""
     major, minor = (int(part) for part in version.split(".")[:2])
     if major not in MAJORS or (major, minor) < OLDEST:
         known = "8.5, 8.6, 10.x or 11.x"

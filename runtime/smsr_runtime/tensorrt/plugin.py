@@ -15,7 +15,7 @@ from smsr_runtime.errors import NativeLibraryError, reason
 LIBRARY_VARIABLE = "SMSR_TRT_LIBRARY"
 NATIVE = Path(__file__).parent.parent / "native"
 NAME, VERSION, NAMESPACE = "SparseMaskModule", "1", "smsr"
-"""What the model's nodes and the library's creator are called; a test compares with the exporter."""
+"""The names of the model's nodes and of the library's creator; the exporter takes them from here."""
 _BUILD = "build it on this machine (docs/jetson.md), or name one in SMSR_TRT_LIBRARY"
 
 
@@ -29,7 +29,7 @@ def library_path(major: int) -> Path:
 
 
 def load_plugin(trt: Any, major: int, interface_hash: str) -> Path:
-    """Registers SparseMaskModule, once a process; returns the library's path.
+    """Registers SparseMaskModule, once in a process; returns the library's path.
 
     Raises NativeLibraryError for a library that is missing, not loadable, of another contract, or without it.
     """
@@ -39,8 +39,8 @@ def load_plugin(trt: Any, major: int, interface_hash: str) -> Path:
     if not _registered(registry):
         _load(registry, path, major)
     if not _registered(registry):
-        found = f"a library without plugin {NAME} version {VERSION} of namespace {NAMESPACE} for TensorRT {major}"
-        raise NativeLibraryError(path, "smsr's plugin library", found, _BUILD)
+        got = f"a library without plugin {NAME} version {VERSION} of namespace {NAMESPACE} for TensorRT {major}"
+        raise NativeLibraryError(path, "smsr's plugin library", got, _BUILD)
     return path
 
 
@@ -50,10 +50,10 @@ def _check_contract(path: Path, interface_hash: str) -> None:
     if function is None:
         raise NativeLibraryError(path, "smsr's plugin library", "no smsr_interface_hash in it", _BUILD)
     function.restype, function.argtypes = ctypes.c_char_p, []
-    found = (function() or b"").decode()
-    if found != interface_hash:
+    built_from = (function() or b"").decode()
+    if built_from != interface_hash:
         expected = f"interface hash {interface_hash} (the bundle's)"
-        raise NativeLibraryError(path, expected, f"{found} (the library's)", "build this release's library again")
+        raise NativeLibraryError(path, expected, f"{built_from} (the library's)", "build this release's library again")
 
 
 def _opened(path: Path) -> ctypes.CDLL:
@@ -64,14 +64,14 @@ def _opened(path: Path) -> ctypes.CDLL:
 
 
 def _load(registry: Any, path: Path, major: int) -> None:
-    """TensorRT 8: opened above, and the library registered itself; its load_library sits in other places of the
-    registry from patch to patch. Later: load_library, since a library that registers itself would be called through
-    another version's registry."""
+    """TensorRT 8: nothing, since the library registered itself when it was opened, and load_library lies in other
+    places of the registry from patch to patch. Later: load_library, since a library that registers itself would be
+    called through another version's registry."""
     if major < 10:
         return
     try:
         registry.load_library(str(path.resolve()))
-    except Exception as error:  # of the bindings, without a common base
+    except Exception as error:  # the bindings' exceptions share no base class
         raise NativeLibraryError(path, "a library TensorRT can load", reason(error), _BUILD) from error
 
 

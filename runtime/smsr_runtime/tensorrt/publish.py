@@ -1,7 +1,8 @@
 """An engine and its bundle: whether it was built for this machine, and how it gets into the bundle.
 
-An engine file carries no facts of ours (that breaks other loaders). A crash at any moment leaves a bundle that works
-or one whose engine is pending: the manifest forgets the old engine before its file is replaced.
+The facts about an engine stand in the manifest, not in the engine's file, which other loaders could not read then. A
+crash at any moment leaves a bundle that works or one whose engine is pending: the manifest drops the old engine's entry
+before its file is replaced.
 """
 
 from __future__ import annotations
@@ -22,12 +23,19 @@ from smsr_runtime.bundle import (
     read_bundle,
     write_manifest,
 )
-from smsr_runtime.errors import BundleError, OutputError, reason
+from smsr_runtime.errors import BundleError, OutputError, UsageError, reason
 from smsr_runtime.files import write_bytes
 from smsr_runtime.sizes import Profile
 from smsr_runtime.tensorrt.machine import Machine
 
 _PLACE, _ELSEWHERE = "a bundle to put its engine into", "copy it to where you may write, or run with --backend ort"
+
+
+def check_has_model(bundle: Bundle) -> None:
+    """Raises UsageError for a bundle without model.trt.onnx."""
+    if not bundle.has_tensorrt_model:
+        todo = "export the checkpoint with smsr-export --target trt, or run with --backend ort"
+        raise UsageError(bundle.path, f"a bundle with {MODEL_TRT}", "one for ONNX Runtime only", todo)
 
 
 def describe(bundle: Bundle, machine: Machine, profile: Profile) -> EngineRecord:
@@ -51,7 +59,7 @@ def check_here(bundle: Bundle, record: EngineRecord, machine: Machine) -> None:
 
 
 def check_writable(bundle: Bundle) -> None:
-    """Raises OutputError before minutes go into an engine that has no place."""
+    """Raises OutputError before minutes are spent on an engine that cannot be stored."""
     if not os.access(bundle.path, os.W_OK):
         raise OutputError(bundle.path, _PLACE, "a folder that cannot be written to", _ELSEWHERE)
 
@@ -59,22 +67,22 @@ def check_writable(bundle: Bundle) -> None:
 def publish(bundle: Bundle, data: bytes, record: EngineRecord) -> None:
     """Puts the engine into the bundle, one process at a time. Raises OutputError; the bundle stays usable.
 
-    Raises BundleError where another model lies there than when `bundle` was read.
+    Raises BundleError where the bundle has got another model since it was read.
     """
     with _locked(bundle.path):
-        now = read_bundle(bundle.path, unchecked=[ENGINE])
-        if now.manifest["files"].get(MODEL_TRT) != bundle.manifest["files"][MODEL_TRT]:
+        current = read_bundle(bundle.path, unchecked=[ENGINE])
+        if current.manifest["files"].get(MODEL_TRT) != bundle.manifest["files"][MODEL_TRT]:
             raise BundleError(bundle.path, "the model its engine was built from", "another one", "run this again")
-        _publish(now, data, record)
+        _publish(current, data, record)
 
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Engine and manifest are two files, and another process may be about to replace both.
+    """Engine and manifest are two files, which another process may be replacing too.
 
-    Some network file systems lock no folder: nothing is lost there but this.
+    Some network file systems cannot lock a folder; there the engine is published without a lock.
     """
-    import fcntl  # only where plugin libraries are: Windows has no such module
+    import fcntl  # Windows has no such module, and no plugin library either
 
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -107,5 +115,4 @@ def _write_manifest(bundle: Bundle, manifest: dict[str, Any]) -> None:
 
 def _not_written(bundle: Bundle, error: OutputError) -> OutputError:
     cause = error.__cause__
-    found = reason(cause) if cause is not None else error.got
-    return OutputError(bundle.path, _PLACE, found, _ELSEWHERE)
+    return OutputError(bundle.path, _PLACE, reason(cause) if cause is not None else error.got, _ELSEWHERE)

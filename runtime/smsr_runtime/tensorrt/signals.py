@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while TensorRT works: its bindings print and swallow what Python raises inside a callback."""
+"""Ctrl-C and SIGTERM while TensorRT works: its bindings print, and then drop, what a callback raises."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ _STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 @contextlib.contextmanager
 def held_signals() -> Iterator[list[int]]:
-    """Yields a list that fills with the stopping signals that come inside; they take effect at the end.
+    """Yields a list that collects the stopping signals received inside; their handlers run at the end.
 
-    Only those that Python code answers; in another thread than the main one Python answers none.
+    Only signals with a handler in Python; outside of the main thread there is none, and nothing is held.
     """
-    came: list[int] = []
+    received: list[int] = []
     handlers: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():
         handlers = {int(number): signal.getsignal(number) for number in _STOPPING}
         handlers = {number: handler for number, handler in handlers.items() if callable(handler)}
     for number in handlers:
-        signal.signal(number, lambda number, _: came.append(number))
+        signal.signal(number, lambda number, _: received.append(number))
     try:
-        yield came
+        yield received
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        for number in came:
+        for number in received:
             handlers[number](number, None)
