@@ -1,4 +1,4 @@
-"""Pictures as people store them, (H, W, 3), and as networks take them, (N, 3, H, W)."""
+"""Pictures as files hold them, (H, W, 3), and as networks read them, (N, 3, H, W)."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ class ComputePath:
 
     kernels: NATIVE (our CPU kernels in ONNX Runtime), FUNCTION_BODY (standard operators in ONNX Runtime) or TENSORRT.
     precision: of the multiplicands, "fp32", "bf16" or "fp16".
-    variant: of NATIVE the instruction set ("avx512bf16"), of TENSORRT the version ("10.3.0"), else "".
+    variant: the instruction set of NATIVE ("avx512bf16"), the version of TENSORRT ("10.3.0"), else "".
     """
 
     kernels: str

@@ -17,7 +17,7 @@ MANIFEST = "manifest.json"
 MODEL, MODEL_TRT, ENGINE = "model.onnx", "model.trt.onnx", "model.engine"
 GOLDEN_INPUT, GOLDEN_OUTPUT = "golden/input.png", "golden/output.npy"
 FORMAT, FORMAT_VERSION = "smsr-bundle", 1
-"""Of the manifest; a runtime refuses a newer version."""
+"""In the manifest; a runtime refuses a newer version."""
 PENDING = "pending"
 """The manifest's "engine" where the device still has to build it."""
 EXPORT_AGAIN = "export the checkpoint again with smsr-export, or copy the whole bundle again"
@@ -93,8 +93,15 @@ class Bundle:
         return bool(self.manifest.get("engine") == PENDING)
 
     def engine(self) -> EngineRecord:
-        """Raises BundleError for an engine that is pending or described incompletely."""
-        return _engine_record(self)
+        """What the bundle's engine was built for. Raises BundleError where it is pending or described incompletely."""
+        entry: Any = self.manifest.get("engine")
+        record = entry if isinstance(entry, dict) else {}
+        facts: dict[str, Any] = {name: record.get(name) for name in _ENGINE_FACTS}
+        profile = Profile.from_json(record.get("profile"))
+        has_file = record.get("file") == ENGINE in self.manifest["files"]
+        if not has_file or profile is None or not all(isinstance(fact, str) for fact in facts.values()):
+            raise BundleError(self.path / MANIFEST, 'a complete entry "engine"', repr(entry)[:60], REBUILD)
+        return EngineRecord(**facts, profile=profile)
 
 
 def is_bundle(path: Path) -> bool:
@@ -172,22 +179,6 @@ def _dense_channels(bundle: Path, manifest: dict[str, Any], modules: int, layers
         expected = f'"dense_channels" as {modules} lists of {layers} numbers'
         raise BundleError(bundle / MANIFEST, expected, repr(counts)[:60], EXPORT_AGAIN)
     return tuple(tuple(row) for row in rows)
-
-
-def _engine_record(bundle: Bundle) -> EngineRecord:
-    entry: Any = bundle.manifest.get("engine")
-    try:
-        facts = [entry[name] for name in _ENGINE_FACTS]
-        sizes = [tuple(entry["profile"][name]) for name in ("min", "opt", "max")]
-        sound = entry["file"] == ENGINE in bundle.manifest["files"]
-        sound = sound and all(isinstance(fact, str) for fact in facts)
-        sound = sound and all(len(size) == 2 and all(isinstance(side, int) for side in size) for size in sizes)
-    except (KeyError, TypeError):
-        sound = False
-    if not sound:
-        raise BundleError(bundle.path / MANIFEST, 'a complete entry "engine"', repr(entry)[:60], REBUILD)
-    gpu, compute_capability, tensorrt, precision, interface_hash = facts
-    return EngineRecord(gpu, compute_capability, tensorrt, precision, interface_hash, Profile(*sizes))
 
 
 def _read_manifest(bundle: Path) -> dict[str, Any]:

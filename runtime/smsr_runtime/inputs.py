@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PER_UNIT = {np.dtype(np.uint8): 1.0, np.dtype(np.uint16): 257.0}
-"""What one unit of the network's 0..255 is in each pixel type."""
+"""Steps of each pixel type per step of the network's range 0..255."""
 _SHAPES = "shape (H, W, 3), (H, W) or (N, H, W, 3)"
 
 

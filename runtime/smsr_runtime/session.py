@@ -67,7 +67,6 @@ class Upscaler:
     def __init__(self, bundle: Bundle, backend: Backend, theta: float = 0.0) -> None:
         self.bundle = bundle
         self.scale = bundle.scale
-        self.modules = bundle.modules
         self.theta = theta  # checked by its setter
         self.opened = backend
         self.backend: str = backend.name
@@ -114,7 +113,7 @@ class Upscaler:
     def upscale_float(
         self, image: NDArray[np.float32], *, margins: bool = False
     ) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]]:
-        """What the network itself gives: (N, 3, H, W) float32 0..255 -> (N, 3, sH, sW), not clamped, and margins.
+        """The network's own output: (N, 3, H, W) float32 0..255 -> (N, 3, sH, sW), not clamped, and margins.
 
         The margins are K arrays (N, 1, H, W), or an empty list where not asked for.
         """

@@ -15,7 +15,7 @@ _SIDE_LIMIT = 1 << 15
 
 @dataclass(frozen=True)
 class Wanted:
-    """Sizes that the user named; None where the choice is ours."""
+    """Sizes that the user named for an engine; None: chosen when it is built (`tensorrt.profiles`)."""
 
     min: Size | None = None
     opt: Size | None = None
@@ -50,6 +50,12 @@ class Profile:
     min: Size
     opt: Size
     max: Size
+
+    @classmethod
+    def from_json(cls, record: Any) -> Profile | None:
+        """From the manifest's entry of an engine; None for anything else than three sizes."""
+        sizes = Wanted.from_json(record)
+        return cls(sizes.min, sizes.opt, sizes.max) if sizes.min and sizes.opt and sizes.max else None
 
     def holds(self, size: Size) -> bool:
         return all(low <= side <= high for low, side, high in zip(self.min, size, self.max))

@@ -87,7 +87,7 @@ class IProgressMonitor:
 
 
 def _tensorrt(world: World) -> ModuleType:
-    module = ModuleType(f"tensorrt_{id(world)}")  # a name of its own: the runtime keeps one logger a module
+    module = ModuleType(f"tensorrt_{id(world)}")  # a name of its own: the runtime keeps one logger per module
     module.__version__ = world.version  # type: ignore[attr-defined]
     creation = {"EXPLICIT_BATCH": 0} if world.major < 10 else {"EXPLICIT_BATCH": 0, "STRONGLY_TYPED": 1}
     if world.major > 10:
@@ -289,8 +289,8 @@ class Engine:
 
     def execute(self, memory: dict[str, np.ndarray], shape: tuple[int, ...]) -> None:
         feeds = {"image": memory["image"].reshape(shape), "theta": memory["theta"].reshape(())}
-        for name, found in zip(self.outputs, self._session.run(self.outputs, feeds), strict=True):
-            memory[name][:] = found.ravel()
+        for name, output in zip(self.outputs, self._session.run(self.outputs, feeds), strict=True):
+            memory[name][:] = output.ravel()
 
     def __del__(self) -> None:
         if not self._world.pushed:

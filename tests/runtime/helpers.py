@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
-import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from smsr import contract
 from smsr_runtime.bundle import FORMAT_VERSION
+from tests.conftest import missing
 
 REPO = Path(__file__).resolve().parents[2]
 RUNTIME = REPO / "runtime"
@@ -35,15 +35,13 @@ Run = Callable[..., "Done[str]"]
 
 MAIN = f"import sys; sys.path.insert(0, {str(RUNTIME)!r}); from smsr_runtime.run.command import main; sys.exit(main())"
 LIMITED = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (@, @)); " + MAIN
-"""The command; and under a limit of @ bytes a file, which stands for the full disk: the same failing write."""
+"""The command; and with a limit of @ bytes per file, which makes writes fail as a full disk does."""
 
 
-def need(found: bool, what: str) -> None:
+def need(present: bool, what: str) -> None:
     """Skips by name what this machine lacks; under CI=true that fails instead."""
-    if not found and os.environ.get("CI") == "true":
-        pytest.fail(f"{what} is missing, and CI expects it")
-    if not found:
-        pytest.skip(f"{what} is missing")
+    if not present:
+        missing(f"{what} is missing")
 
 
 def compile_library(library: Path, source: str) -> Path:

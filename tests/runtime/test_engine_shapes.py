@@ -48,15 +48,15 @@ def test_every_profile_is_in_order_and_keeps_what_was_named(
         wanted = Wanted.parse(*texts())
     except UsageError:
         return
-    found = profiles(wanted, free, 2400)
-    assert found
-    for profile in found:
+    candidates = profiles(wanted, free, 2400)
+    assert candidates
+    for profile in candidates:
         assert profile.holds(profile.opt) and all(low <= high for low, high in zip(profile.min, profile.max))
         for name in ("min", "opt", "max"):
             assert getattr(wanted, name) in (None, getattr(profile, name))
-    areas = [profile.max[0] * profile.max[1] for profile in found]
+    areas = [profile.max[0] * profile.max[1] for profile in candidates]
     assert areas == sorted(areas, reverse=True)
-    assert largest is None or len(found) == 1
+    assert largest is None or len(candidates) == 1
 
 
 @pytest.mark.parametrize(

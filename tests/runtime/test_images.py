@@ -14,7 +14,8 @@ from PIL import Image, ImageCms
 
 import smsr_runtime
 from smsr_runtime.media.image import decode, encode, fitted
-from smsr_runtime.media.picture import Picture, upscale_picture
+from smsr_runtime.media.picture import Picture
+from smsr_runtime.run.upscale import upscale_picture
 from tests.runtime.helpers import SHARED, assert_one_line_error, nearest, need
 
 ODD = SHARED / "data" / "odd"
@@ -165,11 +166,11 @@ def test_exif_orientation_is_applied_and_reset(tmp_path: Path, orientation: int,
     Image.fromarray(smooth).save(source, exif=exif, **options)
     with Image.open(source) as image:
         expected = np.asarray(ImageOps.exif_transpose(image))
-    found = decode(source)
-    assert found.color.shape == expected.shape
-    assert np.abs(found.color.astype(int) - expected).max() <= (2 if extension == "jpg" else 0)
+    picture = decode(source)
+    assert picture.color.shape == expected.shape
+    assert np.abs(picture.color.astype(int) - expected).max() <= (2 if extension == "jpg" else 0)
     target = tmp_path / "out.jpg"
-    target.write_bytes(encode(found, target))
+    target.write_bytes(encode(picture, target))
     with Image.open(target) as image:
         assert image.getexif().get(0x0112, 1) == 1
 

@@ -32,9 +32,9 @@ def test_results_margins_theta_batches_and_sizes(integrated: bool, world: World,
         image = np.random.default_rng(height).uniform(0, 255, (2, 3, height, width)).astype(np.float32)
         for theta in (0.0, 70.0):
             tensorrt.theta = cpu.theta = theta
-            found, expected = tensorrt.upscale_float(image, margins=True), cpu.upscale_float(image, margins=True)
-            assert np.array_equal(found[0], expected[0])
-            assert len(found[1]) == 2 and all(map(np.array_equal, found[1], expected[1]))
+            results, expected = tensorrt.upscale_float(image, margins=True), cpu.upscale_float(image, margins=True)
+            assert np.array_equal(results[0], expected[0])
+            assert len(results[1]) == 2 and all(map(np.array_equal, results[1], expected[1]))
     assert (world.copies == 0) == integrated
 
 
@@ -112,12 +112,12 @@ def test_a_driver_too_old_for_tensorrt_is_one_line(
 
 def test_every_thread_gets_the_context_and_gives_it_back(world: World, pending: Path) -> None:
     """It is current in no thread by itself; the stand-ins refuse work without."""
-    upscaler, found = smsr_runtime.load(pending), []
+    upscaler, of_thread = smsr_runtime.load(pending), []
     assert world.pushed == 0
-    thread = threading.Thread(target=lambda: found.append(smsr_runtime.load(pending)(PICTURE)))
+    thread = threading.Thread(target=lambda: of_thread.append(smsr_runtime.load(pending)(PICTURE)))
     thread.start()
     thread.join()
-    assert all(np.array_equal(result, nearest(PICTURE)) for result in (found[0], upscaler(PICTURE)))
+    assert all(np.array_equal(result, nearest(PICTURE)) for result in (of_thread[0], upscaler(PICTURE)))
     assert world.pushed == 0
 
 

@@ -60,8 +60,8 @@ def packets(path: Path) -> list[tuple[bytes, float]]:
 
 def frames(path: Path) -> tuple[list[float], np.ndarray, av.VideoFrame]:
     with av.open(str(path)) as container:
-        found = list(container.decode(video=0))
-        return [frame.time for frame in found], found[-1].to_ndarray(format="rgb24"), found[-1]
+        decoded = list(container.decode(video=0))
+        return [frame.time for frame in decoded], decoded[-1].to_ndarray(format="rgb24"), decoded[-1]
 
 
 @pytest.mark.parametrize("extension", ["mp4", "mkv", "mov"])

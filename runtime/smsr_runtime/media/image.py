@@ -13,8 +13,6 @@ from smsr_runtime.errors import OutputError, PictureError, reason
 from smsr_runtime.media.codecs import opencv, pillow, plain, png, pnm, tiff
 from smsr_runtime.media.picture import Picture, eight_bit, to_channels
 
-_RASTER = (".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif")
-INPUT_EXTENSIONS = frozenset((*_RASTER, ".pbm", ".pgm", ".ppm", ".pnm", ".avif", ".jp2"))
 _QUALITY = 95
 """JPEG and WebP; JPEG also with full colour resolution (4:4:4)."""
 
@@ -66,7 +64,7 @@ def decode(path: Path) -> Picture:
 
 
 def fitted(picture: Picture, output: Path, scale: int) -> Picture:
-    """What `output`'s format can hold of the picture, with a note for every loss; called before the work.
+    """The part of the picture that `output`'s format can hold, with a note for every loss; called before the work.
 
     Raises OutputError where transparency, colour or the upscaled size would be lost.
     """
@@ -88,7 +86,7 @@ def _check_fits(picture: Picture, kind: Format, output: Path, scale: int) -> Non
     longest = scale * max(picture.height, picture.width)
     if kind.longest_side and longest > kind.longest_side:
         raise OutputError(
-            output, f"at most {kind.longest_side} pixels a side in {kind.kind}", str(longest), "write a PNG"
+            output, f"at most {kind.longest_side} pixels per side in {kind.kind}", str(longest), "write a PNG"
         )
     if picture.alpha is not None and not kind.alpha and int(picture.alpha.min()) < (65535 if picture.deep else 255):
         todo = "write png, webp or tiff"
@@ -98,7 +96,7 @@ def _check_fits(picture: Picture, kind: Format, output: Path, scale: int) -> Non
 
 
 def encode(picture: Picture, output: Path) -> bytes:
-    """The file's bytes in the format `output` is named for; the picture is one that `fitted` gave, upscaled."""
+    """The file's bytes in the format of `output`'s suffix; the picture is one that `fitted` gave, upscaled."""
     target, where = FORMATS[output.suffix[1:].lower()], str(output)
     kind = target.kind
     if picture.gray and not target.gray:

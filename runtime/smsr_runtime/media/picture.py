@@ -1,4 +1,4 @@
-"""A decoded picture, and its way through the network."""
+"""A decoded picture; between it and arrays of 1 to 4 channels."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from smsr_runtime.errors import MemoryLimitError, PictureError
-from smsr_runtime.session import Upscaler
+from smsr_runtime.errors import PictureError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,28 +40,12 @@ class Picture:
 
     @property
     def deep(self) -> bool:
-        """16 bits a channel."""
+        """Whether there are 16 bits per channel."""
         return bool(self.color.dtype == np.uint16)
 
     @property
     def gray(self) -> bool:
         return self.color.ndim == 2
-
-
-def upscale_picture(
-    upscaler: Upscaler, picture: Picture, where: str, *, margins: bool = False
-) -> tuple[Picture, list[NDArray[np.float32]]]:
-    """The picture `scale` times larger, all else kept, and the margins (H, W) of the colour pass.
-
-    Alpha goes through as gray in its own pass; colour under transparent pixels is upscaled as it is.
-    Raises MemoryLimitError naming `where`.
-    """
-    try:
-        color, per_module = upscaler.with_margins(picture.color) if margins else (upscaler(picture.color), [])
-        alpha = None if picture.alpha is None else upscaler(picture.alpha)
-    except MemoryLimitError as error:
-        raise MemoryLimitError(where, error.expected, error.got, error.todo) from error
-    return dataclasses.replace(picture, color=color, alpha=alpha), per_module
 
 
 def oriented(array: NDArray[Any], orientation: int) -> NDArray[Any]:
@@ -96,12 +79,12 @@ def to_channels(picture: Picture) -> NDArray[Any]:
 
 
 def eight_bit(picture: Picture) -> Picture:
-    """The picture with 8 bits a channel, rounded (16-bit values divided by 257)."""
+    """The picture with 8 bits per channel, rounded (16-bit values divided by 257)."""
     if not picture.deep:
         return picture
-    planes = [
-        None if plane is None else ((plane.astype(np.uint32) + 128) // 257).astype(np.uint8)
-        for plane in (picture.color, picture.alpha)
-    ]
-    assert planes[0] is not None
-    return dataclasses.replace(picture, color=planes[0], alpha=planes[1])
+    color, alpha = _eight_bit(picture.color), None if picture.alpha is None else _eight_bit(picture.alpha)
+    return dataclasses.replace(picture, color=color, alpha=alpha)
+
+
+def _eight_bit(plane: NDArray[Any]) -> NDArray[np.uint8]:
+    return ((plane.astype(np.uint32) + 128) // 257).astype(np.uint8)

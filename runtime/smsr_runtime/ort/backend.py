@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 _UNIQUE_NAMES_SINCE = (1, 22)
 _CLASHING = ("GatherSliceToSplitFusion", "GatherToSplitFusion")
-"""Before 1.22 these give nameless nodes, as our function body has, one and the same new name, and the model is
-refused ("two nodes with same node name", microsoft/onnxruntime#24203): switched off there."""
+"""Switched off before 1.22: there these fusions give all nameless nodes, which our function body has, the same new
+name, and the model is refused ("two nodes with same node name", microsoft/onnxruntime#24203)."""
 _FATAL_ONLY = 4
-"""ONNX Runtime's log level: its errors reach us as exceptions, one line each, not also as log text."""
+"""ONNX Runtime's log level: its errors are raised as exceptions, and need not be logged too."""
 
 
 class OrtBackend:
@@ -71,7 +71,7 @@ def open_session(model: Path | bytes, library: NativeLibrary | None = None, thre
 
     Raises MissingPackageError, BackendError where ONNX Runtime refuses the model.
     """
-    # Its wheels for Linux report usage over the network since 1.29; a tool that upscales pictures must not.
+    # ONNX Runtime's wheels for Linux report usage over the network since 1.29; a tool that upscales pictures must not.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime
@@ -80,8 +80,8 @@ def open_session(model: Path | bytes, library: NativeLibrary | None = None, thre
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = _FATAL_ONLY
-    # From the second picture of a size on, a pattern takes all its memory anew, beside what the first one left:
-    # 3.6 in place of 1.9 GB at 1280x720, and no faster.
+    # With memory patterns the second picture of a size allocates all its memory again, while that of the first stays
+    # allocated: 3.6 GB instead of 1.9 at 1280x720, and no faster.
     options.enable_mem_pattern = False
     try:
         if library:
@@ -105,8 +105,8 @@ def _version(text: str) -> tuple[int, ...]:
 
 def _check_names(where: str, session: Any, outputs: Sequence[str]) -> None:
     # theta has a default initializer, so ONNX Runtime may list it as an overridable one and not as an input.
-    given = {item.name for item in [*session.get_inputs(), *session.get_overridable_initializers()]}
-    made = {item.name for item in session.get_outputs()}
-    missing = [name for name in ("image", "theta") if name not in given] + [n for n in outputs if n not in made]
+    inputs = {item.name for item in [*session.get_inputs(), *session.get_overridable_initializers()]}
+    given = {item.name for item in session.get_outputs()}
+    missing = [name for name in ("image", "theta") if name not in inputs] + [n for n in outputs if n not in given]
     if missing:
         raise BackendError(where, f"inputs and outputs {', '.join(missing)}", "none", "export the bundle again")

@@ -94,10 +94,10 @@ def _refuse_forced_variant() -> None:
 
 def _check(path: Path, interface_hash: str) -> NativeLibrary:
     library = _open(path)
-    found = _text(library.smsr_interface_hash)
-    if found != interface_hash:
+    built_from = _text(library.smsr_interface_hash)
+    if built_from != interface_hash:
         expected = f"interface hash {interface_hash} (the bundle's)"
-        raise NativeLibraryError(path, expected, f"{found} (the library's)", _REBUILD)
+        raise NativeLibraryError(path, expected, f"{built_from} (the library's)", _REBUILD)
     variant, variants = _text(library.smsr_cpu_variant), _text(library.smsr_cpu_variants)
     if not variant:
         forced = os.environ.get(VARIANT_VARIABLE, "")
@@ -112,8 +112,8 @@ def _open(path: Path) -> ctypes.CDLL:
         for name in ("RegisterCustomOps", "smsr_interface_hash", "smsr_cpu_variants", "smsr_cpu_variant"):
             getattr(library, name)
     except OSError as error:
-        found = reason(error) if path.exists() else "no such file"
-        raise NativeLibraryError(path, "a loadable native library", found, _REBUILD) from error
+        got = reason(error) if path.exists() else "no such file"
+        raise NativeLibraryError(path, "a loadable native library", got, _REBUILD) from error
     except AttributeError as error:
         raise NativeLibraryError(path, "smsr's native library", reason(error), _REBUILD) from error
     return library

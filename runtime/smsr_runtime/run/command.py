@@ -12,7 +12,7 @@ import smsr_runtime
 from smsr_runtime.console import INTERRUPTED, detach_stdout, run_command, say
 from smsr_runtime.errors import SmsrError, UsageError
 from smsr_runtime.media.image import FORMATS
-from smsr_runtime.media.video import VideoOptions
+from smsr_runtime.media.video.options import VideoOptions
 from smsr_runtime.run import PROGRAM
 from smsr_runtime.run.plan import make_plan
 from smsr_runtime.run.work import Settings, run_plan
@@ -28,7 +28,7 @@ INPUT is an image file, a folder, a quoted pattern such as "in/*.jpg", or a vide
 names, as PNG unless --format says else; a.png and a.jpg together become a.png.png and a.jpg.png. Subfolders are not
 entered. 16-bit pictures stay 16-bit (JPEG, WebP and BMP hold 8, with a note). Transparency is upscaled in its own pass;
 a format without it (JPEG, BMP, PGM, PPM) is refused unless the picture is opaque. EXIF orientation is applied, other
-EXIF data is not copied. Colour profiles are kept; CMYK becomes sRGB. Of an animation the first frame is used. A video's
+EXIF data is not copied. Colour profiles are kept; CMYK becomes sRGB. An animation's first frame is used. A video's
 sound is copied unchanged.
 
 SMSR_ORT_LIBRARY names another native library, or `none` for the slower function body; SMSR_CPU forces a variant of it.
@@ -89,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: None if quiet else _say(f"warning: {message}")
         warnings.simplefilter("default")
-        code = run_command(PROGRAM, lambda: _run(given, document), "--debug" in given, on_error=keep)
+        code = run_command(PROGRAM, lambda: _run(given, document), debug="--debug" in given, on_error=keep)
     if "--json" in given and code != INTERRUPTED:
         return _print_json(document, code)
     return code
@@ -100,16 +100,17 @@ def _run(given: list[str], document: dict[str, Any]) -> int:
     _check(options)
     plan = None
     if options.input is not None:
-        plan = make_plan(options.input, options.output, options.format, options.show_masks, options.force)
+        plan = make_plan(
+            options.input, options.output, options.format, show_masks=options.show_masks, force=options.force
+        )
     upscaler = load(options.bundle, options.threads, options.backend, options.theta, _engine(options))
     document.update(_about(upscaler))
     if options.selftest:
         document["selftest"] = _selftest(upscaler, options)
     if plan is None:
         return 0
-    settings = Settings(
-        options.quiet, options.json, options.debug, options.json, VideoOptions(options.video_codec, options.crf)
-    )
+    video = VideoOptions(options.video_codec, options.crf)
+    settings = Settings(quiet=options.quiet, json=options.json, debug=options.debug, video=video)
     records = run_plan(upscaler, plan, settings)
     failed = sum(1 for record in records if record["error"])
     document.update(files=records, failed=failed, skipped=plan.skipped)
@@ -147,11 +148,11 @@ def _engine(options: argparse.Namespace) -> EngineOptions:
         raise UsageError("--min-shape, --opt-shape, --max-shape", "--rebuild with them", "none", "add --rebuild")
     workspace = parse_workspace(options.workspace)
     say = _quiet if options.quiet else _say
-    return EngineOptions(options.rebuild, wanted, workspace, say)
+    return EngineOptions(rebuild=options.rebuild, wanted=wanted, workspace=workspace, say=say)
 
 
 def _quiet(_: str) -> None:
-    """What --quiet makes of notes."""
+    """Takes the place of `_say` under --quiet."""
 
 
 def _about(upscaler: Upscaler) -> dict[str, Any]:

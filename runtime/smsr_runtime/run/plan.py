@@ -1,6 +1,6 @@
 """From INPUT and -o to a list of jobs, everything refused that can be refused before any work.
 
-Asks os.path and not pathlib what a path is: pathlib raises where a folder above may not be read.
+What a path is comes from os.path and not pathlib, which raises where a folder above may not be read.
 """
 
 from __future__ import annotations
@@ -15,17 +15,16 @@ from pathlib import Path
 from typing import Sequence
 
 from smsr_runtime.errors import UsageError, reason
-from smsr_runtime.media.image import FORMATS, INPUT_EXTENSIONS
+from smsr_runtime.media.image import FORMATS
+from smsr_runtime.media.suffixes import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 
-_TAPE = (".mpg", ".mpeg", ".ts", ".m2ts", ".wmv", ".flv", ".3gp")
-VIDEO_EXTENSIONS = frozenset((".mp4", ".mkv", ".mov", ".m4v", ".avi", ".webm", *_TAPE))
 _STREAM = re.compile(r"^[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _CASE_BLIND = sys.platform in ("darwin", "win32")
 
 
 @dataclass(frozen=True)
 class Job:
-    """One file to make; masks: where the picture of the spatial masks goes, if wanted."""
+    """One file to make; masks: the file for the picture of the spatial masks, or None."""
 
     input: Path
     output: Path
@@ -42,17 +41,18 @@ class Plan:
     skipped: int = 0
 
 
-def make_plan(source: str, target: str, image_format: str | None, show_masks: bool, force: bool) -> Plan:
+def make_plan(source: str, target: str, image_format: str | None, *, show_masks: bool, force: bool) -> Plan:
     """Raises UsageError where INPUT names nothing usable, or a result would overwrite something."""
     _refuse_live(source)
     path, output = Path(source), Path(target)
     if os.path.isfile(path):
-        plan = _single(path, output, image_format, show_masks)
+        plan = _single(path, output, image_format, show_masks=show_masks)
     else:
         inputs, skipped = _listed(source)
         _check_folder(path, output)
-        plan = Plan(_named(inputs, output, image_format or "png", show_masks), output, False, skipped)
-    _check_outputs(plan, force)
+        jobs = _named(inputs, output, image_format or "png", show_masks=show_masks)
+        plan = Plan(jobs, output, skipped=skipped)
+    _check_outputs(plan, force=force)
     return plan
 
 
@@ -63,11 +63,11 @@ def _refuse_live(source: str) -> None:
         raise UsageError(source, "a file, folder or pattern", "a camera or stream", "these are not supported yet")
 
 
-def _single(path: Path, output: Path, image_format: str | None, show_masks: bool) -> Plan:
-    if path.suffix.lower() in VIDEO_EXTENSIONS:
-        return _video(path, output, show_masks)
+def _single(path: Path, output: Path, image_format: str | None, *, show_masks: bool) -> Plan:
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        return _video(path, output, show_masks=show_masks)
     if os.path.isdir(output):
-        return Plan(_named([path], output, image_format or "png", show_masks))
+        return Plan(_named([path], output, image_format or "png", show_masks=show_masks))
     _check_extension(output, image_format)
     _check_parent(output)
     if not output.suffix:
@@ -75,13 +75,13 @@ def _single(path: Path, output: Path, image_format: str | None, show_masks: bool
     return Plan([Job(path, output, _masks(output) if show_masks else None)])
 
 
-def _video(path: Path, output: Path, show_masks: bool) -> Plan:
+def _video(path: Path, output: Path, *, show_masks: bool) -> Plan:
     if show_masks:
         raise UsageError(path, "a picture with --show-masks", "a video", "leave --show-masks out")
     if os.path.isdir(output):
         output = output / path.name
-    if output.suffix.lower() not in VIDEO_EXTENSIONS:
-        todo = f"end -o in one of {' '.join(sorted(VIDEO_EXTENSIONS))}"
+    if output.suffix.lower() not in VIDEO_SUFFIXES:
+        todo = f"end -o in one of {' '.join(sorted(VIDEO_SUFFIXES))}"
         raise UsageError(output, "a video file to write to", repr(output.suffix), todo)
     _check_parent(output)
     return Plan([Job(path, output)], video=True)
@@ -118,20 +118,16 @@ def _listed(source: str) -> tuple[list[Path], int]:
     """Image files of a folder or pattern in natural order, and how many other files there are."""
     folder = Path(source)
     try:
-        found = (
-            list(folder.iterdir())
-            if os.path.isdir(folder)
-            else [Path(name) for name in glob.glob(source, recursive=True)]
-        )
+        paths = list(folder.iterdir()) if os.path.isdir(folder) else list(map(Path, glob.glob(source, recursive=True)))
     except OSError as error:
         raise UsageError(source, "a readable folder", reason(error), "check its permissions") from error
-    if not found and not os.path.isdir(folder):
+    if not paths and not os.path.isdir(folder):
         kind = "a file matching the pattern" if glob.has_magic(source) else "an existing file, folder or pattern"
         raise UsageError(source, kind, "none", "check the name")
-    files = [path for path in found if os.path.isfile(path) and not path.name.startswith(".")]
-    pictures = [path for path in files if path.suffix.lower() in INPUT_EXTENSIONS]
+    files = [path for path in paths if os.path.isfile(path) and not path.name.startswith(".")]
+    pictures = [path for path in files if path.suffix.lower() in PICTURE_SUFFIXES]
     if not pictures:
-        todo = f"supported: {' '.join(sorted(INPUT_EXTENSIONS))}; videos one at a time"
+        todo = f"supported: {' '.join(sorted(PICTURE_SUFFIXES))}; videos one at a time"
         raise UsageError(source, "at least one picture", f"{len(files)} other files" if files else "none", todo)
     return sorted(pictures, key=natural_order), len(files) - len(pictures)
 
@@ -142,8 +138,8 @@ def natural_order(path: Path) -> list[tuple[int, int | str]]:
     return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts if part]
 
 
-def _named(inputs: Sequence[Path], folder: Path, extension: str, show_masks: bool) -> list[Job]:
-    """Results keep their names; of inputs that differ in extension or folder only, the full names, then numbers."""
+def _named(inputs: Sequence[Path], folder: Path, extension: str, *, show_masks: bool) -> list[Job]:
+    """Results keep their inputs' stems; where those are equal, the full names; where these are equal too, numbered."""
     stems = Counter(_key(path.stem) for path in inputs)
     taken: dict[str, Path] = {}
     for path in inputs:
@@ -164,7 +160,7 @@ def _masks(output: Path) -> Path:
     return output.with_name(f"{output.stem}.masks.png")
 
 
-def _check_outputs(plan: Plan, force: bool) -> None:
+def _check_outputs(plan: Plan, *, force: bool) -> None:
     outputs = [path for job in plan.jobs for path in (job.output, job.masks) if path is not None]
     inputs = {os.path.realpath(job.input) for job in plan.jobs}
     twice = [name for name, times in Counter(_key(str(path)) for path in outputs).items() if times > 1]

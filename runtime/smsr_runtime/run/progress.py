@@ -1,4 +1,4 @@
-"""Progress on stderr: a bar where tqdm is installed and stderr is a terminal, nothing otherwise. Imports tqdm alone."""
+"""Progress on stderr: a bar where tqdm is installed and stderr is a terminal, else nothing. Alone imports tqdm."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 class Progress:
     """Context manager; `step()` once per unit, `say()` prints a line without breaking the bar."""
 
-    def __init__(self, total: int | None, unit: str, wanted: bool) -> None:
-        self._bar: Any = _bar(total, unit) if wanted and sys.stderr.isatty() else None
+    def __init__(self, total: int | None, unit: str, *, shown: bool) -> None:
+        self._bar: Any = _bar(total, unit) if shown and sys.stderr.isatty() else None
 
     def __enter__(self) -> Progress:
         return self

@@ -126,7 +126,7 @@ def _optimization_profile(builder: Any, profile: Profile) -> Any:
 
 
 def _set_cache(config: Any, saved: bytes) -> Any:
-    """A timing cache from what was saved; a fresh one where TensorRT does not take that."""
+    """A timing cache of the saved timings, an empty one where TensorRT refuses those, None where it refuses both."""
     cache = config.create_timing_cache(saved)
     if cache is None or not config.set_timing_cache(cache, False):
         cache = config.create_timing_cache(b"")

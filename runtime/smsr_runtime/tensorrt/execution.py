@@ -78,7 +78,7 @@ class Execution:
         return [self._buffers[name].host.copy() for name in names]
 
     def close(self) -> None:
-        """Frees everything while the CUDA context is alive; the object is of no use afterwards."""
+        """Frees everything while the CUDA context is alive; the object must not be used afterwards."""
         self._forget_graph()
         self._buffers.clear()
         self._context = None

@@ -23,7 +23,7 @@ _TODO = "report this with the TensorRT version; --precision fp32 exports a bundl
 
 
 def check_strongly_typed(trt: Any, network: Any, model: Path, precision: str) -> None:
-    """Raises BackendError where a module's features would reach its plugin in another type, or no plugin is found."""
+    """Raises BackendError where a module's features would reach its plugin in another type, or there is no plugin."""
     expected = trt.float16 if precision == "fp16" else trt.float32
     modules = [layer for layer in _layers(network) if _is_module(layer.name)]
     if not modules:

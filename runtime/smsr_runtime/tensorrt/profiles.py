@@ -1,4 +1,4 @@
-"""The profiles an engine is tried with: sizes over H and W, batch 1 (the backend runs pictures one by one)."""
+"""Profiles to build an engine with: ranges of H and W, batch 1 (the backend runs pictures one by one)."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from smsr_runtime.sizes import Profile, Size, Wanted
 _SMALLEST: Size = (16, 16)
 _USUAL: Size = (540, 960)
 _LARGEST: tuple[Size, ...] = ((1920, 1920), (1280, 1280), (960, 960), (640, 640), (480, 480), (320, 320), (192, 192))
-"""Square, so that a picture fits upright too."""
+"""Square, so that a picture fits in portrait format too."""
 
 
 def profiles(wanted: Wanted, free: int, per_pixel: int) -> Sequence[Profile]:
-    """Profiles to try in this order: ours shrink where GPU memory runs out, a largest size that was named does not.
+    """Profiles to try in this order, each smaller than the one before, until GPU memory suffices.
 
-    free: bytes of GPU memory; the first one of ours takes at most half of it.
+    wanted.max: then one profile, up to that size. free: bytes of GPU memory; without wanted.max, the first profile uses
+    at most half of it. per_pixel: bytes of memory per input pixel.
     """
     if wanted.max:
         return [_filled(wanted, wanted.max)]

@@ -35,9 +35,9 @@ def encode(extension: str, array: NDArray[Any], where: str, options: Sequence[in
     return bytes(data)
 
 
-def damaged(where: str, found: str) -> PictureError:
-    """The one wording for a file that is no whole picture."""
-    return PictureError(where, "a whole picture", found, "copy or save the file again")
+def damaged(where: str, got: str) -> PictureError:
+    """The one wording for a file that is cut short or damaged."""
+    return PictureError(where, "a whole picture", got, "copy or save the file again")
 
 
 def _swapped(array: NDArray[Any]) -> NDArray[Any]:

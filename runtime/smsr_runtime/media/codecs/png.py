@@ -1,7 +1,7 @@
 """PNG: every colour type and depth; checksums checked; colour chunks kept. Pixels through OpenCV, chunks here.
 
-OpenCV gets only the chunks that make pixels: it applies or prints about some of the others, and
-it expands gray + alpha to four channels and drops a gray picture's transparent value.
+OpenCV gets only the chunks that hold pixels: it applies some of the others, or prints about them. It expands
+gray + alpha to four channels and drops a gray picture's transparent value; both are set right here.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ _COMPRESSION = 16, 6  # cv2.IMWRITE_PNG_COMPRESSION: 6 is libpng's own default; 
 def decode(data: bytes, where: str) -> Picture:
     """Raises PictureError for a chunk that is cut short or fails its checksum."""
     chunks = _split(data, where)
-    found = dict(reversed(chunks))
+    first = dict(reversed(chunks))
     array = opencv.decode(_join([c for c in chunks if c[0] in _PIXEL_CHUNKS]), where)
-    _, _, depth, kind = struct.unpack_from(">IIBB", found[b"IHDR"])
+    _, _, depth, kind = struct.unpack_from(">IIBB", first[b"IHDR"])
     if kind == _GRAY_ALPHA and array.ndim == 3 and array.shape[2] == 4:
         array = array[:, :, [0, 3]]
-    elif kind == _GRAY and b"tRNS" in found and array.ndim == 2:
-        array = _with_transparent_value(array, found[b"tRNS"], depth)
+    elif kind == _GRAY and b"tRNS" in first and array.ndim == 2:
+        array = _with_transparent_value(array, first[b"tRNS"], depth)
     return from_channels(
-        oriented(array, exif.orientation(found.get(b"eXIf", b""))),
+        oriented(array, exif.orientation(first.get(b"eXIf", b""))),
         where,
-        icc=_profile(found.get(b"iCCP", b"")),
-        dpi=_dpi(found.get(b"pHYs", b"")),
+        icc=_profile(first.get(b"iCCP", b"")),
+        dpi=_dpi(first.get(b"pHYs", b"")),
         png_color=tuple(chunk for chunk in chunks if chunk[0] in _COLOR_CHUNKS),
-        notes=["animated: only its first frame is used"] if b"acTL" in found else [],
+        notes=["animated: only its first frame is used"] if b"acTL" in first else [],
     )
 
 
@@ -69,7 +69,7 @@ def _gray_alpha(array: NDArray[Any]) -> Chunks:
     height, width = array.shape[:2]
     samples = array.astype(array.dtype.newbyteorder(">")).view(np.uint8).reshape(height, width, -1)
     rows = samples.copy()
-    rows[:, 1:] -= samples[:, :-1]  # unsigned: wraps, as the format wants
+    rows[:, 1:] -= samples[:, :-1]  # unsigned: wraps around, as the format requires
     marked = np.hstack([np.full((height, 1), 1, np.uint8), rows.reshape(height, -1)])
     header = struct.pack(">IIBBBBB", width, height, 8 * array.dtype.itemsize, _GRAY_ALPHA, 0, 0, 0)
     return [(b"IHDR", header), (b"IDAT", zlib.compress(marked.tobytes(), 6)), (b"IEND", b"")]
@@ -99,7 +99,7 @@ def _check(chunks: Chunks, where: str) -> None:
     if chunks[0][0] != b"IHDR" or len(chunks[0][1]) != 13:
         raise opencv.damaged(where, "a PNG without a header")
     unpacker = zlib.decompressobj()
-    try:  # OpenCV keeps quiet about pixel data that ends early
+    try:  # OpenCV gives no error for pixel data that ends early
         for name, content in chunks:
             if name == b"IDAT":
                 unpacker.decompress(content)
@@ -130,7 +130,7 @@ def _profile(content: bytes) -> bytes | None:
     try:
         return zlib.decompress(packed[1:]) if name else None
     except zlib.error:
-        return None  # still kept for PNG results, as the chunk it is
+        return None  # a PNG result still keeps the chunk as it is
 
 
 def _dpi(content: bytes) -> tuple[float, float] | None:

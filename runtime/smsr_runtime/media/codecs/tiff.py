@@ -41,7 +41,7 @@ def encode(picture: Picture, where: str) -> bytes:
 def _strips(array: NDArray[Any]) -> list[bytes]:
     """Rows as differences to the pixel on the left, packed, 64 rows at a time."""
     rows = array.astype(array.dtype.newbyteorder("<"))
-    rows[:, 1:] -= array[:, :-1]  # unsigned: wraps, as the format wants
+    rows[:, 1:] -= array[:, :-1]  # unsigned: wraps around, as the format requires
     return [zlib.compress(rows[top : top + _ROWS].tobytes(), 6) for top in range(0, len(rows), _ROWS)]
 
 
