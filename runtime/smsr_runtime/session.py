@@ -11,16 +11,14 @@ import numpy as np
 from smsr_runtime.arrays import to_pixels, to_planes
 from smsr_runtime.backend import Backend
 from smsr_runtime.bundle import ENGINE, Bundle, read_bundle
-from smsr_runtime.errors import BackendError, InputError, UsageError
+from smsr_runtime.errors import BackendError, UsageError
+from smsr_runtime.inputs import check_pixels, check_planes
 from smsr_runtime.opening import make_backend
 from smsr_runtime.ort.native import Library, LibraryChoice
 from smsr_runtime.tensorrt.options import EngineOptions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-_PER_UNIT = {np.dtype(np.uint8): 1.0, np.dtype(np.uint16): 257.0}
-"""Steps of each pixel type per step of the network's range 0..255."""
 
 
 def load(
@@ -38,39 +36,75 @@ def load(
     backend ort, as the environment says, another file, or `Library.NONE` for the function body.
     Raises BundleError, NativeLibraryError, BackendError, UsageError.
     """
-    if not math.isfinite(theta):
-        raise UsageError("theta", "a finite number", str(theta), "0 is the trained value")
+    check_theta(theta)
     bundle = read_bundle(path, unchecked=[ENGINE] if engine and engine.rebuild else [])
-    return Upscaler(bundle, make_backend(bundle, backend, threads, engine, library), theta)
+    upscaler = Upscaler(bundle, make_backend(bundle, backend, threads, engine, library), theta)
+    upscaler.reopening = (str(bundle.path.absolute()), threads, backend, library)
+    return upscaler
+
+
+def _reopened(path: str, threads: int | None, backend: str, library: LibraryChoice, theta: float) -> Upscaler:
+    """A pickled or copied Upscaler: sessions and engines do not travel, so the bundle is opened again."""
+    return load(path, threads, backend, theta, library=library)
+
+
+def check_theta(theta: Any) -> float:
+    """The value itself. Raises UsageError for anything but a finite number: NaN would leave no pixel active."""
+    if isinstance(theta, bool) or not isinstance(theta, (int, float, np.floating)) or not math.isfinite(theta):
+        raise UsageError("theta", "a finite number", repr(theta), "0 is the trained value")
+    return float(theta)
 
 
 class Upscaler:
-    """Callable: (H, W, 3) or gray (H, W), uint8 or uint16 RGB -> scale times as high and wide, same type.
+    """Callable: (H, W, 3), gray (H, W) or a batch (N, H, W, 3), uint8 or uint16 RGB -> scale times as high and wide.
 
-    scale: int; theta: float, may be set; backend: name of what computes ("ort" or "trt"), opened: the backend itself;
+    The result has the input's type. scale: int; theta: float, may be set.
+    backend: name of what computes ("ort" or "trt"), opened: the backend itself.
     path: what the sparse modules run on ("native avx512", "function body" or "TensorRT 10.3.0 fp16"), compute_path:
-    the same, typed.
+    the same, typed. Pickled or copied, the bundle is opened again.
     """
 
     def __init__(self, bundle: Bundle, backend: Backend, theta: float = 0.0) -> None:
         self.bundle = bundle
         self.scale = bundle.scale
-        self.theta = theta
+        self.theta = theta  # checked by its setter
         self.opened = backend
         self.backend: str = backend.name
         self.compute_path = backend.path
         self.path: str = str(backend.path)
+        self.reopening: tuple[str, int | None, str, LibraryChoice] | None = None
+
+    @property
+    def theta(self) -> float:
+        """The quality dial: a pixel is active where margin > theta."""
+        return self._theta
+
+    @theta.setter
+    def theta(self, value: float) -> None:
+        self._theta = check_theta(value)
+
+    def __repr__(self) -> str:
+        return f"<Upscaler {self.bundle.name}: x{self.scale}, {self.path}, theta {self.theta:g}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.reopening is None:
+            raise TypeError("Upscaler: expected one made by smsr_runtime.load() to pickle or copy, got another")
+        return _reopened, (*self.reopening, self.theta)
 
     def __call__(self, image: NDArray[Any]) -> NDArray[Any]:
         """Raises InputError for another shape or type, MemoryLimitError, BackendError."""
         return self._upscaled(image, margins=False)[0]
 
     def with_margins(self, image: NDArray[Any]) -> tuple[NDArray[Any], list[NDArray[np.float32]]]:
-        """As the call, and per module its margin (H, W): a pixel was active where margin - theta > 0."""
+        """As the call, and per module its margin (H, W) or (N, H, W): a pixel was active where margin - theta > 0."""
         return self._upscaled(image, margins=True)
 
     def _upscaled(self, image: NDArray[Any], *, margins: bool) -> tuple[NDArray[Any], list[NDArray[np.float32]]]:
-        per_unit = _check_image(image)
+        per_unit = check_pixels(image)
+        if image.ndim == 4:  # one by one: a batch must not take N times the memory
+            results = [self._upscaled(picture, margins=margins) for picture in image]
+            per_module = [np.stack(parts) for parts in zip(*(result[1] for result in results))]
+            return np.stack([result[0] for result in results]), per_module
         rgb = image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)
         upscaled, per_module = self.upscale_float(to_planes(rgb) / np.float32(per_unit), margins=margins)
         pixels = _rounded(to_pixels(upscaled), per_unit, image.dtype, gray=image.ndim == 2)
@@ -83,23 +117,12 @@ class Upscaler:
 
         The margins are K arrays (N, 1, H, W), or an empty list where not asked for.
         """
-        if image.ndim != 4 or image.shape[1] != 3 or 0 in image.shape:
-            raise InputError("image", "shape (N, 3, H, W), none of them 0", str(image.shape), "transpose it first")
+        check_planes(image)
         return self.opened.run(image, self.theta, margins=margins)
 
     def active_shares(self, margins: list[NDArray[np.float32]]) -> list[float]:
         """Share of active pixels per module, 0..1."""
         return [float((margin - self.theta > 0).mean()) for margin in margins]
-
-
-def _check_image(image: NDArray[Any]) -> float:
-    if not isinstance(image, np.ndarray):
-        raise InputError("image", "a numpy array", type(image).__name__, "convert it with numpy.asarray")
-    if image.dtype not in _PER_UNIT:
-        raise InputError("image", "uint8 or uint16", str(image.dtype), "convert it, or use upscale_float")
-    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3) or 0 in image.shape:
-        raise InputError("image", "shape (H, W, 3) or (H, W)", str(image.shape), "split an alpha channel off")
-    return _PER_UNIT[image.dtype]
 
 
 def _rounded(upscaled: NDArray[np.float32], per_unit: float, dtype: Any, *, gray: bool) -> NDArray[Any]:

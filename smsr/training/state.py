@@ -90,7 +90,7 @@ def precision(recipe: Recipe, device: torch.device) -> torch.dtype:
 
 def describe(path: Path) -> str:
     """Name and SHA-256 of a warm start, as the recipe records it. Raises CheckpointError."""
-    checkpoint.read_state(path)
+    checkpoint.read_state(path, say=lambda _: None)  # said when the weights are used
     return f"{path.name} {sha256(checkpoint.locate(path))}"
 
 

@@ -55,13 +55,13 @@ def test_views_and_fortran_order_work(upscaler: smsr_runtime.Upscaler) -> None:
     "image",
     [
         np.zeros((4, 4, 4), np.uint8),
-        np.zeros((1, 4, 4, 3), np.uint8),
+        np.zeros((1, 1, 4, 4, 3), np.uint8),
         np.zeros((0, 4, 3), np.uint8),
         np.zeros((4, 4, 3), np.float32),
         np.zeros((4,), np.uint8),
         [[1, 2], [3, 4]],
     ],
-    ids=["four channels", "batch", "empty", "float", "vector", "list"],
+    ids=["four channels", "five dimensions", "empty", "float", "vector", "list"],
 )
 def test_wrong_array_is_an_input_error(upscaler: smsr_runtime.Upscaler, image: object) -> None:
     with pytest.raises(smsr_runtime.InputError, match=r"image: expected .*, got .*; "):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import pickle
 import warnings
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -16,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from smsr import contract
-from smsr.checkpoint import load_network
+from smsr.checkpoint import CheckpointWarning, load_network
 from smsr.network import Network, NetworkConfig
 from smsr_runtime.bundle import sha256
 from smsr_runtime.errors import CheckpointError
@@ -77,6 +80,87 @@ WRAPPINGS: dict[str, Callable[[State], object]] = {
 }
 
 
+DEEPER: dict[str, Callable[[State], object]] = {
+    "params_ema": lambda state: {"params_ema": state, "iter": 3},
+    "ema": lambda state: {"ema": state},
+    "model_state_dict": lambda state: {"model_state_dict": state, "optimizer_state_dict": {"state": {}}},
+    "net": lambda state: {"net": state},
+    "Lightning": lambda state: {
+        "state_dict": {f"net.{name}": value for name, value in state.items()},
+        "pytorch-lightning_version": "2.4.0", "hyper_parameters": {"lr": 1e-3}, "loops": {"a": {"b": 1}},
+    },
+    "compiled": lambda state: {f"_orig_mod.{name}": value for name, value in state.items()},
+    "compiled in parallel": lambda state: {
+        "model": {f"module._orig_mod.{name}": value for name, value in state.items()}
+    },
+    "five deep": lambda state: {"a": {"b": {"c": {"d": {"e": state}}}}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("wrapping", DEEPER)
+def test_what_other_trainers_save_reads_without_a_note(wrapping: str, tmp_path: Path) -> None:
+    state, notes = state_of(), list[str]()
+    network = load_network(saved(tmp_path, DEEPER[wrapping](state), "net.ckpt"), say=notes.append)
+    assert all(torch.equal(value, state[name]) for name, value in network.state_dict().items()) and not notes
+
+
+def doubled(state: State) -> State:
+    return {name: 2 * value for name, value in state.items()}
+
+
+TWO_SETS: dict[str, Callable[[State], object]] = {
+    "params.params_ema": lambda state: {"params": doubled(state), "params_ema": state},
+    "state_dict.ema_state_dict": lambda state: {"state_dict": doubled(state), "ema_state_dict": state},
+    "model.ema.shadow": lambda state: {"model": doubled(state), "ema": {"shadow": state, "decay": 0.999}},
+    "online_model.ema_model": lambda state: {
+        **{f"online_model.{name}": value for name, value in doubled(state).items()},
+        **{f"ema_model.{name}": value for name, value in state.items()},
+    },
+}
+
+
+@pytest.mark.parametrize("names", TWO_SETS)
+def test_of_raw_and_averaged_weights_the_averaged_are_taken_and_said_and_either_can_be_named(
+    names: str, tmp_path: Path
+) -> None:
+    state, notes = state_of(), list[str]()
+    raw, averaged = names.split(".", 1)
+    path = saved(tmp_path, TWO_SETS[names](state))
+    network = load_network(path, say=notes.append)
+    assert torch.equal(network.state_dict()[WEIGHT], state[WEIGHT])
+    assert len(notes) == 1 and f"{raw}, {averaged}" in notes[0] and f"is taken, {averaged};" in notes[0]
+    for wanted, factor in ((raw, 2), (averaged, 1)):
+        named = load_network(path, weights=wanted, say=notes.append)
+        assert torch.equal(named.state_dict()[WEIGHT], factor * state[WEIGHT]) and len(notes) == 1
+
+
+def test_several_sets_of_which_none_is_averaged_are_refused_by_name(tmp_path: Path) -> None:
+    path = saved(tmp_path, {"generator": state_of(), "best": state_of()})
+    text = refusal(path)
+    assert "generator, best" in text and "--weights" in text
+    assert load_network(path, weights="best").config == SMALL
+    with pytest.raises(
+        CheckpointError, match="one set of weights named ema, got 0 of that name; it has generator, best"
+    ):
+        load_network(path, weights="ema")
+
+
+def test_a_choice_is_a_warning_where_nobody_listens(tmp_path: Path) -> None:
+    path = saved(tmp_path, {"params": state_of(), "params_ema": state_of()})
+    with pytest.warns(CheckpointWarning, match="the averaged one is taken, params_ema"):
+        load_network(path)
+
+
+def test_counters_of_thop_and_other_networks_beside_are_left_out_and_said(tmp_path: Path) -> None:
+    notes: list[str] = []
+    counters = {"total_ops": torch.zeros(1), "head.0.total_ops": torch.zeros(1), "body.0.total_params": torch.zeros(1)}
+    assert load_network(saved(tmp_path, {**state_of(), **counters}), say=notes.append).config == SMALL
+    assert len(notes) == 1 and "left out: 3 counters of thop" in notes[0]
+    beside = {**{f"net.{name}": value for name, value in state_of().items()}, "loss.vgg.0.weight": torch.ones(2)}
+    assert load_network(saved(tmp_path, {"state_dict": beside}), say=notes.append).config == SMALL
+    assert "left out: 1 tensors beside state_dict.net (loss.vgg.0.weight)" in notes[1] and len(notes) == 2
+
+
 @pytest.mark.parametrize("wrapping", WRAPPINGS)
 def test_wrappers_and_prefixes_are_taken_off(wrapping: str, tmp_path: Path) -> None:
     state = state_of()
@@ -84,21 +168,34 @@ def test_wrappers_and_prefixes_are_taken_off(wrapping: str, tmp_path: Path) -> N
     assert all(torch.equal(value, state[name]) for name, value in network.state_dict().items())
 
 
-def test_safetensors_read(tmp_path: Path) -> None:
-    save_file(state_of(), tmp_path / "net.safetensors")
-    assert load_network(tmp_path / "net.safetensors").config == SMALL
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth", ""])
+def test_safetensors_read_whatever_their_name(suffix: str, tmp_path: Path) -> None:
+    save_file(state_of(), tmp_path / f"net{suffix}")
+    assert load_network(tmp_path / f"net{suffix}").config == SMALL
 
 
+@pytest.mark.parametrize("name", ["net.pt", "net.safetensors"])
 @pytest.mark.parametrize("legacy", [False, True])
-def test_both_pytorch_file_formats_read(legacy: bool, tmp_path: Path) -> None:
-    torch.save(state_of(), tmp_path / "net.pt", _use_new_zipfile_serialization=not legacy)
+def test_both_pytorch_file_formats_read_whatever_their_name(legacy: bool, name: str, tmp_path: Path) -> None:
+    torch.save(state_of(), tmp_path / name, _use_new_zipfile_serialization=not legacy)
+    assert load_network(tmp_path / name).config == SMALL
+
+
+def test_a_file_written_without_checksums_reads(tmp_path: Path) -> None:
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save(state_of(), tmp_path / "net.pt")
+    finally:
+        torch.serialization.set_crc32_options(True)
     assert load_network(tmp_path / "net.pt").config == SMALL
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
-def test_other_floating_point_types_become_float32(dtype: torch.dtype, tmp_path: Path) -> None:
-    network = load_network(saved(tmp_path, {name: value.to(dtype) for name, value in state_of().items()}))
+def test_other_floating_point_types_become_float32_their_mean_rounded_too(dtype: torch.dtype, tmp_path: Path) -> None:
+    state = {name: value.to(dtype) for name, value in with_mean().items()}
+    network = load_network(saved(tmp_path, state))
     assert {p.dtype for p in network.parameters()} == {torch.float32}
+    assert all(torch.equal(value, state[name].float()) for name, value in network.state_dict().items())
 
 
 def with_mean() -> State:
@@ -149,6 +246,14 @@ WRONG_STATES: dict[str, tuple[Callable[[], object], tuple[str, ...]]] = {
     "infinity in float32 only": (
         lambda: other(WEIGHT, torch.full((16, 16, 3, 3), 1e300, dtype=torch.float64)), ("infinity", WEIGHT)
     ),
+    "a sparse tensor": (lambda: other(WEIGHT, torch.ones(16, 16).to_sparse()), (WEIGHT, "sparse")),
+    "a meta tensor": (lambda: other(WEIGHT, torch.ones(16, 16, 3, 3, device="meta")), (WEIGHT, "meta")),
+    "a tensor of one number": (
+        lambda: other(WEIGHT, torch.ones(1).expand(16, 16, 3, 3)), (WEIGHT, "stores fewer numbers")
+    ),
+    "a thousand modules": (
+        lambda: {**state_of(), **{f"body.{index}.x": torch.ones(1) for index in range(1000)}}, ("unknown", "body.0.x")
+    ),
     "another mean": (lambda: other("sub_mean.bias", torch.zeros(3), with_mean), ("sub_mean.bias", "0.0")),
     "a mean of 0..1": (
         lambda: other("sub_mean.bias", -torch.tensor(contract.RGB_MEAN) / 255, with_mean), ("0..255", "-0.44")
@@ -186,12 +291,63 @@ def zipped() -> bytes:
     return file.getvalue()
 
 
+def in_memory(write: Callable[[io.BytesIO], object]) -> bytes:
+    file = io.BytesIO()
+    write(file)
+    return file.getvalue()
+
+
+def one_weight_changed() -> bytes:
+    """A bit of a weight's exponent, where torch.load sees nothing wrong."""
+    data = bytearray(zipped())
+    place = data.index(state_of()[WEIGHT].numpy().tobytes())
+    data[place + 3] ^= 0x40
+    return bytes(data)
+
+
+def recompressed() -> bytes:
+    """As zipped by hand: the same members, deflated."""
+
+    def write(file: io.BytesIO) -> None:
+        with zipfile.ZipFile(io.BytesIO(zipped())) as old, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as new:
+            for member in old.namelist():
+                new.writestr(member, old.read(member))
+
+    return in_memory(write)
+
+
+def zipped_text() -> bytes:
+    def write(file: io.BytesIO) -> None:
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr("readme.txt", "hello")
+
+    return in_memory(write)
+
+
+def scripted() -> bytes:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # PyTorch no longer recommends what people still have
+        return in_memory(lambda file: torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), file))
+
+
 WRONG_FILES: dict[str, tuple[Callable[[], bytes], str]] = {
+    "Git LFS pointer": (
+        lambda: b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n",
+        "a Git LFS pointer",
+    ),
+    "TorchScript": (scripted, "a TorchScript archive; in PyTorch: torch.save(torch.jit.load(THIS).state_dict()"),
+    "npz": (lambda: in_memory(lambda file: np.savez(file, a=np.ones(3))), "a NumPy archive (.npz)"),
+    "npy": (lambda: in_memory(lambda file: np.save(file, np.ones(3))), "a NumPy array"),
+    "gzip": (lambda: gzip.compress(zipped()), "a compressed archive"),
+    "a ZIP file of something else": (zipped_text, "a ZIP file with other content"),
+    "deflated members": (recompressed, "compressed or overlap"),
+    "one weight changed": (one_weight_changed, "the checksum of archive/data/"),
+    "HDF5": (lambda: b"\x89HDF\r\n\x1a\n" + bytes(99), "an HDF5 file"),
     "empty": (lambda: b"", "an empty file"),
     "web page": (lambda: b"\n<!DOCTYPE html><html><body>404</body></html>", "a web page"),
     "web page with a byte-order mark": (lambda: b"\xef\xbb\xbf<html><head></head></html>", "a web page"),
     "random bytes": (lambda: bytes(range(256)) * 9, "something else"),
-    "text": (lambda: b"version https://git-lfs.github.com/spec/v1\n", "something else"),
+    "text": (lambda: b"version 1 of something\n", "something else"),
     "cut short": (lambda: zipped()[:5000], "damaged or cut"),
     "cut at half": (lambda: zipped()[: len(zipped()) // 2], "damaged or cut"),
     "a plain pickle": (lambda: pickle.dumps({"a": 1}), "something else"),
