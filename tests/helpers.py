@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from smsr.network import Network, NetworkConfig
+from smsr_runtime.arrays import to_planes
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 NATIVE_LIBRARY = REPOSITORY / "runtime" / "smsr_runtime" / "native" / "libsmsr_ort.so"
@@ -87,14 +88,14 @@ def random_image(n: int, h: int, w: int, seed: int = 0, dtype: torch.dtype = tor
 
 def planes(image: NDArray[np.uint8]) -> Tensor:
     """(H, W, 3) uint8 -> (1, 3, H, W) float32."""
-    return torch.from_numpy(image.transpose(2, 0, 1)[None].astype(np.float32))
+    return torch.from_numpy(to_planes(image))
 
 
-def relative_difference(found: NDArray[np.floating] | Tensor, expected: NDArray[np.floating] | Tensor) -> float:
+def relative_difference(actual: NDArray[np.floating] | Tensor, expected: NDArray[np.floating] | Tensor) -> float:
     """Largest |difference| over largest |expected|; NaN where anything is."""
-    found, expected = np.asarray(found, np.float64), np.asarray(expected, np.float64)
-    assert found.shape == expected.shape
-    return float(np.abs(found - expected).max() / max(float(np.abs(expected).max()), 1e-300))
+    actual, expected = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
+    assert actual.shape == expected.shape
+    return float(np.abs(actual - expected).max() / max(float(np.abs(expected).max()), 1e-300))
 
 
 def run_python(

@@ -97,8 +97,8 @@ def test_phases_equal_the_transposed_convolution_with_unequal_taps() -> None:
     phases = fold_logits(FrozenBranch(unused, unused, Convolution(weight, bias))).phases
     x = torch.from_numpy(random(1, 3, 4, 5))
     logits = F.conv_transpose2d(x, torch.from_numpy(weight), torch.from_numpy(bias), 2, 1, 1)
-    found = F.pixel_shuffle(evaluator.conv(F.pad(x, (0, 1, 0, 1)), phases, 0), 2)
-    assert relative_difference(found, logits[:, 1:] - logits[:, :1]) < EXACT
+    margin = F.pixel_shuffle(evaluator.conv(F.pad(x, (0, 1, 0, 1)), phases, 0), 2)
+    assert relative_difference(margin, logits[:, 1:] - logits[:, :1]) < EXACT
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
@@ -106,8 +106,8 @@ def test_phases_equal_the_transposed_convolution_with_unequal_taps() -> None:
 def test_bicubic_kernel_alone(scale: int, h: int, w: int) -> None:
     image = random_image(2, h, w)
     expected = F.interpolate(image, scale_factor=scale, mode="bicubic", align_corners=False)
-    found = F.pixel_shuffle(evaluator.bicubic(image, bicubic_kernel(scale)), scale)
-    assert relative_difference(found, expected) < EXACT
+    upscaled = F.pixel_shuffle(evaluator.bicubic(image, bicubic_kernel(scale)), scale)
+    assert relative_difference(upscaled, expected) < EXACT
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
@@ -122,8 +122,8 @@ def test_fold_collect_alone(modules: int) -> None:
     features = [torch.from_numpy(random(2, C, 4, 5, seed=k)) for k in range(modules)]
     parts, bias = fold_collect(collect, modules)
     products = [torch.einsum("nchw,cd->ndhw", x, torch.from_numpy(p)) for x, p in zip(features, parts, strict=True)]
-    found = sum(products) + torch.from_numpy(bias).view(1, -1, 1, 1)
-    assert relative_difference(found, evaluator.conv(torch.cat(features, 1), collect, 0)) < EXACT
+    collected = sum(products) + torch.from_numpy(bias).view(1, -1, 1, 1)
+    assert relative_difference(collected, evaluator.conv(torch.cat(features, 1), collect, 0)) < EXACT
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -137,9 +137,9 @@ def test_all_passes_together(seed: int) -> None:
         expected = network.infer(image, theta)
         upscaled, margins = evaluator.evaluate(folded, image, theta)
     assert relative_difference(upscaled, expected.upscaled) < EXACT
-    for found, theirs in zip(margins, expected.margins, strict=True):
-        assert relative_difference(found, theirs) < 1e-12
-        assert torch.equal(found > theta, theirs > theta)
+    for ours, theirs in zip(margins, expected.margins, strict=True):
+        assert relative_difference(ours, theirs) < 1e-12
+        assert torch.equal(ours > theta, theirs > theta)
 
 
 def test_all_passes_together_on_the_published_weights(x2_network: torch.nn.Module) -> None:
@@ -150,5 +150,5 @@ def test_all_passes_together_on_the_published_weights(x2_network: torch.nn.Modul
     double.load_state_dict(x2_network.state_dict())
     double.mean = torch.from_numpy(folded.mean).view(1, 3, 1, 1)
     with torch.inference_mode():
-        found, expected = evaluator.evaluate(folded, image)[0], double.infer(image).upscaled
-    assert relative_difference(found, expected) < EXACT
+        upscaled, expected = evaluator.evaluate(folded, image)[0], double.infer(image).upscaled
+    assert relative_difference(upscaled, expected) < EXACT

@@ -85,9 +85,9 @@ def test_batch_height_and_width_are_free(
     upscaled, *margins = run(small_model, image)
     assert relative_difference(upscaled, expected.upscaled) < CLOSE
     assert len(margins) == 2
-    for found, theirs in zip(margins, expected.margins, strict=True):
-        assert relative_difference(found, theirs) < 1e-5
-        assert ((found > 0) != (theirs.numpy() > 0)).sum() == 0
+    for ours, theirs in zip(margins, expected.margins, strict=True):
+        assert relative_difference(ours, theirs) < 1e-5
+        assert ((ours > 0) != (theirs.numpy() > 0)).sum() == 0
 
 
 @pytest.mark.parametrize(
