@@ -36,7 +36,7 @@
 //   Piece<Type> piece(j, g) channels output_channel(g).. of pixel output_row(j). All lanes together.
 #pragma once
 
-#include "types.cuh"
+#include "cuda/types.cuh"
 
 namespace smsr::cuda {
 

@@ -2,11 +2,11 @@
 // as it grows.
 #pragma once
 
+#include "cuda/sparse_mask_module_cuda.h"
+#include "cuda/tile_float.cuh"
+#include "cuda/tile_half.cuh"
+#include "cuda/types.cuh"
 #include "layout.h"
-#include "sparse_mask_module_cuda.h"
-#include "tile_float.cuh"
-#include "tile_half.cuh"
-#include "types.cuh"
 
 namespace smsr::cuda {
 
