@@ -82,7 +82,6 @@ Status choose(Type type, Device* device, Kernels* kernels) {
 }
 
 Status launch_prepared(Kernels kernels, const Launch& launch) {
-  if (!has_kernels(kernels)) return Status::kBadDevice;
   switch (kernels) {
     case Kernels::kTensorCore:
       return launch_with<HalfTile>(launch);
