@@ -113,8 +113,8 @@ void convolve_inactive(const ConvolutionOf<typename V::Input, typename V::Output
 
 // Layers [first, first + block->segments) of the collect; later groups continue from what `out` holds.
 template <class V>
-inline void collect_layers(const CollectOf<typename V::Input>& c, Pixels pixels,
-                           int64_t first, BlockFor<V>* block) {
+inline void collect_layers(const CollectOf<typename V::Input>& c, Pixels pixels, int64_t first,
+                           BlockFor<V>* block) {
   for (int s = 0; s < block->segments; ++s) block->depth[s] = c.depth[first + s];
   block->weights = c.weight + first * c.channels * c.channels;
   block->resume = first > 0;
