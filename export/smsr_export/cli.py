@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from smsr import __version__, contract
 from smsr_export.tensorrt_engine import PRECISIONS, finish, finish_exported
-from smsr_runtime.bundle import is_bundle
+from smsr_runtime.bundle import SUFFIX, is_bundle
 from smsr_runtime.console import run_command, say
 from smsr_runtime.errors import UsageError
 from smsr_runtime.sizes import Wanted
@@ -40,8 +40,17 @@ def _parser() -> argparse.ArgumentParser:
         "with --target trt also a bundle whose engine is pending",
     )  # fmt: skip
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="BUNDLE", help="default: the checkpoint's name + .smsr, here"
-    )
+        "-o", "--output", type=Path, metavar="BUNDLE|FILE.onnx",
+        help="default: the checkpoint's name + .smsr, here; a name ending in .onnx: the model alone, as one file",
+    )  # fmt: skip
+    parser.add_argument(
+        "--weights", metavar="NAME",
+        help="the set to take where a checkpoint has several (params, params_ema ...); default: the averaged one",
+    )  # fmt: skip
+    parser.add_argument(
+        "--inline", action="store_true",
+        help="one ONNX file in standard operators alone, for other engines; default name: the checkpoint's + .onnx",
+    )  # fmt: skip
     parser.add_argument("--target", choices=("onnx", "trt"), default="onnx", help="default: onnx (CPU)")
     parser.add_argument(
         "--precision", choices=contract.PRECISIONS, help=f"default: fp32, with --target trt {PRECISIONS[0]}"
@@ -52,6 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     for name, text in (("min", "smallest"), ("opt", "most usual"), ("max", "largest")):
         parser.add_argument(f"--{name}-shape", metavar="HxW", help=f"with --target trt: the {text} picture")
+    parser.add_argument(
+        "--pending", action="store_true", help="with --target trt: leave the engine for the device to build; exit 0"
+    )
     parser.add_argument("--workspace", type=int, metavar="MIB", help="GPU memory for TensorRT's scratch")
     parser.add_argument("--force", action="store_true", help="replace an existing bundle, or a bundle's engine")
     parser.add_argument("--accept-parity-failure", action="store_true", help="write the bundle although parity failed")
@@ -69,12 +81,13 @@ def _export(options: argparse.Namespace) -> None:
     from smsr.checkpoint import load_network, locate
     from smsr_export.parity.pictures import own_pictures, read_pictures
     from smsr_export.tensorrt_bundle import TensorRtTarget
-    from smsr_export.writing import ExportRequest, check_output, export
+    from smsr_export.writing import ExportRequest, check_output, export, export_file
 
     checkpoint = locate(checkpoint)
-    output: Path = options.output or Path(f"{checkpoint.stem}.smsr")
+    output: Path = options.output or Path(f"{checkpoint.stem}{'.onnx' if options.inline else SUFFIX}")
+    single = _single_file(output, options, engine)
     check_output(output, force=options.force)
-    network = load_network(checkpoint)
+    network = load_network(checkpoint, options.weights, functools.partial(say, PROGRAM))
     scale = network.config.scale
     request = ExportRequest(
         checkpoint,
@@ -85,16 +98,33 @@ def _export(options: argparse.Namespace) -> None:
         tensorrt=TensorRtTarget(options.precision or PRECISIONS[0], engine.wanted) if engine else None,
         precision="fp32" if engine else options.precision or "fp32",  # an engine's stand-in on the CPU is fp32
     )
-    _print_result(output, scale, export(network, request))
-    if engine:
+    parity = export_file(network, request, inline=options.inline) if single else export(network, request)
+    _print_result(output, scale, parity)
+    if engine and not options.pending:
         finish_exported(output, engine)
+
+
+def _single_file(output: Path, options: argparse.Namespace, engine: EngineOptions | None) -> bool:
+    """Whether one ONNX file is asked for. Raises UsageError where other options contradict that."""
+    from smsr_export.writing import is_single_file
+
+    single = is_single_file(output)
+    if options.inline and not single:
+        raise UsageError(output, "a name ending in .onnx with --inline", repr(output.suffix), "name -o like x2.onnx")
+    if single and engine:
+        todo = "name a bundle, or leave --target trt out"
+        raise UsageError(output, "a bundle with --target trt", "a single file", todo)
+    if options.inline and options.precision not in (None, "fp32"):
+        todo = "convert the file with the tool that runs it"
+        raise UsageError("--precision", "fp32 with --inline", options.precision, todo)
+    return single
 
 
 def _finish_bundle(bundle: Path, options: argparse.Namespace, engine: EngineOptions | None) -> None:
     """The second half of --target trt, on the device: only the engine is made."""
     if engine is None:
         raise UsageError(bundle, "a checkpoint", "a bundle", "add --target trt to build this bundle's engine")
-    for name in ("output", "precision", "verify", "accept_parity_failure"):
+    for name in ("output", "precision", "verify", "accept_parity_failure", "weights", "inline", "pending"):
         if getattr(options, name):
             option = "-o" if name == "output" else _option(name)
             raise UsageError(option, "a checkpoint with it", "a bundle", "leave it out; export the checkpoint again")
@@ -105,8 +135,8 @@ def _finish_bundle(bundle: Path, options: argparse.Namespace, engine: EngineOpti
 def _engine_options(options: argparse.Namespace) -> EngineOptions | None:
     """The engine to build, None for target onnx. Raises UsageError for options that contradict each other."""
     if options.target == "onnx":
-        for name in ("min_shape", "opt_shape", "max_shape", "workspace"):
-            if getattr(options, name) is not None:
+        for name in ("min_shape", "opt_shape", "max_shape", "workspace", "pending"):
+            if getattr(options, name):
                 todo = "an onnx bundle takes every size"
                 raise UsageError(_option(name), "--target trt with it", "--target onnx", todo)
         return None
@@ -134,7 +164,7 @@ def _print_result(output: Path, scale: int, parity: Parity) -> None:
         )
     for failure in parity.failures:
         say(PROGRAM, f"PARITY FAILED, accepted: {failure}")
-    print(f"wrote {output}; next: smsr-run {output} INPUT -o OUTPUT")
+    print(f"wrote {output}" if output.is_file() else f"wrote {output}; next: smsr-run {output} INPUT -o OUTPUT")
 
 
 if __name__ == "__main__":

@@ -20,16 +20,18 @@ _DESCRIPTIONS = {
 }
 
 
-def model_of(graph: OnnxGraph, scale: int, functions: Sequence[onnx.FunctionProto]) -> onnx.ModelProto:
-    """The model of a graph as `network_graph.build_graph` makes it."""
+def model_of(graph: OnnxGraph, scale: int, functions: Sequence[onnx.FunctionProto] = ()) -> onnx.ModelProto:
+    """The model of a graph as `network_graph.build_graph` makes it; it names our domain only where a node is of it."""
     proto = graph.exported()
     for value in [*proto.input, *proto.output]:
         if value.name in _DESCRIPTIONS:
             value.doc_string = _DESCRIPTIONS[value.name]
+    opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(contract.DOMAIN, contract.OPERATOR_VERSION)]
+    ours = any(node.domain == contract.DOMAIN for node in proto.node)
     model = helper.make_model(
         proto,
         functions=functions,
-        opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(contract.DOMAIN, contract.OPERATOR_VERSION)],
+        opset_imports=opsets if ours else opsets[:1],
         ir_version=IR_VERSION,
         producer_name="smsr-export",
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,17 +19,19 @@ from smsr.network import Network
 from smsr_export import manifest
 from smsr_export.fold import fold
 from smsr_export.freeze import freeze
+from smsr_export.inlined import build_inlined
 from smsr_export.onnx_model import build_model
+from smsr_export.parity.model_upscaler import ModelUpscaler
 from smsr_export.parity.pictures import Picture
 from smsr_export.parity.report import Parity, together
-from smsr_export.parity.verify import verify
+from smsr_export.parity.verify import Candidate, verify, verify_paths
 from smsr_export.records import FoldedNetwork
 from smsr_export.sample import sample_picture
 from smsr_export.tensorrt_bundle import TensorRtTarget, add_tensorrt, verify_tensorrt
 from smsr_runtime.arrays import to_planes
-from smsr_runtime.bundle import GOLDEN_INPUT, GOLDEN_OUTPUT, MODEL, is_bundle
+from smsr_runtime.bundle import GOLDEN_INPUT, GOLDEN_OUTPUT, MODEL, SUFFIX, is_bundle
 from smsr_runtime.errors import ExportError, ParityError, UsageError
-from smsr_runtime.files import replacing_folder
+from smsr_runtime.files import replacing_folder, write_bytes
 
 _GOLDEN_SIZE = (40, 56)
 
@@ -47,14 +51,19 @@ class ExportRequest:
     precision: str = "fp32"
 
 
+def is_single_file(output: Path) -> bool:
+    """Whether a name asks for one ONNX file in place of a bundle."""
+    return output.suffix.lower() == ".onnx"
+
+
 def check_output(output: Path, *, force: bool) -> None:
-    """Raises UsageError or ExportError, before any work, where the bundle could not or must not be written."""
+    """Raises UsageError or ExportError, before any work, where the result could not or must not be written."""
     if output.exists() and not force:
         raise UsageError(output, "a name not taken", "an existing bundle or file", "give --force to replace it, or -o")
-    if output.exists() and not is_bundle(output):
-        raise UsageError(
-            output, "a bundle to replace", "something else", "name another -o; --force replaces bundles only"
-        )
+    replaceable = output.is_file() if is_single_file(output) else is_bundle(output)
+    if output.exists() and not replaceable:
+        kind = "an ONNX file" if is_single_file(output) else "a bundle"
+        raise UsageError(output, f"{kind} to replace", "something else", "name another -o; --force replaces that only")
     parent = output.absolute().parent
     if not (parent.is_dir() and os.access(parent, os.W_OK)):
         raise ExportError(
@@ -73,6 +82,31 @@ def export(network: Network, request: ExportRequest) -> Parity:
         return _fill(work, network, folded, request)
 
 
+def export_file(network: Network, request: ExportRequest, *, inline: bool) -> Parity:
+    """One ONNX file: a bundle's model.onnx or, `inline`, standard operators alone. Verified first, as a bundle is."""
+    check_output(request.output, force=request.force)
+    if inline:
+        model = build_inlined(fold(freeze(network)))
+        candidate = Candidate("standard operators", ModelUpscaler(model), "fp32")
+        parity = verify_paths(network, [candidate], request.pictures, "fp32")
+        _check_parity(parity, request)
+        write_bytes(request.output, model.SerializeToString())
+        return parity
+    with tempfile.TemporaryDirectory() as folder:
+        bundle = Path(folder) / f"{request.output.stem}{SUFFIX}"
+        parity = export(network, dataclasses.replace(request, output=bundle, force=False))
+        write_bytes(request.output, (bundle / MODEL).read_bytes())
+    return parity
+
+
+def _check_parity(parity: Parity, request: ExportRequest) -> None:
+    if not parity.passed and not request.accept_failure:
+        raise ParityError(
+            request.checkpoint, "the exported model to equal PyTorch", "; ".join(parity.failures),
+            "report this with the checkpoint, or write it all the same with --accept-parity-failure",
+        )  # fmt: skip
+
+
 def _fill(work: Path, network: Network, folded: FoldedNetwork, request: ExportRequest) -> Parity:
     facts = manifest.describe(request.output.stem, request.checkpoint, network.config, folded, request.precision)
     model = build_model(folded, compute=contract.COMPUTE_OF_PRECISION[request.precision])
@@ -83,11 +117,7 @@ def _fill(work: Path, network: Network, folded: FoldedNetwork, request: ExportRe
     if request.tensorrt:
         add_tensorrt(work, facts, folded, request.tensorrt)
         parity = together(parity, verify_tensorrt(network, folded, request.pictures, request.tensorrt.precision))
-    if not parity.passed and not request.accept_failure:
-        raise ParityError(
-            request.checkpoint, "the exported model to equal PyTorch", "; ".join(parity.failures),
-            "report this with the checkpoint, or write the bundle all the same with --accept-parity-failure",
-        )  # fmt: skip
+    _check_parity(parity, request)
     manifest.write(work, facts, parity)
     return parity
 

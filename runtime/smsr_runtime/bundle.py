@@ -22,7 +22,7 @@ PENDING = "pending"
 """The manifest's "engine" where the device still has to build it."""
 EXPORT_AGAIN = "export the checkpoint again with smsr-export, or copy the whole bundle again"
 ENGINE_AGAIN = "build it again on this device with --rebuild"
-REBUILD = "build it for this machine with --rebuild, or run with --backend ort"
+REBUILD = "build it for this machine with --rebuild, or use smsr-run --backend ort"
 
 T = TypeVar("T")
 

@@ -74,7 +74,7 @@ def _compared(difference: NDArray[np.float64], golden: Golden, path: ComputePath
 def _failed(result: SelfTest, path: ComputePath) -> SelfTestError:
     todo = "run with SMSR_ORT_LIBRARY=none to see if the native library is at fault; export again if not"
     if path.kernels == TENSORRT:
-        todo = "build the engine again with --rebuild; with --backend ort the bundle runs without it"
+        todo = "build the engine again with --rebuild; smsr-run --backend ort runs the bundle without it"
     expected = f"{result.measure} at most {result.allowed:g} of 255 from the golden output"
     got = f"{result.max_abs:g}, RMSE {result.rmse:g}"
     return SelfTestError(f"self-test ({path})", expected, got, todo)

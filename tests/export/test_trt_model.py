@@ -18,7 +18,7 @@ from smsr_export.freeze import freeze
 from smsr_export.op_function import OPSET
 from smsr_export.parity.pictures import Picture
 from smsr_export.records import FoldedNetwork
-from smsr_export.tensorrt_bundle import FunctionVariant, verify_tensorrt
+from smsr_export.tensorrt_bundle import function_variant, verify_tensorrt
 from smsr_export.tensorrt_engine import PRECISIONS
 from smsr_export.trt_model import build_trt_model
 from smsr_runtime.errors import ExportError
@@ -126,7 +126,7 @@ def test_batch_height_and_width_are_free(
     image = random_image(*size, dtype=torch.float32)
     with torch.inference_mode():
         expected = small_network.infer(image)
-    upscaled, margins = FunctionVariant(folded, kind).upscale_float(image.numpy(), margins=True)
+    upscaled, margins = function_variant(folded, kind).upscale_float(image.numpy(), margins=True)
     assert upscaled.dtype == np.float32 and {margin.dtype for margin in margins} == {np.dtype(np.float32)}
     assert [margin.shape for margin in margins] == [(size[0], 1, *size[1:])] * 2
     if kind == "fp32":
@@ -139,7 +139,7 @@ def test_theta_reaches_every_module(theta: float, folded: FoldedNetwork, small_n
     image = random_image(1, 8, 9, dtype=torch.float32)
     with torch.inference_mode():
         expected, default = small_network.infer(image, theta).upscaled, small_network.infer(image).upscaled
-    upscaled, _ = FunctionVariant(folded, "fp32").upscale_float(image.numpy(), theta=theta)
+    upscaled, _ = function_variant(folded, "fp32").upscale_float(image.numpy(), theta=theta)
     assert relative_difference(upscaled, expected) < CLOSE["fp32"] and relative_difference(expected, default) > 1e-3
 
 
@@ -149,7 +149,7 @@ def test_other_networks_export_too(config: NetworkConfig) -> None:
     image = random_image(1, 7, 10, dtype=torch.float32)
     with torch.inference_mode():
         expected = network.infer(image).upscaled
-    upscaled, _ = FunctionVariant(fold(freeze(network)), "fp32").upscale_float(image.numpy())
+    upscaled, _ = function_variant(fold(freeze(network)), "fp32").upscale_float(image.numpy())
     assert relative_difference(upscaled, expected) < 1e-5
 
 

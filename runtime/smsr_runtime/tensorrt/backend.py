@@ -81,7 +81,7 @@ class TrtBackend:
             low, high = self._profile.min, self._profile.max
             wider_low = text((min(low[0], size[0]), min(low[1], size[1])))
             wider_high = text((max(high[0], size[0]), max(high[1], size[1])))
-            todo = f"widen it with --rebuild --min-shape {wider_low} --max-shape {wider_high}, or use --backend ort"
+            todo = f"--rebuild --min-shape {wider_low} --max-shape {wider_high}, or use smsr-run --backend ort"
             expected = f"height x width from {text(low)} to {text(high)}, the engine's profile"
             raise InputError("picture", expected, text(size), todo)
 

@@ -67,7 +67,7 @@ def opened(kind: Callable[[Any], Any], logger: Any, log: Log) -> Any:
     try:
         return kind(logger)
     except TypeError as error:  # the bindings raise it for a null pointer
-        got, todo = log.summary(), "update the GPU's driver, or run with --backend ort"
+        got, todo = log.summary(), "update the GPU's driver, or use smsr-run --backend ort"
         raise BackendError("TensorRT", "a GPU and a driver it can work with", got, todo) from error
 
 

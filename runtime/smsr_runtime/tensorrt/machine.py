@@ -57,4 +57,4 @@ def check_version(version: str) -> None:
     major, minor = (int(part) for part in version.split(".")[:2])
     if major not in MAJORS or (major, minor) < OLDEST:
         known = "8.5, 8.6, 10.x or 11.x"
-        raise BackendError("tensorrt", known, version, "install one of these, or run with --backend ort")
+        raise BackendError("tensorrt", known, version, "install one of these, or use smsr-run --backend ort")

@@ -26,7 +26,7 @@ def open_machine() -> Machine:
 
 
 def _import_tensorrt() -> Any:
-    todo = "install TensorRT with its Python package (docs/jetson.md), or run with --backend ort"
+    todo = "install TensorRT with its Python package (docs/jetson.md), or use smsr-run --backend ort"
     try:
         import tensorrt
     except ModuleNotFoundError as error:
@@ -59,5 +59,5 @@ def _import_pycuda() -> tuple[Any, Any, Any]:
 
 
 def _no_gpu(error: BaseException) -> BackendError:
-    todo = "run on a machine with an NVIDIA GPU and its driver, or with --backend ort"
+    todo = "run on a machine with an NVIDIA GPU and its driver, or use smsr-run --backend ort"
     return BackendError("backend trt", "an NVIDIA GPU", reason(error), todo)

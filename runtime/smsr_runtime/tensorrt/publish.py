@@ -28,13 +28,13 @@ from smsr_runtime.files import write_bytes
 from smsr_runtime.sizes import Profile
 from smsr_runtime.tensorrt.machine import Machine
 
-_PLACE, _ELSEWHERE = "a bundle to put its engine into", "copy it to where you may write, or run with --backend ort"
+_PLACE, _ELSEWHERE = "a bundle to put its engine into", "copy it to where you may write, or use smsr-run --backend ort"
 
 
 def check_has_model(bundle: Bundle) -> None:
     """Raises UsageError for a bundle without model.trt.onnx."""
     if not bundle.has_tensorrt_model:
-        todo = "export the checkpoint with smsr-export --target trt, or run with --backend ort"
+        todo = "export the checkpoint with smsr-export --target trt, or use smsr-run --backend ort"
         raise UsageError(bundle.path, f"a bundle with {MODEL_TRT}", "one for ONNX Runtime only", todo)
 
 
