@@ -86,7 +86,7 @@ def run_operator(
         feeds["features"] = np.ascontiguousarray(feeds["features"].transpose(0, 3, 1, 2))
     if not weights_as_inputs:
         feeds = {name: feeds[name] for name in names[:3]}
-    (output,) = session(model, library, threads).run(None, feeds)
+    output: np.ndarray = session(model, library, threads).run(None, feeds)[0]
     return output.transpose(0, 2, 3, 1) if layout == "NCHW" else output
 
 

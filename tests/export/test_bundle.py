@@ -87,7 +87,9 @@ def test_macs_are_those_of_the_masks(facts: dict[str, Any], small_network: Netwo
 def test_golden_files_are_our_own_picture_and_what_pytorch_makes_of_it(
     bundle: Path, facts: dict[str, Any], small_network: Network
 ) -> None:
-    image = cv2.imread(str(bundle / facts["golden"]["input"]), cv2.IMREAD_COLOR)[..., ::-1]
+    stored = cv2.imread(str(bundle / facts["golden"]["input"]), cv2.IMREAD_COLOR)
+    assert stored is not None
+    image = stored[..., ::-1]
     assert np.array_equal(image, sample_picture(*image.shape[:2]))
     expected = np.load(bundle / facts["golden"]["output"])
     assert expected.dtype == np.float32 and expected.shape == (1, 3, 2 * image.shape[0], 2 * image.shape[1])

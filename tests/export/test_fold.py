@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from smsr import masks
-from smsr.network import NetworkConfig
+from smsr.network import Network, NetworkConfig
 from smsr_export.fold import bicubic_kernel, fold, fold_channel_masks, fold_collect, fold_logits
 from smsr_export.freeze import channel_classes, freeze
 from smsr_export.records import Convolution, FoldedModule, FrozenBranch
@@ -74,14 +74,14 @@ def test_fold_channel_masks_alone(splits: list[Split]) -> None:
     folded = FoldedModule(fold_logits(frozen.branch), tuple(d for d, _ in splits), packed, collect,
                           frozen.collect.bias, *zeros)  # fmt: skip
     with torch.inference_mode():
-        expected = 0.5 * network.body[0].body.hard(x, mask_margin > 0) + x
+        expected = 0.5 * network.sparse_mask_modules[0].body.hard(x, mask_margin > 0) + x
     assert relative_difference(evaluator.module(folded, x, mask_margin, 0.0), expected) < EXACT
 
 
 @pytest.mark.parametrize(("h", "w"), SIZES)
 def test_fold_logits_alone(h: int, w: int) -> None:
     network = random_network(NetworkConfig(2, 32, 1, 1), 2, dtype=torch.float64)
-    branch = network.body[0].spa_mask
+    branch = network.sparse_mask_modules[0].spa_mask
     x = torch.from_numpy(random(2, 32, h, w))
     with torch.inference_mode():
         expected = masks.spatial_margin(branch(x))
@@ -142,11 +142,11 @@ def test_all_passes_together(seed: int) -> None:
         assert torch.equal(ours > theta, theirs > theta)
 
 
-def test_all_passes_together_on_the_published_weights(x2_network: torch.nn.Module) -> None:
+def test_all_passes_together_on_the_published_weights(x2_network: Network) -> None:
     folded = fold(freeze(x2_network, np.float64))
     assert folded.modules[0].dense_channels == (24, 9, 3, 0)
     image = random_image(1, 13, 18)
-    double = type(x2_network)(x2_network.config).eval().double()
+    double = Network(x2_network.config).eval().double()
     double.load_state_dict(x2_network.state_dict())
     double.mean = torch.from_numpy(folded.mean).view(1, 3, 1, 1)
     with torch.inference_mode():

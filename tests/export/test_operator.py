@@ -57,8 +57,8 @@ def test_the_native_variant_in_reduced_precision_is_within_its_tolerance(
 @pytest.mark.parametrize("compute", ["bfloat16", "float16"])
 def test_a_variant_with_reduced_kernels_uses_them(compute: str, variant: str, native_library: Path) -> None:
     inputs = reference.random_inputs(SOME)
-    same = np.array_equal(*(run_operator(inputs, SOME.dense, native_library, compute=c) for c in (compute, "float32")))
-    assert same == (not has_kernels_for(variant, compute))
+    reduced, exact = (run_operator(inputs, SOME.dense, native_library, compute=c) for c in (compute, "float32"))
+    assert np.array_equal(reduced, exact) == (not has_kernels_for(variant, compute))
 
 
 def test_infinities_do_not_leak_natively_in_reduced_precision(variant: str, native_library: Path) -> None:

@@ -112,7 +112,7 @@ def test_own_weights_export_on_every_variant(name: str, variant: str, tmp_path: 
 def test_networks_of_every_scale_export_on_every_variant(scale: int, variant: str, tmp_path: Path) -> None:
     network = random_network(NetworkConfig(scale, 32, 2, 3), seed=scale)
     with torch.no_grad():
-        network.tail[0].weight *= 0.02  # residuals of some tens of 255, as trained networks have
+        network.get_parameter("tail.0.weight").mul_(0.02)  # residuals of some tens of 255, as trained networks have
     parity = exported(network, variant, tmp_path)
     assert max(row.max_abs for row in parity.rows) < 6e-4
 

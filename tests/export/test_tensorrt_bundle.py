@@ -29,9 +29,9 @@ def calm_network(small_network: Network) -> Network:
     """The small network within fp16's parity, as trained ones are: small residuals, margins far from 0."""
     network = copy.deepcopy(small_network)
     with torch.no_grad():
-        network.tail[0].weight.mul_(0.02)
-        for module in network.body:
-            module.spa_mask[5].bias[1].add_(500.0)
+        network.get_parameter("tail.0.weight").mul_(0.02)
+        for index in range(network.config.modules):
+            network.get_parameter(f"body.{index}.spa_mask.5.bias")[1] += 500.0
     return network
 
 
