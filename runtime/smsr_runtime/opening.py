@@ -41,8 +41,8 @@ def make_backend(
     try:
         machine = open_machine()
     except (BackendError, MissingPackageError) as error:
-        text = f"this bundle is made for TensorRT, but there is no {_bare(error.expected)} here ({error.got}): "
-        warnings.warn(text + "it runs on ONNX Runtime, on the CPU", BackendWarning, stacklevel=2)
+        text = f"this bundle is made for TensorRT, which needs {error.expected} (here: {error.got})"
+        warnings.warn(f"{text}: it runs on ONNX Runtime, on the CPU", BackendWarning, stacklevel=2)
         return OrtBackend(bundle, threads, library)
     return _tensorrt(bundle, options, machine)
 
@@ -66,9 +66,3 @@ def _finished(bundle: Bundle, options: EngineOptions, machine: Machine) -> Bundl
     from smsr_runtime.tensorrt.finish import finish_bundle  # its self-test needs OpenCV, which running arrays does not
 
     return finish_bundle(bundle, options, machine)
-
-
-def _bare(what: str) -> str:
-    """ "an NVIDIA GPU" -> "NVIDIA GPU", "the package tensorrt" -> "package tensorrt"."""
-    article, _, rest = what.partition(" ")
-    return rest if article in ("a", "an", "the") else what
