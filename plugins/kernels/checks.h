@@ -14,9 +14,7 @@ inline bool good_image(int64_t batch, int64_t height, int64_t width) {
   return batch > 0 && height > 0 && width > 0 && height <= INT64_C(0x7fffffff) / width;
 }
 
-inline bool good_channels(int64_t channels) {
-  return channels > 0 && channels % contract::kLanePadding == 0;
-}
+inline bool good_channels(int64_t channels) { return channels > 0 && channels % contract::kLanePadding == 0; }
 
 inline bool any_null(std::initializer_list<const void*> pointers) {
   for (const void* pointer : pointers)

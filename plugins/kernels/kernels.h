@@ -8,8 +8,8 @@
 
 namespace smsr {
 
-// For multiplicands of reduced precision, rounded to nearest, ties to even; sums are float32. Features between
-// the module's layers are stored in that type; everything outside the module stays float32.
+// For multiplicands of reduced precision, rounded to nearest, ties to even; sums are float32. Features
+// between the module's layers are stored in that type; everything outside the module stays float32.
 struct ReducedKernels {
   const char* type;  // bfloat16 or float16, as attribute `compute` names it
   int64_t step;      // input channels whose weights for one output lie side by side: see pack_reduced()

@@ -56,8 +56,8 @@ struct Constant {
 };
 Constant constant(const Ort::ConstKernelInfo& info, size_t input);
 
-// Shape inference: sets the output's shape where the inputs' known sizes give all of it; else it is learnt when the
-// session runs.
+// Shape inference: sets the output's shape where the inputs' known sizes give all of it; else it is learnt
+// when the session runs.
 OrtStatusPtr infer_output(const Signature& signature, OrtShapeInferContext* context);
 
 }  // namespace smsr::ort

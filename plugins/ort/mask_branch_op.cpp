@@ -1,13 +1,13 @@
 // smsr::MaskBranch for ONNX Runtime.
 #include "dense/mask_branch.h"
-
 #include "operators.h"
 
 namespace smsr::ort {
 namespace {
 
 namespace op = contract::mask_branch;
-constexpr Signature kSignature = {op::kName, op::kInputs, op::kInputNames, op::kInputShapes, op::kOutputShape};
+constexpr Signature kSignature = {op::kName, op::kInputs, op::kInputNames, op::kInputShapes,
+                                  op::kOutputShape};
 
 class MaskBranchKernel {
  public:

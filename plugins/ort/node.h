@@ -37,25 +37,27 @@ class ScratchMemory {
 
 // What all operators' kernels read of their node when the session is made, and how they run.
 struct Node {
-  // Errors: a layout that this library does not have, a type that the contract does not have, a variant that this CPU
-  // does not have.
+  // Errors: a layout that this library does not have, a type that the contract does not have, a variant that
+  // this CPU does not have.
   Node(const Ort::ConstKernelInfo& info, const Signature& signature, const char* layout, const char* compute);
 
   const Signature& signature;
   std::string where;  // the operator and its node, for error texts
   const Kernels* kernels;
-  // For products in reduced precision, where `compute` names it and the variant has it; null: everything is computed
-  // in float32, as asked or as the more exact substitute.
+  // For products in reduced precision, where `compute` names it and the variant has it; null: everything is
+  // computed in float32, as asked or as the more exact substitute.
   const ReducedKernels* reduced;
   bool winograd;  // whether convolutions may run by Winograd
   Ort::MemoryInfo memory;
 
-  // body(parallel, workspace) with `bytes` of scratch memory; `bytes` is 0 where the kernel refuses the shape.
+  // body(parallel, workspace) with `bytes` of scratch memory; `bytes` is 0 where the kernel refuses the
+  // shape.
   template <class Body>
   void run(OrtKernelContext* context, const Shapes& shapes, size_t bytes, const Body& body) const {
     if (shapes['N'] == 0 || shapes['H'] == 0 || shapes['W'] == 0) return;  // nothing to write
     if (bytes == 0)
-      fail(where, "features", "less than 2^31 pixels per image", text({shapes['N'], shapes['H'], shapes['W']}));
+      fail(where, "features", "less than 2^31 pixels per image",
+           text({shapes['N'], shapes['H'], shapes['W']}));
     const ScratchMemory scratch(context, memory, bytes);
     const Status status = body(Parallel{context, run_parallel}, scratch.data());
     if (status != Status::kOk) fail(where, "kernel", "ok", describe(status));

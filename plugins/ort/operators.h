@@ -12,7 +12,8 @@ namespace smsr::ort {
 
 const OrtCustomOp* sparse_mask_module_op();
 const OrtCustomOp* mask_branch_op();
-// Convolution, ConvolutionRelu and ConvolutionAdd. runtime: the API version of the ONNX Runtime that loads us.
+// Convolution, ConvolutionRelu and ConvolutionAdd. runtime: the API version of the ONNX Runtime that loads
+// us.
 std::array<const OrtCustomOp*, 3> convolution_ops(uint32_t runtime);
 
 // Kernel as Ort::CustomOpBase calls it: what compute() throws comes back as a status.
@@ -24,8 +25,8 @@ struct Guarded : Kernel {
   }
 };
 
-// An operator of float tensors with one output. Kernel: made from Ort::ConstKernelInfo, with a static signature()
-// and compute(OrtKernelContext*).
+// An operator of float tensors with one output. Kernel: made from Ort::ConstKernelInfo, with a static
+// signature() and compute(OrtKernelContext*).
 template <class Kernel>
 struct FloatOp : Ort::CustomOpBase<FloatOp<Kernel>, Guarded<Kernel>, true> {
   FloatOp() {

@@ -1,13 +1,13 @@
 // smsr::SparseMaskModule for ONNX Runtime: checks what the session hands over and calls the kernels.
 #include "module/sparse_mask_module.h"
-
 #include "operators.h"
 
 namespace smsr::ort {
 namespace {
 
 namespace op = contract::sparse_mask_module;
-constexpr Signature kSignature = {op::kName, op::kInputs, op::kInputNames, op::kInputShapes, op::kOutputShape};
+constexpr Signature kSignature = {op::kName, op::kInputs, op::kInputNames, op::kInputShapes,
+                                  op::kOutputShape};
 
 // dense_channels as far as the node alone shows; its length and upper bound need the shapes.
 Dimensions dense_channels(const std::string& where, const Ort::ConstKernelInfo& info) {

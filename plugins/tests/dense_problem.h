@@ -65,9 +65,7 @@ class ConvolutionProblem {
   double macs() const {
     return static_cast<double>(outputs()) * static_cast<double>(shape_.taps * shape_.inputs);
   }
-  static size_t bytes(const Params& p) {
-    return dense_workspace_bytes(p.shape, p.weights.winograd());
-  }
+  static size_t bytes(const Params& p) { return dense_workspace_bytes(p.shape, p.weights.winograd()); }
   static Status run(const Params& p, const Kernels& kernels, const Parallel& parallel, void* workspace,
                     size_t bytes) {
     return dense_convolution(p, kernels, parallel, workspace, bytes);
@@ -84,7 +82,8 @@ class BranchProblem {
  public:
   using Params = BranchParams;
   BranchProblem(int64_t batch, int64_t height, int64_t width, int64_t channels)
-      : shape_{batch, height, width, channels, divide_up(channels / 4, contract::kLanePadding) * contract::kLanePadding} {
+      : shape_{batch, height, width, channels,
+               divide_up(channels / 4, contract::kLanePadding) * contract::kLanePadding} {
     std::mt19937 random(98765);
     const int64_t c = shape_.channels, q = shape_.squeezed;
     features_ = uniform(&random, batch * height * width * c, 2.0);
@@ -117,9 +116,7 @@ class BranchProblem {
     const double c = static_cast<double>(shape_.channels), q = static_cast<double>(shape_.squeezed);
     return static_cast<double>(outputs()) * (9.0 * c * q + (9.0 * q * q + 16.0 * q) / 4.0);
   }
-  static size_t bytes(const Params& p) {
-    return branch_workspace_bytes(p.shape, p.full.winograd());
-  }
+  static size_t bytes(const Params& p) { return branch_workspace_bytes(p.shape, p.full.winograd()); }
   static Status run(const Params& p, const Kernels& kernels, const Parallel& parallel, void* workspace,
                     size_t bytes) {
     return mask_branch(p, kernels, parallel, workspace, bytes);

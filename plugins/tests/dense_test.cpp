@@ -1,7 +1,7 @@
 // Dense convolutions and the mask branch, every variant, direct and by Winograd, against the references.
 #include "check.h"
-#include "dense_problem.h"
 #include "dense/reference.h"
+#include "dense_problem.h"
 #include "isa/dispatch.h"
 #include "smsr_contract.h"
 

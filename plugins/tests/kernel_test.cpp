@@ -5,8 +5,8 @@
 
 #include "check.h"
 #include "isa/dispatch.h"
-#include "problem.h"
 #include "module/reference.h"
+#include "problem.h"
 #include "smsr_contract.h"
 
 namespace smsr::testing {
@@ -170,7 +170,8 @@ void check_dispatch() {
     setenv(kVariantVariable, variants[i]->name, 1);
     expect(selected_variant() == variants[i], std::string("SMSR_CPU forces ") + variants[i]->name);
     for (size_t j = 0; j < i; ++j)
-      expect(variants[i]->module.next.active != variants[j]->module.next.active, "variants have code of their own");
+      expect(variants[i]->module.next.active != variants[j]->module.next.active,
+             "variants have code of their own");
   }
   setenv(kVariantVariable, "nonesuch", 1);
   expect(selected_variant() == nullptr, "SMSR_CPU=nonesuch selects nothing");

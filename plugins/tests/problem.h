@@ -174,7 +174,8 @@ class Problem {
     return values;
   }
 
-  // Dead channels, as the export leaves them: zero columns of their own layer, zero rows of whatever reads them.
+  // Dead channels, as the export leaves them: zero columns of their own layer, zero rows of whatever reads
+  // them.
   void kill_channels() {
     const int64_t c = spec_.shape.channels, layers = spec_.shape.layers;
     for (int64_t layer = 0; layer < layers; ++layer)

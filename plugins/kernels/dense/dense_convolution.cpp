@@ -50,8 +50,8 @@ PixelConvolution convolution(const DenseImage& image) {
   const DenseParams& p = image.params;
   const DenseShape& s = p.shape;
   const ConstRows rows{image.features, s.width * s.inputs, s.height};
-  return {s.outputs, s.taps, p.relu, p.weights.plain, p.weights.bias,
-          {s.height, s.width, s.inputs, rows, image.workspace.zeros}};
+  return {s.outputs,       s.taps,         p.relu,
+          p.weights.plain, p.weights.bias, {s.height, s.width, s.inputs, rows, image.workspace.zeros}};
 }
 
 void run_direct(const DenseImage& image, const PixelConvolution& c) {

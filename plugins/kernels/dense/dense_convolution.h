@@ -20,14 +20,14 @@ struct DenseShape {
 struct DenseParams {
   DenseShape shape;
   bool relu;
-  const float* features;    // [N, H, W, I]
-  DenseWeights weights;     // [taps][I][O]
-  const float* addend;      // [N, H, W, O] or null; may be `output`
-  float* output;            // [N, H, W, O], must not overlap features
+  const float* features;  // [N, H, W, I]
+  DenseWeights weights;   // [taps][I][O]
+  const float* addend;    // [N, H, W, O] or null; may be `output`
+  float* output;          // [N, H, W, O], must not overlap features
 };
 
-// Bytes of scratch memory that dense_convolution() needs; 0 where the shape is refused: kBadSize or kBadChannels
-// (outputs). winograd: whether the weights were prepared.
+// Bytes of scratch memory that dense_convolution() needs; 0 where the shape is refused: kBadSize or
+// kBadChannels (outputs). winograd: whether the weights were prepared.
 size_t dense_workspace_bytes(const DenseShape& shape, bool winograd);
 
 // The result does not depend, bit for bit, on how Parallel spreads the tasks.

@@ -13,8 +13,8 @@ template <class Weight>
 void convolve_by_tiles(const PixelConvolution& c, const Weight* prepared, const ConstRows& addend,
                        const Rows& out, TileKernel<float, float, Weight> kernel, const Parallel& parallel,
                        const ScratchSlots& slots) {
-  const TileConvolutionOf<float, float, Weight> tiles{c.in,   c.outputs, prepared, c.bias, c.relu,
-                                                      c.outputs, false,  addend,   out};
+  const TileConvolutionOf<float, float, Weight> tiles{c.in,      c.outputs, prepared, c.bias, c.relu,
+                                                      c.outputs, false,     addend,   out};
   const int64_t count = tiles_along(c.in.height) * tiles_along(c.in.width);
   parallel_parts(parallel, count, kTilesPerBlock, [&](int64_t first, int64_t block) {
     const Scratch scratch(slots);

@@ -14,8 +14,8 @@ struct DenseWeights {
   bool winograd() const { return prepared != nullptr || reduced != nullptr; }
 };
 
-// Numbers of `prepared` and of `reduced`; 0 where only the direct convolution can run. Filled once per model, the
-// reduced ones as `kernels` multiplies them.
+// Numbers of `prepared` and of `reduced`; 0 where only the direct convolution can run. Filled once per model,
+// the reduced ones as `kernels` multiplies them.
 int64_t prepared_dense_weights(int64_t inputs, int64_t outputs, int taps);
 void prepare_dense_weights(const float* weight, int64_t inputs, int64_t outputs, float* prepared);
 int64_t reduced_dense_weights(int64_t inputs, int64_t outputs, int taps);

@@ -1,5 +1,6 @@
 // Convolutions of every pixel, see dense_kernels.h.
-// Needs from the includer: an unnamed namespace with the type Wide; kernels.h; isa/views-inl.h; winograd/loops-inl.h.
+// Needs from the includer: an unnamed namespace with the type Wide; kernels.h; isa/views-inl.h;
+// winograd/loops-inl.h.
 
 using DenseBlock = BlockFor<Single<Wide>>;
 

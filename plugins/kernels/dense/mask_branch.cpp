@@ -60,8 +60,8 @@ PixelConvolution full_convolution(const BranchImage& image) {
   const BranchShape& s = image.params.shape;
   const DenseWeights& full = image.params.full;
   const ConstRows rows{image.features, s.width * s.channels, s.height};
-  return {s.squeezed, 9, true, full.plain, full.bias,
-          {s.height, s.width, s.channels, rows, image.workspace.zeros}};
+  return {s.squeezed, 9,         true,
+          full.plain, full.bias, {s.height, s.width, s.channels, rows, image.workspace.zeros}};
 }
 
 void pool_direct(const BranchImage& image, const PixelConvolution& c) {
@@ -100,14 +100,17 @@ void compute_terms(const BranchImage& image) {
   const BranchWorkspace& workspace = image.workspace;
   const int64_t height = pooled_size(p.shape.height), width = pooled_size(p.shape.width);
   const int64_t q = p.shape.squeezed;
-  const PixelConvolution half{q, 9, true, p.half_weight, p.half_bias,
-                              {height, width, q, {workspace.pooled, width * q, height}, workspace.zeros}};
+  const PixelConvolution half{
+      q,           9,
+      true,        p.half_weight,
+      p.half_bias, {height, width, q, {workspace.pooled, width * q, height}, workspace.zeros}};
   const DenseKernels& dense = image.kernels.dense;
   parallel_parts(image.parallel, height * width, kPixelsPerTask, [&](int64_t first, int64_t count) {
     const Scratch strip(workspace.scratch);
     dense.convolve(half, first, count, nullptr, strip.data());
-    const PixelConvolution to_terms{kTerms, 1, false, workspace.terms_weight, workspace.zeros,
-                                    {1, count, q, {strip.data(), count * q, 1}, nullptr}};
+    const PixelConvolution to_terms{kTerms,          1,
+                                    false,           workspace.terms_weight,
+                                    workspace.zeros, {1, count, q, {strip.data(), count * q, 1}, nullptr}};
     dense.convolve(to_terms, 0, count, nullptr, workspace.terms + first * kTerms);
   });
 }
@@ -163,9 +166,12 @@ Status mask_branch(const BranchParams& params, const Kernels& kernels, const Par
   order_terms(params.phases_weight, s.squeezed, workspace.terms_weight);
   const int64_t pixels = s.height * s.width;
   for (int64_t n = 0; n < s.batch; ++n) {
-    const BranchImage image{params,    kernels,
-                            parallel,  workspace,
-                            params.features + n * pixels * s.channels, params.margin + n * pixels};
+    const BranchImage image{params,
+                            kernels,
+                            parallel,
+                            workspace,
+                            params.features + n * pixels * s.channels,
+                            params.margin + n * pixels};
     pool(image);
     compute_terms(image);
     write_margin(image);

@@ -28,8 +28,8 @@ struct BranchParams {
   float* margin;               // [N, H, W]
 };
 
-// Bytes of scratch memory that mask_branch() needs; 0 where the shape is refused: kBadSize or kBadChannels. winograd:
-// whether the full weights were prepared.
+// Bytes of scratch memory that mask_branch() needs; 0 where the shape is refused: kBadSize or kBadChannels.
+// winograd: whether the full weights were prepared.
 size_t branch_workspace_bytes(const BranchShape& shape, bool winograd);
 
 // The result does not depend, bit for bit, on how Parallel spreads the tasks.

@@ -27,7 +27,8 @@ struct Image {
   }
 };
 
-// A square convolution of `taps` taps whose first one lies `before` pixels above and left; weight [taps][I][O].
+// A square convolution of `taps` taps whose first one lies `before` pixels above and left; weight
+// [taps][I][O].
 inline Image convolve(const Image& in, const float* weight, const float* bias, int64_t outputs, int64_t taps,
                       int64_t before) {
   const int64_t side = taps == 9 ? 3 : taps == 4 ? 2 : 1;

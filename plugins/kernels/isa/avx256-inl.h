@@ -1,5 +1,5 @@
-// Registers of 8 floats, for AVX2 and for the narrow ones of AVX-512: isa/register.h but for kVectors and rows().
-// Needs from the includer: an unnamed namespace; immintrin.h.
+// Registers of 8 floats, for AVX2 and for the narrow ones of AVX-512: isa/register.h but for kVectors and
+// rows(). Needs from the includer: an unnamed namespace; immintrin.h.
 
 struct Eight {
   using Register = __m256;

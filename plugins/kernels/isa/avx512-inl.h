@@ -1,6 +1,5 @@
-// Registers of AVX-512 F, BW, DQ, VL (isa/register.h): 32 of 16 floats, or of 8 for the few dense outputs of inactive
-// pixels.
-// Needs from the includer: an unnamed namespace; immintrin.h; isa/avx256-inl.h.
+// Registers of AVX-512 F, BW, DQ, VL (isa/register.h): 32 of 16 floats, or of 8 for the few dense outputs of
+// inactive pixels. Needs from the includer: an unnamed namespace; immintrin.h; isa/avx256-inl.h.
 
 // 24 sums, the weights of one step and a broadcast pixel fit 32 registers.
 constexpr int rows_for(int vectors) { return vectors <= 3 ? 8 : 6; }

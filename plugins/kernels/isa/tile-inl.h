@@ -1,7 +1,7 @@
-// The micro-kernel: a tile of pixels x registers of output channels, indirect GEMM over segments (the nine taps of
-// a 3x3 convolution, or the layers of the collect).
-// Needs from the includer: an unnamed namespace, because code compiled for one instruction set must never be shared
-// with another; layout.h and isa/register.h.
+// The micro-kernel: a tile of pixels x registers of output channels, indirect GEMM over segments (the nine
+// taps of a 3x3 convolution, or the layers of the collect). Needs from the includer: an unnamed namespace,
+// because code compiled for one instruction set must never be shared with another; layout.h and
+// isa/register.h.
 
 constexpr int kMaxSegments = 9;
 constexpr int kBlockPixels = 48;
@@ -13,7 +13,7 @@ template <class In, class Out>
 struct BlockOf {
   const In* in[kMaxSegments][kSlots];  // [segment][pixel] -> [input channels]
   Out* out[kSlots];                    // [pixel] -> [output channels]
-  int64_t depth[kMaxSegments];  // input channels to sum over, per segment
+  int64_t depth[kMaxSegments];         // input channels to sum over, per segment
   int segments, pixels;
   const In* weights;       // [segment][input channel][output channel]
   int64_t weights_stride;  // elements between input channels
@@ -28,7 +28,8 @@ using BlockFor = BlockOf<typename V::Input, typename V::Output>;
 
 // Sums all segments of outputs [channel, channel + kCount * lanes) for kRows pixels from `slot` on. The order
 // of sums within a pixel depends on nothing but the segments: any grouping into tiles gives the same bits.
-// In registers: sum [kRows][kCount], the weights w [kCount] of one step, and one pixel's input a for all lanes.
+// In registers: sum [kRows][kCount], the weights w [kCount] of one step, and one pixel's input a for all
+// lanes.
 template <class V, int kRows, int kCount>
 void multiply(const BlockFor<V>& block, int slot, int64_t channel) {
   using Register = typename V::Register;
@@ -103,8 +104,9 @@ void multiply_tile(const BlockFor<V>& block, int slot, int64_t channel, int vect
   }
 }
 
-// Prefetches the inputs of the tile at `slot` while the one before is computed: mask borders break up the runs of
-// pixels that the hardware could foresee. Only the last row of taps: the others were read with the rows above.
+// Prefetches the inputs of the tile at `slot` while the one before is computed: mask borders break up the
+// runs of pixels that the hardware could foresee. Only the last row of taps: the others were read with the
+// rows above.
 template <class In, class Out>
 inline void prefetch(const BlockOf<In, Out>& block, int slot, int rows) {
   constexpr int64_t kLine = kCacheLine / sizeof(In);
@@ -114,8 +116,8 @@ inline void prefetch(const BlockOf<In, Out>& block, int slot, int rows) {
       for (int64_t k = 0; k < block.depth[s]; k += kLine) __builtin_prefetch(block.in[s][slot + r] + k);
 }
 
-// The same for pixels in one stream, which a 1x1 convolution reads faster than the hardware foresees: prefetches
-// pixels further on, a few lines per tile (one burst per block costs more than it gains).
+// The same for pixels in one stream, which a 1x1 convolution reads faster than the hardware foresees:
+// prefetches pixels further on, a few lines per tile (one burst per block costs more than it gains).
 template <class In, class Out>
 inline void prefetch_stream(const BlockOf<In, Out>& block, int slot, int rows) {
   constexpr int kPixelsAhead = 24;
@@ -124,8 +126,9 @@ inline void prefetch_stream(const BlockOf<In, Out>& block, int slot, int rows) {
   for (int64_t k = 0; k < rows * block.depth[0]; k += kLine) __builtin_prefetch(from + k);
 }
 
-// Output channels [0, channels) of all pixels of the block. Each tile runs through all weights: streaming them
-// from the second-level cache costs less than storing and reloading sums per tap (figures in the README).
+// Output channels [0, channels) of all pixels of the block. Each tile runs through all weights: streaming
+// them from the second-level cache costs less than storing and reloading sums per tap (figures in the
+// README).
 template <class V>
 void multiply_block(const BlockFor<V>& block, int64_t channels) {
   const int total = static_cast<int>((channels + V::kLanes - 1) / V::kLanes);

@@ -1,5 +1,6 @@
 // All loops of a variant, and its table.
-// Needs from the includer: an unnamed namespace with the types Wide and Narrow (isa/register.h); kernels.h; layout.h.
+// Needs from the includer: an unnamed namespace with the types Wide and Narrow (isa/register.h); kernels.h;
+// layout.h.
 
 // Each fragment needs those above it.
 // clang-format off
@@ -15,7 +16,8 @@ static_assert(is_register<Wide>() && is_register<Narrow>());
 
 // `reduced`: where the variant has such kernels.
 constexpr Kernels make_kernels(const char* name, const ReducedKernels* reduced = nullptr) {
-  constexpr LayerKernels<float, float> layer = {convolve_active<Single<Wide>>, convolve_inactive<Single<Narrow>>,
+  constexpr LayerKernels<float, float> layer = {convolve_active<Single<Wide>>,
+                                                convolve_inactive<Single<Narrow>>,
                                                 convolve_tiles<Single<Wide>, Single<Narrow>>};
   return {name,
           {layer, layer, collect<Single<Wide>>},

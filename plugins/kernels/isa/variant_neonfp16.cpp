@@ -28,7 +28,9 @@ struct Narrow : Four {
   static Multiplicand load_weights(const Reduced* p) {
     return vreinterpretq_f16_u16(vcombine_u16(vld1_u16(p), vdup_n_u16(0)));
   }
-  static Register multiply_add(Multiplicand a, Multiplicand b, Register c) { return vfmlalq_low_f16(c, a, b); }
+  static Register multiply_add(Multiplicand a, Multiplicand b, Register c) {
+    return vfmlalq_low_f16(c, a, b);
+  }
 };
 
 // Two registers: the eight float16 of one.

@@ -1,5 +1,5 @@
-// The micro-kernel's views of a register R: types of inputs (and weights) and outputs, and input channels per step.
-// Needs from the includer: an unnamed namespace; isa/register.h.
+// The micro-kernel's views of a register R: types of inputs (and weights) and outputs, and input channels per
+// step. Needs from the includer: an unnamed namespace; isa/register.h.
 
 // Multiplicands are float32.
 template <class R, class Out>

@@ -43,7 +43,7 @@ struct Layer {
   }
   TileConvolutionOf<In, Element, Element> tiles(Work::Kind kind, const Element* weights) const {
     const int64_t leading = index == 0 ? image.params.dense_channels[0] : 0;
-    return {in,      in.channels, weights, nullptr, true, leading, kind == Work::kLeadingTiles, {nullptr, 0, 0},
+    return {in, in.channels, weights, nullptr, true, leading, kind == Work::kLeadingTiles, {nullptr, 0, 0},
             out};
   }
 };
@@ -51,7 +51,8 @@ struct Layer {
 // pixel_weights: of this layer; weights: of all.
 template <class In, class Element>
 void run_layer(const Layer<In, Element>& layer, const LayerKernels<In, Element>& kernels,
-               const In* pixel_weights, const ModuleWeights<Element>& weights, const Work& work, int64_t task) {
+               const In* pixel_weights, const ModuleWeights<Element>& weights, const Work& work,
+               int64_t task) {
   if (work.kind == Work::kActive)
     return kernels.active(layer.pixels(pixel_weights), part(work.pixels, task, kActivePerTask));
   if (work.kind == Work::kInactive)
@@ -75,8 +76,8 @@ void run_work(const ModuleImage& image, int64_t layer, const Work& work, int64_t
   }
   const RowsOf<const Element> in = read_only(image.workspace.rings_of<Element>()[layer - 1]);
   const int64_t layer_taps = 9 * params.shape.channels * params.shape.channels;
-  run_layer(Layer<Element, Element>(image, layer, in), kernels.next, weights.taps + layer * layer_taps, weights,
-            work, task);
+  run_layer(Layer<Element, Element>(image, layer, in), kernels.next, weights.taps + layer * layer_taps,
+            weights, work, task);
 }
 
 template <class Element>

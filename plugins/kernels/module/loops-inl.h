@@ -2,7 +2,7 @@
 // Needs from the includer: an unnamed namespace with the types Wide and Narrow (isa/register.h); kernels.h;
 // isa/tile-inl.h.
 
-// Where the pixels of a list are, found by walking along: the list is in raster order.
+// The row of each pixel of a list: the list is in raster order, so rows are counted along the way.
 struct Walk {
   int64_t width, y, row_begin, row_end;
   Walk(int64_t w, Pixel first)
@@ -113,8 +113,8 @@ void convolve_inactive(const ConvolutionOf<typename V::Input, typename V::Output
 
 // Layers [first, first + block->segments) of the collect; later groups continue from what `out` holds.
 template <class V>
-inline void collect_layers(const CollectOf<typename V::Input>& c, Pixels pixels,
-                           int64_t first, BlockFor<V>* block) {
+inline void collect_layers(const CollectOf<typename V::Input>& c, Pixels pixels, int64_t first,
+                           BlockFor<V>* block) {
   for (int s = 0; s < block->segments; ++s) block->depth[s] = c.depth[first + s];
   block->weights = c.weight + first * c.channels * c.channels;
   block->resume = first > 0;

@@ -9,8 +9,9 @@
 
 namespace smsr {
 
-// The number of active pixels from which a tile is cheaper by Winograd than pixel by pixel. Fewer where the leading
-// outputs of its inactive pixels are needed too (README). In reduced precision pixel by pixel is cheaper still.
+// The number of active pixels from which a tile is cheaper by Winograd than pixel by pixel. Fewer where the
+// leading outputs of its inactive pixels are needed too (README). In reduced precision pixel by pixel is
+// cheaper still.
 struct HeavyFrom {
   int active, with_inactive;
 };

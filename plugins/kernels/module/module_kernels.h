@@ -1,4 +1,5 @@
-// What one instruction set provides for the sparse mask module: its inner loops, over lists of pixels and tiles.
+// What one instruction set provides for the sparse mask module: its inner loops, over lists of pixels and
+// tiles.
 #pragma once
 
 #include <cstdint>
@@ -9,8 +10,8 @@
 namespace smsr {
 
 // A pixel in a list: its index y * W + x. The top bit marks an inactive pixel with an active one, or a tile
-// computed by Winograd, among its eight neighbours: only those must have their sparse channels zeroed, because
-// nothing else reads them.
+// computed by Winograd, among its eight neighbours: only those must have their sparse channels zeroed,
+// because nothing else reads them.
 using Pixel = uint32_t;
 constexpr Pixel kBesideActive = 0x80000000u;
 struct Pixels {
@@ -47,8 +48,8 @@ struct LayerKernels {
   TileKernel<In, Out, Out> tiles;
 };
 
-// Layers whose outputs are stored as Element. The first one reads the module's float32 features, and computes in
-// float32 pixel by pixel.
+// Layers whose outputs are stored as Element. The first one reads the module's float32 features, and computes
+// in float32 pixel by pixel.
 template <class Element>
 struct ModuleKernels {
   LayerKernels<float, Element> first;

@@ -30,8 +30,9 @@ Work outside_work(const ListByRow<Pixel>& list, int64_t row, int64_t end) {
   return pixel_work(Work::kActive, {list.from(row), list.count(row, end)});
 }
 
-// In the first layer all inputs are dense: the dense outputs of an inactive pixel are computed as those of an active
-// one, so tiles give them too. In later layers they sum the dense inputs only: less work pixel by pixel.
+// In the first layer all inputs are dense: the dense outputs of an inactive pixel are computed as those of an
+// active one, so tiles give them too. In later layers they sum the dense inputs only: less work pixel by
+// pixel.
 void divide_layer(const ModuleImage& image, int64_t layer, Stage* s) {
   const MaskIndex& index = image.workspace.index;
   const int64_t row = s->y0 / kTileSize, end = tiles_along(s->y1), dense = image.params.dense_channels[layer];
@@ -45,7 +46,7 @@ void divide_layer(const ModuleImage& image, int64_t layer, Stage* s) {
   if (tiles) s->work[0] = tile_work(Work::kTiles, index.heavy, row, end);
   s->work[1] = tiles ? outside_work(index.outside_heavy, row, end)
                      : pixel_work(Work::kActive, index.active(s->y0, s->y1));
-  // Nobody reads the last layer's inactive pixels where it has no dense channels.
+  // The last layer's inactive pixels are not read where it has no dense channels.
   const bool unread = layer + 1 == image.params.shape.layers && dense == 0;
   if (!unread) s->work[2] = pixel_work(Work::kInactive, index.inactive(s->y0, s->y1));
 }
@@ -178,10 +179,10 @@ Status sparse_mask_module(const Params& params, const Kernels& kernels, const Pa
   lay_out(params.shape, memory, &workspace);
   prepare(params, &workspace);
   for (int64_t n = 0; n < params.shape.batch; ++n) {
-    const ModuleImage image{{params, kernels, parallel, workspace,
-                             params.features + n * params.features_image_stride,
-                             params.output + n * params.output_image_stride},
-                            params.margin + n * params.margin_image_stride};
+    const ModuleImage image{
+        {params, kernels, parallel, workspace, params.features + n * params.features_image_stride,
+         params.output + n * params.output_image_stride},
+        params.margin + n * params.margin_image_stride};
     index_mask(image.margin, params.margin_row_stride, params.theta, parallel, workspace.index);
     run_steps(image);
     finish(image);

@@ -27,8 +27,8 @@ struct Params {
   const float* conv_weights;  // [L][tap 9][C in][C out], tap = 3 * ky + kx
   // The same, transformed by prepare_weights(); null: all convolutions are computed directly.
   const float* prepared_weights;
-  // Convolutions' and collect's weights, packed by prepare_reduced_weights() of kernels.reduced; null: everything is
-  // computed in float32.
+  // Convolutions' and collect's weights, packed by prepare_reduced_weights() of kernels.reduced; null:
+  // everything is computed in float32.
   const uint16_t* reduced_weights;
   bool reduced_tiles;           // with them: Winograd, too
   const float* collect_weight;  // [L * C in][C out]

@@ -1,8 +1,8 @@
 // The module's weights by the type that the layers' outputs are stored in.
 #pragma once
 
-#include "rows.h"
 #include "module/sparse_mask_module.h"
+#include "rows.h"
 #include "winograd/winograd.h"
 
 namespace smsr {

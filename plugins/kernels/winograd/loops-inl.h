@@ -1,6 +1,6 @@
 // Winograd's convolutions over tiles; see winograd.h.
-// Needs from the includer: an unnamed namespace; kernels.h; winograd/points-inl.h; isa/tile-inl.h; fill_up() of
-// module/loops-inl.h.
+// Needs from the includer: an unnamed namespace; kernels.h; winograd/points-inl.h; isa/tile-inl.h; fill_up()
+// of module/loops-inl.h.
 
 // Where the 16 pixels of a tile go, and what is added to them. Pixels not written go to a dump.
 template <class Out>
@@ -44,15 +44,15 @@ struct TilePlace {
 };
 
 template <class In>
-inline void point_at_window(const PaddedImageOf<In>& image, TilePlace at,
-                            const In* window[kWinogradPoints]) {
+inline void point_at_window(const PaddedImageOf<In>& image, TilePlace at, const In* window[kWinogradPoints]) {
   for (int64_t ky = 0; ky < kWindowSize; ++ky) {
     const int64_t y = at.y + ky - 1;
     const bool inside = y >= 0 && y < image.height;
     const In* row = inside ? image.rows.row(y) : nullptr;
     for (int64_t kx = 0; kx < kWindowSize; ++kx) {
       const int64_t x = at.x + kx - 1;
-      window[ky * kWindowSize + kx] = inside && x >= 0 && x < image.width ? row + x * image.channels : image.zeros;
+      window[ky * kWindowSize + kx] =
+          inside && x >= 0 && x < image.width ? row + x * image.channels : image.zeros;
     }
   }
 }
@@ -86,8 +86,8 @@ constexpr int64_t stride_of_tiles(int64_t channels) {
   return tile_stride(PointsOf<Weight>::Type::kMatrices * PointsOf<Weight>::Type::kParts, channels);
 }
 
-// Sums over input channels, one matrix after the other: [tiles * parts][inputs] x [inputs][outputs]. from: [tile]
-// [part][matrix][inputs]; to: [tile][part][matrix][outputs].
+// Sums over input channels, one matrix after the other: [tiles * parts][inputs] x [inputs][outputs]. from:
+// [tile] [part][matrix][inputs]; to: [tile][part][matrix][outputs].
 template <class V, class AnyConvolution>
 void multiply_points(const AnyConvolution& c, int64_t outputs, int tiles, const typename V::Input* from,
                      float* to) {

@@ -2,8 +2,8 @@
 // transforms are sums of whole registers.
 // Needs from the includer: an unnamed namespace; winograd.h; isa/register.h.
 
-// Prefetches those pixels of the next tile that a tile to its left would not share: tiles of a mask break up the
-// runs that the hardware could foresee.
+// Prefetches those pixels of the next tile that a tile to its left would not share: tiles of a mask break up
+// the runs that the hardware could foresee.
 template <class In>
 inline void prefetch_row(const In* const next[kWinogradPoints], int y, int64_t channel) {
 #pragma GCC unroll 6

@@ -28,15 +28,17 @@ constexpr int64_t kTilePixels = kTileSize * kTileSize;
 inline int64_t tiles_along(int64_t pixels) { return divide_up(pixels, kTileSize); }
 
 // Whether a convolution can be computed so at all.
-inline bool winograd_can(int64_t inputs, int taps) { return taps == 9 && inputs % contract::kLanePadding == 0; }
+inline bool winograd_can(int64_t inputs, int taps) {
+  return taps == 9 && inputs % contract::kLanePadding == 0;
+}
 
-// Transformed weights of one convolution: their number, and filling them from `weights` [tap 9][inputs][outputs].
-// Once per model: [point 36][inputs][outputs], computed in double.
+// Transformed weights of one convolution: their number, and filling them from `weights` [tap
+// 9][inputs][outputs]. Once per model: [point 36][inputs][outputs], computed in double.
 int64_t winograd_weights_size(int64_t inputs, int64_t outputs);
 void winograd_prepare(const float* weights, int64_t inputs, int64_t outputs, float* prepared);
 
-// The same for multiplicands of reduced precision, which have points of their own: [point 24][inputs][outputs],
-// each matrix packed.
+// The same for multiplicands of reduced precision, which have points of their own: [point
+// 24][inputs][outputs], each matrix packed.
 struct ReducedKernels;  // kernels.h
 int64_t reduced_winograd_size(int64_t inputs, int64_t outputs);
 void winograd_prepare_reduced(const ReducedKernels& kernels, const float* weights, int64_t inputs,
@@ -46,13 +48,13 @@ void winograd_prepare_reduced(const ReducedKernels& kernels, const float* weight
 void pack_reduced(const ReducedKernels& kernels, const float* matrix, int64_t inputs, int64_t outputs,
                   Reduced* packed);
 
-// Values between the transformed inputs, or outputs, of a block's tiles: their points, and a gap that keeps the
-// tiles from sharing the cache's sets.
+// Values between the transformed inputs, or outputs, of a block's tiles: their points, and a gap that keeps
+// the tiles from sharing the cache's sets.
 constexpr int64_t kTileGap = 16;
 inline int64_t tile_stride(int64_t points, int64_t channels) { return points * channels + kTileGap; }
 
-// Floats of scratch memory for one call of a TileKernel, whatever its number of tiles. Memory that starts a cache
-// line is fastest.
+// Floats of scratch memory for one call of a TileKernel, whatever its number of tiles. Memory that starts a
+// cache line is fastest.
 int64_t winograd_scratch_size(int64_t inputs, int64_t outputs);
 
 // A tile and what to write of it. Bit 4 * y + x of a mask: the pixel y rows and x columns into the tile. Bits
@@ -69,8 +71,8 @@ struct Tiles {
   int64_t first, count;
 };
 
-// out = conv(in) [+ bias] [+ addend] [ReLU]. Inputs and outputs are multiples of kLanePadding, and the elements
-// between pixels of `in`, and of `out` and `addend`.
+// out = conv(in) [+ bias] [+ addend] [ReLU]. Inputs and outputs are multiples of kLanePadding, and the
+// elements between pixels of `in`, and of `out` and `addend`.
 template <class In, class Out, class Weight>
 struct TileConvolutionOf {
   PaddedImageOf<In> in;
