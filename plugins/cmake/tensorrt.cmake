@@ -1,5 +1,5 @@
-# Looks for TensorRT's headers and, with them, CUDA's: JetPack and Debian packages, NVIDIA's images, TENSORRT_ROOT (an
-# unpacked archive), TENSORRT_INCLUDE (headers alone). Sets SMSR_TENSORRT_HEADERS, SMSR_TENSORRT_VERSION,
+# Finds the headers of TensorRT and CUDA: of JetPack and Debian packages, NVIDIA's images, TENSORRT_ROOT (an unpacked
+# archive), TENSORRT_INCLUDE (headers alone). Sets SMSR_TENSORRT_HEADERS, SMSR_TENSORRT_VERSION,
 # SMSR_TENSORRT_MAJOR, SMSR_TENSORRT_LIBRARY (may be missing) and SMSR_CUDA_HEADERS; nothing but a line of status where
 # there is no TensorRT.
 set(TENSORRT_INCLUDE "" CACHE PATH "Folder of NvInfer.h; empty: search")
@@ -24,7 +24,7 @@ find_path(SMSR_CUDA_HEADERS cuda_runtime_api.h
           HINTS ${CUDA_INCLUDE} $ENV{CUDA_HOME}/include
           PATHS /usr/local/cuda/include /usr/local/cuda/targets/aarch64-linux/include
                 /usr/local/cuda/targets/x86_64-linux/include /usr/local/cuda/targets/sbsa-linux/include)
-if(NOT SMSR_CUDA_HEADERS)  # an nvcc anywhere else knows its own headers
+if(NOT SMSR_CUDA_HEADERS)  # those of an nvcc in another place
   find_package(CUDAToolkit QUIET)
   if(CUDAToolkit_FOUND)
     find_path(SMSR_CUDA_HEADERS cuda_runtime_api.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
@@ -36,7 +36,7 @@ if(NOT SMSR_TENSORRT_HEADERS OR NOT SMSR_CUDA_HEADERS)
   return()
 endif()
 
-# Some releases name the numbers NV_TENSORRT_*, others through TRT_*_ENTERPRISE.
+# Some releases define NV_TENSORRT_* as numbers, others through TRT_*_ENTERPRISE.
 file(STRINGS ${SMSR_TENSORRT_HEADERS}/NvInferVersion.h numbers
      REGEX "#define (NV_TENSORRT|TRT)_(MAJOR|MINOR|PATCH)(_ENTERPRISE)? +[0-9]+")
 set(SMSR_TENSORRT_VERSION "")

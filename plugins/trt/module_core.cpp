@@ -127,7 +127,7 @@ bool fits(const Dimensions& dims, const Dimensions& expected) {
 // The contract's letters, from features (N, C, H, W).
 contract::Letters letters_of(const Dimensions& features, int64_t layers) {
   contract::Letters letters;
-  for (size_t i = 0; i < 4; ++i) letters["NCHW"[i]] = features.size[i];
+  for (size_t i = 0; i < 4; ++i) letters[kLayout[i]] = features.size[i];
   letters['L'] = layers;
   letters['R'] = letters['C'] / kReduction;
   return letters;
@@ -241,6 +241,7 @@ void Module::check_shapes(const std::array<Dimensions, op::kInputs>& inputs) con
       fail("attribute dense_channels", "counts within 0.." + std::to_string(c),
            std::to_string(state_.dense_channels[i]), kExportAgain);
   const contract::Letters letters = letters_of(features, state_.layers);
+  // Without the features, whose layout differs from the contract's shape.
   for (int i = op::kFeatures + 1; i < op::kInputs; ++i) {
     const Dimensions &dims = inputs[static_cast<size_t>(i)], expected = expected_shape(i, letters);
     if (!fits(dims, expected))

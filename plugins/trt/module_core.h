@@ -12,7 +12,7 @@
 #include <string>
 #include <string_view>
 
-#include "kernels/cuda/sparse_mask_module_cuda.h"
+#include "cuda/sparse_mask_module_cuda.h"
 #include "smsr_contract.h"
 #include "smsr_shapes.h"
 

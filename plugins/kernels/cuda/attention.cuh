@@ -3,7 +3,7 @@
 // Collect, scale and residual are then one pass over memory.
 #pragma once
 
-#include "types.cuh"
+#include "cuda/types.cuh"
 
 namespace smsr::cuda {
 

@@ -1,7 +1,7 @@
 // What becomes of a product's sums: a convolution's outputs with ReLU, or the module's output.
 #pragma once
 
-#include "gather.cuh"
+#include "cuda/gather.cuh"
 
 namespace smsr::cuda {
 

@@ -2,8 +2,8 @@
 // channels per tap) or the outputs of all layers (collect, one group of channels per layer).
 #pragma once
 
-#include "tile.cuh"
-#include "units.cuh"
+#include "cuda/tile.cuh"
+#include "cuda/units.cuh"
 
 namespace smsr::cuda {
 

@@ -4,7 +4,7 @@
 // result does not depend on which warp computes it.
 #pragma once
 
-#include "epilogue.cuh"
+#include "cuda/epilogue.cuh"
 
 namespace smsr::cuda {
 

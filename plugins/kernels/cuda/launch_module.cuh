@@ -1,14 +1,14 @@
 // The module's launches in their order, for one kind of tile.
 #pragma once
 
-#include "attention.cuh"
-#include "cuda_module.h"
-#include "cuda_workspace.h"
-#include "gather_gemm.cuh"
-#include "launch.h"
-#include "pack.cuh"
-#include "plan.cuh"
-#include "transpose.cuh"
+#include "cuda/attention.cuh"
+#include "cuda/gather_gemm.cuh"
+#include "cuda/launch.h"
+#include "cuda/module.h"
+#include "cuda/pack.cuh"
+#include "cuda/plan.cuh"
+#include "cuda/transpose.cuh"
+#include "cuda/workspace.h"
 
 namespace smsr::cuda {
 

@@ -2,7 +2,7 @@
 // [slices, groups, steps per group, kDepth * kColumns], zeros where a step or a slice goes past the channels.
 #pragma once
 
-#include "tile.cuh"
+#include "cuda/tile.cuh"
 
 namespace smsr::cuda {
 

@@ -6,7 +6,7 @@
 // cache.
 #pragma once
 
-#include "types.cuh"
+#include "cuda/types.cuh"
 
 namespace smsr::cuda {
 

@@ -1,7 +1,7 @@
 // The API: checks all arguments, then queues the kernels for the type and the GPU.
-#include "cuda_module.h"
-#include "cuda_workspace.h"
-#include "sparse_mask_module_cuda.h"
+#include "cuda/module.h"
+#include "cuda/sparse_mask_module_cuda.h"
+#include "cuda/workspace.h"
 
 namespace smsr::cuda {
 namespace {
@@ -82,7 +82,6 @@ Status choose(Type type, Device* device, Kernels* kernels) {
 }
 
 Status launch_prepared(Kernels kernels, const Launch& launch) {
-  if (!has_kernels(kernels)) return Status::kBadDevice;
   switch (kernels) {
     case Kernels::kTensorCore:
       return launch_with<HalfTile>(launch);

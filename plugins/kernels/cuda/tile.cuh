@@ -4,7 +4,7 @@
 //
 // kDepth input channels per step, sums in float32, in registers, spread over the warp's 32 lanes. The models
 // are HalfTile (tensor cores), VoltaTile (tensor cores of sm_70 and sm_72) and FloatTile (CUDA cores);
-// gather_gemm.cuh, its parts and pack.cuh use nothing of them but what stands here.
+// gather_gemm.cuh, its parts and pack.cuh use nothing but what is listed here.
 //
 // A Tile is a class template of kRows, default constructible with all sums zero. It provides
 //
@@ -15,28 +15,32 @@
 //   kSkip                   multiply<false> leaves out output channels in groups of so many; = kColumns: none
 //   kInputs                 pixels from which a lane loads 16 bytes (a Vector) per step
 //   kOutputs, kGroups       pixels that a lane writes, pieces (8 output channels) of each
-//   kSameChannels, kEndChannels   powers of two: lanes whose numbers differ only in the bits from
-//   kSameChannels
-//                           up to but not including kEndChannels write the same channels of different pixels
+//   kSameChannels, kEndChannels
+//                           powers of two: lanes whose numbers differ only in the bits from the first up to,
+//                           but not including, the second write the same channels of different pixels
 //
 //   int input_row(j)        pixel of the lane's input j < kInputs
 //   int input_channel()     the first channel that the lane loads, within the step
 //   int output_row(j)       pixel of the lane's output j < kOutputs
 //   int output_channel(g)   first channel of piece g < kGroups, within the tile
-//   uint32 of_output(values, j)   values[i] belong to input_row(i) of each lane; returns the value that
-//   belongs
-//                           to output_row(j). All lanes together.
-//   static void packed_place(offset, &depth, &column)   which weight of a step [kDepth, kColumns] lies at an
-//                           offset of the packed step: pack.cuh writes them in the order in which lanes read
+//   uint32 of_output(values, j)
+//                           values[i] belongs to input_row(i) of each lane; returns the value that belongs to
+//                           output_row(j). All lanes together.
+//   static void packed_place(offset, &depth, &column)
+//                           which weight of a step [kDepth, kColumns] is at an offset of the packed step:
+//                           pack.cuh writes them in the order in which the lanes read
 //
-//   void multiply<kAll>(in, weights, columns)   adds one step. in [kInputs]: the lane's vectors; weights: the
-//                           packed step; kAll: all output channels, else only the first `columns`, rounded up
-//                           to kSkip. All lanes together.
+//   void multiply<kAll>(in, weights, columns)
+//                           adds one step. in [kInputs]: the lane's vectors; weights: the packed step; kAll:
+//                           all output channels, else only the first `columns`, rounded up to kSkip. All
+//                           lanes together.
 //   void map(make)          every sum s of output channel c becomes make(c)(s)
-//   Piece<Type> piece(j, g) channels output_channel(g).. of pixel output_row(j). All lanes together.
+//   Piece<Type> piece(j, g)
+//                           8 channels, from output_channel(g) on, of pixel output_row(j). All lanes
+//                           together.
 #pragma once
 
-#include "types.cuh"
+#include "cuda/types.cuh"
 
 namespace smsr::cuda {
 

@@ -1,7 +1,7 @@
 // Tile on CUDA cores: kRows gathered pixels times 32 output channels, products and sums in float32.
 #pragma once
 
-#include "tile.cuh"
+#include "cuda/tile.cuh"
 
 namespace smsr::cuda {
 

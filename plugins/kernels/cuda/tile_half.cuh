@@ -7,7 +7,7 @@
 // lane's load can be of 8 neighbouring channels; the weights are packed in the same order.
 #pragma once
 
-#include "tile.cuh"
+#include "cuda/tile.cuh"
 
 namespace smsr::cuda {
 

@@ -6,7 +6,7 @@
 // and in the end writes, whole pixels.
 #pragma once
 
-#include "tile.cuh"
+#include "cuda/tile.cuh"
 
 namespace smsr::cuda {
 

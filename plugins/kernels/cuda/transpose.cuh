@@ -1,7 +1,7 @@
 // N C H W to N H W C and back, through a tile of 32 x 32 numbers in shared memory.
 #pragma once
 
-#include "types.cuh"
+#include "cuda/types.cuh"
 
 namespace smsr::cuda {
 

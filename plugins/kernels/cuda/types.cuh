@@ -1,7 +1,7 @@
 // Element types, vectors of channels, and the plan of a module: what the kernels share.
 #pragma once
 
-#include "primitives.cuh"
+#include "cuda/primitives.cuh"
 #include "smsr_contract.h"
 
 namespace smsr::cuda {
@@ -107,7 +107,7 @@ struct PlanSizes {
   int batch, height, width, bands, blocks;  // blocks: thread blocks per image
 };
 
-// The mask as lists of pixels, made once per module (plan.cuh), in device memory (cuda_workspace.h).
+// The mask as lists of pixels, made once per module (plan.cuh), in device memory (workspace.h).
 struct Plan {
   uint8* columns;       // [N, bands, W] bit r: pixel (8 * band + r, x) is active
   int* block_counts;    // [N, blocks, 2] active and inactive pixels in the columns of each thread block

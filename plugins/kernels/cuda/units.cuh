@@ -2,7 +2,7 @@
 // the device only; warps take them from a counter.
 #pragma once
 
-#include "types.cuh"
+#include "cuda/types.cuh"
 
 namespace smsr::cuda {
 

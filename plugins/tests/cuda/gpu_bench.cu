@@ -4,8 +4,8 @@
 // a copy in memory.
 #include <algorithm>
 
+#include "cuda/primitives.cuh"
 #include "gpu.h"
-#include "primitives.cuh"
 
 namespace smsr::testing {
 namespace {
@@ -172,6 +172,6 @@ int main(int count, char** arguments) {
   std::printf("%d x %d, active share %.2f, %s, %s\n", static_cast<int>(height), static_cast<int>(width),
               share, type.c_str(), layout.c_str());
   smsr::testing::bench(height, width, share, type == "float16",
-                       layout == "NHWC" ? cuda::Layout::kNhwc : cuda::Layout::kNchw);
+                       layout == "NHWC" ? smsr::cuda::Layout::kNhwc : smsr::cuda::Layout::kNchw);
   return 0;
 }

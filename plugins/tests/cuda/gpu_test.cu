@@ -3,7 +3,7 @@
 // CUDA graph, in the other layout, by the kernels for other GPUs. `compute-sanitizer smsr_cuda_gpu_test
 // NAME...` finds bad accesses in chosen cases.
 #include "case_checks.h"
-#include "cuda_module.h"
+#include "cuda/module.h"
 #include "gpu.h"
 
 namespace smsr::testing {

@@ -1,7 +1,7 @@
 // What the API refuses, and that refused calls queue nothing.
 #include "interface_test.h"
 
-#include "cuda_module.h"
+#include "cuda/module.h"
 #include "expect.h"
 #include "machine.h"
 #include "module_case.h"

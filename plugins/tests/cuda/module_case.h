@@ -8,12 +8,12 @@
 #include <string>
 #include <vector>
 
+#include "cuda/sparse_mask_module_cuda.h"
 #include "half.h"
-#include "problem.h"
 #include "module/reference.h"
+#include "problem.h"
 #include "smsr_contract.h"
 #include "smsr_shapes.h"
-#include "sparse_mask_module_cuda.h"
 
 namespace smsr::testing {
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds and runs the GPU test and benchmarks with nvcc and g++ alone, for a machine without cmake:
 #   plugins/tests/cuda/run_gpu.sh [ARCHITECTURE [BUILD_DIR]]      default: 90, build/gpu
-# A program that fails does not stop those behind it: a machine with a GPU is rare. The exit status tells.
+# A program that fails does not stop the next ones, because machines with a GPU are rare; the exit status is then 1.
 set -eu
 plugins=$(cd "$(dirname "$0")/../.." && pwd)
 architecture=${1:-90}
@@ -9,10 +9,10 @@ build=${2:-$plugins/../build/gpu}
 nvcc=$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)
 mkdir -p "$build"
 
-include="-I$plugins/include -I$plugins/kernels -I$plugins/kernels/cuda -I$plugins/tests -I$plugins/tests/cuda"
-# The CPU kernels hold the weights' preparation that the made-up problems share; variants need their own flags.
+include="-I$plugins/include -I$plugins/kernels -I$plugins/tests -I$plugins/tests/cuda"
+# The tests' problems prepare their weights by the CPU kernels, whose variants need flags of their own.
 avx512="-mavx2 -mfma -mavx512f -mavx512bw -mavx512dq -mavx512vl"
-for source in "$plugins"/kernels/*.cpp; do
+for source in "$plugins"/kernels/*/*.cpp; do
   case $source in
     *variant_neonfp16*) [ "$(uname -m)" = aarch64 ] || continue; flags="-march=armv8.2-a+fp16+fp16fml" ;;
     *variant_neon*) [ "$(uname -m)" = aarch64 ] || continue; flags= ;;
@@ -24,7 +24,7 @@ for source in "$plugins"/kernels/*.cpp; do
   echo "g++ -std=c++17 -O2 $flags $include -c $source -o $build/$(basename "$source").o"
 done > "$build/commands"
 for source in "$plugins"/kernels/cuda/*.cu; do
-  echo "$nvcc -std=c++14 -O3 -DSMSR_CUDA_VOLTA -arch=sm_$architecture $include -c $source -o $build/$(basename "$source").o"
+  echo "$nvcc -std=c++17 -O3 -DSMSR_CUDA_VOLTA -arch=sm_$architecture $include -c $source -o $build/$(basename "$source").o"
 done >> "$build/commands"
 for program in gpu_test gpu_bench; do
   echo "$nvcc -std=c++17 -O2 -arch=sm_$architecture $include -c $plugins/tests/cuda/$program.cu -o $build/$program.main.o"
@@ -41,7 +41,7 @@ step() {
   "$@" || failed="$failed
   $*"
 }
-# First what must be shown, last what may be missing or slow.
+# The most important first, what may be missing or slow last.
 step "$build/gpu_test"
 step "$build/gpu_bench" 720 1280 0.3 float16
 step python3 "$plugins/../benchmarks/gpu/bench_cudnn.py" 720 1280
@@ -52,10 +52,10 @@ step "$build/gpu_bench" 180 320 0.3 float16
 if command -v compute-sanitizer >/dev/null; then
   step compute-sanitizer --error-exitcode 9 "$build/gpu_test" batch_3 channels_48
 fi
-# Nsight Compute, where it is and may read the counters: what holds up convolutions and collect of one module.
+# Nsight Compute, where it is installed and may read the counters: what limits convolutions and collect of one module.
 if command -v ncu >/dev/null; then
   echo "== ncu"
   ncu --clock-control none --section SpeedOfLight --section MemoryWorkloadAnalysis --section WarpStateStats \
-    -k regex:gather_gemm -c 5 "$build/gpu_bench" 720 1280 0.3 || echo "run_gpu.sh: ncu failed, nothing is said by it" >&2
+    -k regex:gather_gemm -c 5 "$build/gpu_bench" 720 1280 0.3 || echo "run_gpu.sh: ncu failed, so it has no result" >&2
 fi
 [ -z "$failed" ] || { echo "run_gpu.sh: failed:$failed" >&2; exit 1; }

@@ -3,7 +3,7 @@
 // output.
 #pragma once
 
-#include "kernels/cuda/sparse_mask_module_cuda.h"
+#include "cuda/sparse_mask_module_cuda.h"
 
 #define SMSR_DOUBLE __attribute__((visibility("default")))
 

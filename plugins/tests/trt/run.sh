@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# The TensorRT adapters against NVIDIA's headers and lean runtimes, without a GPU: plugins/tests/trt/run.sh [BUILD_DIR]
-# Compiles for each version of the headers with warnings as errors, checks what the libraries export, and drives them
-# method by method: TensorRT 8's through a registry of ours, newer ones through each runtime of the same or a later
-# major version. Everything of NVIDIA's stays below BUILD_DIR (build/trt).
+# Tests the TensorRT adapters with NVIDIA's headers and lean runtimes, without a GPU: plugins/tests/trt/run.sh [BUILD_DIR]
+# Compiles them for each version of the headers with warnings as errors, checks the libraries' exports, and calls every
+# method of the plugins: those for TensorRT 8 through the test's own registry, newer ones through each runtime of the
+# same or a later major version. Everything of NVIDIA's stays below BUILD_DIR (build/trt).
 #   TENSORRT_INCLUDE     folders with NvInferRuntime.h, separated by ":"; unset: TENSORRT_TAGS of TENSORRT_REPOSITORY
 #   TENSORRT_LEAN        files libnvinfer_lean.so.N, separated by ":"; unset: LEAN_VERSIONS from PyPI
 #   CUDA_INCLUDE         folder of cuda_runtime_api.h; unset: CUDA's usual places, else from PyPI
@@ -21,7 +21,7 @@ fail() {
   exit 1
 }
 
-# Wheels PACKAGE==VERSION ..., unpacked into a folder.
+# Downloads wheels PACKAGE==VERSION ... and unpacks them into a folder.
 unpack_wheels() {
   local folder=$1 wheel
   shift
@@ -71,9 +71,9 @@ if [[ -z $cuda && ! -e /usr/local/cuda/include/cuda_runtime_api.h ]] && ! comman
   cp -r "$build/cuda/nvidia/cuda_nvcc/include/crt" "$cuda/"
 fi
 
-# The symbols a library exports, and those of TensorRT that it expects to find.
+# The symbols that a library exports, and those of TensorRT that it imports.
 exported() { nm -D --defined-only "$1" | awk '{print $3}' | sort | tr '\n' ' '; }
-wanted() { nm -D --undefined-only "$1" | awk '{print $2}' | { grep -E 'nvinfer|^get(Plugin|Infer|Logger)|^create' || true; } | tr '\n' ' '; }
+imported() { nm -D --undefined-only "$1" | awk '{print $2}' | { grep -E 'nvinfer|^get(Plugin|Infer|Logger)|^create' || true; } | tr '\n' ' '; }
 
 check_symbols() {
   local library=$1 version=$2 expected foreign=""
@@ -84,8 +84,8 @@ check_symbols() {
   esac
   [[ $(exported "$library") == "$expected" ]] ||
     fail "$version: exports: expected $expected, got $(exported "$library")"
-  [[ $(wanted "$library") == "$foreign" ]] ||
-    fail "$version: symbols of TensorRT: expected '$foreign', got '$(wanted "$library")'"
+  [[ $(imported "$library") == "$foreign" ]] ||
+    fail "$version: symbols of TensorRT: expected '$foreign', got '$(imported "$library")'"
 }
 
 compiled=() libraries=()
@@ -118,7 +118,7 @@ for runtime in "${runtimes[@]}"; do
   major=${runtime##*.so.}
   major=${major%%.*}
   if [[ -z ${drive[$major]:-} ]]; then
-    echo "not driven: $runtime (no headers of TensorRT $major among those given)"
+    echo "not driven: $runtime (no headers of TensorRT $major given)"
     continue
   fi
   for entry in "${libraries[@]}"; do
@@ -128,5 +128,5 @@ for runtime in "${runtimes[@]}"; do
     driven=$((driven + 1))
   done
 done
-((driven > 0 || ${#libraries[@]} == 0)) || fail "runtimes: expected one for TensorRT 10 or newer, drove none"
+((driven > 0 || ${#libraries[@]} == 0)) || fail "runtimes: expected one for TensorRT 10 or newer, got none"
 echo "compiled without warnings: ${compiled[*]}; driven through runtimes: $driven pairs; no kernel ran (no GPU)"

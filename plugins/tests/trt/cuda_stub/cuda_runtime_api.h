@@ -1,4 +1,4 @@
-// All that kernels/cuda/sparse_mask_module_cuda.h needs of CUDA, for tests on machines without it.
+// The only declaration of CUDA's that kernels/cuda/sparse_mask_module_cuda.h uses, for tests without CUDA.
 #pragma once
 
-typedef struct CUstream_st* cudaStream_t;
+using cudaStream_t = struct CUstream_st*;

@@ -1,7 +1,7 @@
 // Between the API and the kernels: which kernels there are, and the launch of one kind of them.
 #pragma once
 
-#include "sparse_mask_module_cuda.h"
+#include "cuda/sparse_mask_module_cuda.h"
 
 namespace smsr::cuda {
 

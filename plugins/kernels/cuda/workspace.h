@@ -2,11 +2,11 @@
 // as it grows.
 #pragma once
 
+#include "cuda/sparse_mask_module_cuda.h"
+#include "cuda/tile_float.cuh"
+#include "cuda/tile_half.cuh"
+#include "cuda/types.cuh"
 #include "layout.h"
-#include "sparse_mask_module_cuda.h"
-#include "tile_float.cuh"
-#include "tile_half.cuh"
-#include "types.cuh"
 
 namespace smsr::cuda {
 
@@ -43,7 +43,7 @@ size_t packed_module_size(int layers, int channels) {
 }
 
 // The parts from `base` on; with null only their sizes. The shape must have been accepted. VoltaTile's
-// weights take as much memory as HalfTile's.
+// packed weights are never larger than HalfTile's.
 inline Workspace lay_out(const Shape& shape, void* base) {
   Workspace w = {};
   const bool half = shape.type == Type::kFloat16;
