@@ -26,7 +26,7 @@ PROGRAM = "smsr-export"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code. Errors are one line on stderr; --debug shows the traceback."""
     options = _parser().parse_args(arguments)
-    return run_command(PROGRAM, lambda: _export(options), options.debug)
+    return run_command(PROGRAM, lambda: _export(options), debug=options.debug)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -79,11 +79,11 @@ def _export(options: argparse.Namespace) -> None:
     request = ExportRequest(
         checkpoint,
         output,
-        read_pictures(options.verify, scale) if options.verify else own_pictures(scale),
-        options.force,
-        options.accept_parity_failure,
-        TensorRtTarget(options.precision or PRECISIONS[0], engine.wanted) if engine else None,
-        "fp32" if engine else options.precision or "fp32",  # with an engine, model.onnx stands in where it cannot run
+        pictures=read_pictures(options.verify, scale) if options.verify else own_pictures(scale),
+        force=options.force,
+        accept_failure=options.accept_parity_failure,
+        tensorrt=TensorRtTarget(options.precision or PRECISIONS[0], engine.wanted) if engine else None,
+        precision="fp32" if engine else options.precision or "fp32",  # an engine's stand-in on the CPU is fp32
     )
     _print_result(output, scale, export(network, request))
     if engine:
@@ -93,7 +93,7 @@ def _export(options: argparse.Namespace) -> None:
 def _finish_bundle(bundle: Path, options: argparse.Namespace, engine: EngineOptions | None) -> None:
     """The second half of --target trt, on the device: only the engine is made."""
     if engine is None:
-        raise UsageError(bundle, "a checkpoint", "a bundle", "bundles are taken again only for --target trt")
+        raise UsageError(bundle, "a checkpoint", "a bundle", "add --target trt to build this bundle's engine")
     for name in ("output", "precision", "verify", "accept_parity_failure"):
         if getattr(options, name):
             option = "-o" if name == "output" else _option(name)
@@ -113,8 +113,12 @@ def _engine_options(options: argparse.Namespace) -> EngineOptions | None:
     if options.precision not in (None, *PRECISIONS):
         expected = f"{' or '.join(PRECISIONS)} with --target trt"
         raise UsageError("--precision", expected, options.precision, "leave --precision out")
-    wanted = Wanted.parse(options.min_shape, options.opt_shape, options.max_shape)
-    return EngineOptions(options.force, wanted, parse_workspace(options.workspace), functools.partial(say, PROGRAM))
+    return EngineOptions(
+        rebuild=options.force,
+        workspace=parse_workspace(options.workspace),
+        wanted=Wanted.parse(options.min_shape, options.opt_shape, options.max_shape),
+        say=functools.partial(say, PROGRAM),
+    )
 
 
 def _option(name: str) -> str:

@@ -50,11 +50,14 @@ class Parts(Protocol):
     def phases(self, deep: gs.Tensor, tail: Convolution) -> gs.Tensor: ...
 
 
-def build_graph(network: FoldedNetwork, parts: Parts, theta: gs.Tensor) -> OnnxGraph:
-    """image (N, 3, H, W), theta () -> upscaled (N, 3, s*H, s*W), margin_1 .. margin_K (N, 1, H, W), all float32."""
+def build_graph(network: FoldedNetwork, parts: Parts, default_theta: Array | None = None) -> OnnxGraph:
+    """image (N, 3, H, W), theta () -> upscaled (N, 3, s*H, s*W), margin_1 .. margin_K (N, 1, H, W), all float32.
+
+    default_theta: what theta is where it is not given, a scalar; None: it is a required input.
+    """
     graph, scale = parts.graph, network.scale
     image = graph.input("image", ["N", 3, "H", "W"])
-    graph.graph.inputs.append(theta)
+    theta = graph.input("theta", [], default_theta)
     centred = graph.add("Sub", [image, graph.constant(network.mean.reshape(1, 3, 1, 1), "mean")], "centred")
     deep, margins = _deep_features(network, parts, parts.pixels(centred), theta)
     upscaled = add_bicubic(graph, network, parts.phases(deep, network.tail))
@@ -81,9 +84,8 @@ def _deep_features(
 
 def add_bicubic(graph: OnnxGraph, network: FoldedNetwork, phases: gs.Tensor) -> gs.Tensor:
     """Adds bicubic to the tail's phases, before the PixelShuffle (fold.bicubic_kernel); returns `upscaled`."""
-    image = graph.graph.inputs[0]
     pads = graph.integers([0, 0, 2, 2, 0, 0, 2, 2], "bicubic_pads")
-    edges = graph.add("Pad", [image, pads], "image_padded", mode="edge")
+    edges = graph.add("Pad", [graph.image, pads], "image_padded", mode="edge")
     kernel = graph.constant(network.bicubic, "bicubic.weight")
     bicubic = graph.add("Conv", [edges, kernel], "bicubic", kernel_shape=[5, 5])
     total = graph.add("Add", [phases, bicubic], "phases")

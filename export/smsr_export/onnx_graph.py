@@ -24,10 +24,16 @@ class OnnxGraph:
     graph: gs.Graph = field(default_factory=lambda: gs.Graph(name="smsr", opset=OPSET))
     constants: dict[str, gs.Constant] = field(default_factory=dict)
 
-    def input(self, name: str, shape: Sequence[int | str]) -> gs.Variable:
-        """Adds a float32 input; a letter stands for a size that is free."""
-        self.graph.inputs.append(gs.Variable(name, np.float32, shape))
-        return self.graph.inputs[-1]
+    def input(self, name: str, shape: Sequence[int | str], default: Array | None = None) -> gs.Tensor:
+        """Adds a float32 input, required without a `default`; a letter stands for a size that is free."""
+        tensor = gs.Variable(name, np.float32, shape) if default is None else self.constant(default, name)
+        self.graph.inputs.append(tensor)
+        return tensor
+
+    @property
+    def image(self) -> gs.Tensor:
+        """The first input."""
+        return self.graph.inputs[0]
 
     def output(self, tensor: gs.Variable, shape: Sequence[int | str]) -> None:
         """Makes a node's result an output, float32."""

@@ -29,9 +29,8 @@ def build_model(network: FoldedNetwork, compute: str = "float32") -> onnx.ModelP
 
     compute: of our operators, one of contract.COMPUTE_TYPES; all tensors are float32, whichever it is.
     """
-    parts = OperatorParts(compute)
-    theta = parts.graph.constant(np.zeros((), np.float32), "theta")
-    return model_of(build_graph(network, parts, theta), network.scale, operator_functions(network.layers))
+    graph = build_graph(network, OperatorParts(compute), default_theta=np.zeros((), np.float32))
+    return model_of(graph, network.scale, operator_functions(network.layers))
 
 
 @dataclass

@@ -81,7 +81,7 @@ def add_margin(graph: OnnxGraph, features: gs.Tensor, branch: FoldedBranch, inde
     phases = graph.conv(half, branch.phases, f"{name}.phases", pads=[0, 0, 1, 1])
     uncropped = graph.add("DepthToSpace", [phases], f"{name}.uncropped", blocksize=2, mode="CRD")
     # not Shape with start and end: TensorRT 8's parser ignores these two attributes
-    shape = graph.add("Shape", [graph.graph.inputs[0]], f"{name}.shape")
+    shape = graph.add("Shape", [graph.image], f"{name}.shape")
     starts, axes = graph.integers([0, 0], "crop_starts"), graph.integers([2, 3], "crop_axes")
     size = graph.add("Gather", [shape, axes], f"{name}.size", axis=0)
     return graph.add("Slice", [uncropped, starts, size, axes], f"margin_{index}")

@@ -59,7 +59,7 @@ class FunctionVariant:
     def upscale_float(
         self, image: NDArray[np.float32], *, margins: bool = False, theta: float = 0.0
     ) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]]:
-        """image (N, 3, H, W) float32 0..255 -> upscaled (N, 3, sH, sW), not clamped, and the margins if asked for."""
+        """image (N, 3, H, W) 0..255 -> upscaled (N, 3, sH, sW), not clamped, and the margins (else an empty list)."""
         names = [output.name for output in self._session.get_outputs()]
         feeds = {"image": image, "theta": np.array(theta, np.float32)}
         upscaled, *per_module = self._session.run(names if margins else names[:1], feeds)

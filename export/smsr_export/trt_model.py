@@ -37,7 +37,7 @@ def build_trt_model(network: FoldedNetwork, precision: str, *, functions: bool =
     """
     _check_limits(network)
     compute = contract.COMPUTE_OF_PRECISION[precision]
-    built = build_graph(network, StandardParts(), gs.Variable("theta", np.float32, []))
+    built = build_graph(network, StandardParts())
     _put_plugins(built.graph, compute)
     _round_weights(built.graph, np.dtype(compute))
     _put_casts(built.graph, np.dtype(compute))

@@ -63,7 +63,10 @@ def check_output(output: Path, *, force: bool) -> None:
 
 
 def export(network: Network, request: ExportRequest) -> Parity:
-    """Makes the bundle of `network`, returns its parity. Raises ParityError (no bundle is left) unless `accept_failure`."""
+    """Makes the bundle of `network`; returns its parity.
+
+    Raises ParityError, and leaves no bundle, unless `accept_failure`.
+    """
     check_output(request.output, force=request.force)
     folded = fold(freeze(network))
     with replacing_folder(request.output) as work:

@@ -86,12 +86,12 @@ def run_operator(
         feeds["features"] = np.ascontiguousarray(feeds["features"].transpose(0, 3, 1, 2))
     if not weights_as_inputs:
         feeds = {name: feeds[name] for name in names[:3]}
-    (found,) = session(model, library, threads).run(None, feeds)
-    return found.transpose(0, 2, 3, 1) if layout == "NCHW" else found
+    output: np.ndarray = session(model, library, threads).run(None, feeds)[0]
+    return output.transpose(0, 2, 3, 1) if layout == "NCHW" else output
 
 
-def operator_difference(found: np.ndarray, inputs: reference.ModuleInputs, dense: Sequence[int]) -> float:
+def operator_difference(output: np.ndarray, inputs: reference.ModuleInputs, dense: Sequence[int]) -> float:
     """As the contract measures it: against the float64 reference, relative to the largest |result - features|."""
     expected = reference.sparse_mask_module(inputs, dense)
     features = inputs.features.astype(np.float64)
-    return relative_difference(found - features, expected - features)
+    return relative_difference(output - features, expected - features)

@@ -63,11 +63,11 @@ def test_the_manifest_says_what_the_network_is(facts: dict[str, Any], small_chec
 
 
 def test_every_file_is_named_with_its_size_and_hash(bundle: Path, facts: dict[str, Any]) -> None:
-    found = {path.relative_to(bundle).as_posix(): path for path in bundle.rglob("*") if path.is_file()}
-    assert set(found) == {"manifest.json", *facts["files"]}
+    files = {path.relative_to(bundle).as_posix(): path for path in bundle.rglob("*") if path.is_file()}
+    assert set(files) == {"manifest.json", *facts["files"]}
     assert set(facts["files"]) == {"model.onnx", "golden/input.png", "golden/output.npy"}
     for name, described in facts["files"].items():
-        content = found[name].read_bytes()
+        content = files[name].read_bytes()
         assert described == {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
 
 
@@ -87,14 +87,16 @@ def test_macs_are_those_of_the_masks(facts: dict[str, Any], small_network: Netwo
 def test_golden_files_are_our_own_picture_and_what_pytorch_makes_of_it(
     bundle: Path, facts: dict[str, Any], small_network: Network
 ) -> None:
-    image = cv2.imread(str(bundle / facts["golden"]["input"]), cv2.IMREAD_COLOR)[..., ::-1]
+    stored = cv2.imread(str(bundle / facts["golden"]["input"]), cv2.IMREAD_COLOR)
+    assert stored is not None
+    image = stored[..., ::-1]
     assert np.array_equal(image, sample_picture(*image.shape[:2]))
     expected = np.load(bundle / facts["golden"]["output"])
     assert expected.dtype == np.float32 and expected.shape == (1, 3, 2 * image.shape[0], 2 * image.shape[1])
     with torch.inference_mode():
         assert np.array_equal(expected, small_network.infer(planes(image)).upscaled.numpy())
-    found, _ = smsr_runtime.load(bundle).upscale_float(planes(image).numpy())
-    assert np.abs(found - expected).max() < facts["golden"]["max_abs"] == 1e-3
+    upscaled, _ = smsr_runtime.load(bundle).upscale_float(planes(image).numpy())
+    assert np.abs(upscaled - expected).max() < facts["golden"]["max_abs"] == 1e-3
 
 
 def test_the_model_in_it_is_a_checked_onnx_file(bundle: Path) -> None:

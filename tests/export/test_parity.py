@@ -1,4 +1,4 @@
-"""Parity of DESIGN 9 with the published weights: right networks pass on every path, a wrong one fails."""
+"""Parity with the published weights: right networks pass on every path, a wrong one fails."""
 
 from __future__ import annotations
 
@@ -83,8 +83,8 @@ def test_set5_in_bf16_is_within_its_parity(
 @pytest.mark.slow
 def test_a_bf16_bundle_passes_its_self_test(x2_bf16_bundle: Path, variant: str) -> None:
     upscaler = smsr_runtime.load(x2_bf16_bundle)
-    found = self_test(upscaler.bundle, upscaler.opened)
-    assert found.max_abs <= found.allowed == contract.TOLERANCES["bf16"].golden
+    result = self_test(upscaler.bundle, upscaler.opened)
+    assert result.max_abs <= result.allowed == contract.TOLERANCES["bf16"].golden
 
 
 WIDE = Picture("wide, odd", sample_picture(21, 501))
@@ -112,13 +112,13 @@ def test_own_weights_export_on_every_variant(name: str, variant: str, tmp_path: 
 def test_networks_of_every_scale_export_on_every_variant(scale: int, variant: str, tmp_path: Path) -> None:
     network = random_network(NetworkConfig(scale, 32, 2, 3), seed=scale)
     with torch.no_grad():
-        network.tail[0].weight *= 0.02  # residuals of some tens of 255, as trained networks have
+        network.get_parameter("tail.0.weight").mul_(0.02)  # residuals of some tens of 255, as trained networks have
     parity = exported(network, variant, tmp_path)
     assert max(row.max_abs for row in parity.rows) < 6e-4
 
 
 def output_masks_only(bundle: Path, output: Path) -> Path:
-    """The bundle with another operator body: one convolution a layer, then output masks (DESIGN 2).
+    """The bundle with another operator body: one convolution per layer, then output masks.
 
     Dense outputs of inactive pixels take the full convolution, sparse inputs and all. The runtime's own checks
     pass: the manifest is written anew.

@@ -89,7 +89,7 @@ def test_the_plugin_s_inputs_all_have_one_type(kind: str, folded: FoldedNetwork)
         assert {weights[name] for name in node.input[3:]} == {element}
         assert casts[node.input[2]] == element  # theta
     floats = {name: kind for name, kind in weights.items() if kind != TensorProto.INT64}
-    assert {name for name, found in floats.items() if found != element} <= {"mean", "bicubic.weight"}
+    assert {name for name, element_type in floats.items() if element_type != element} <= {"mean", "bicubic.weight"}
 
 
 def test_the_float32_ends_are_float32_and_the_runtime_knows_them(folded: FoldedNetwork) -> None:
@@ -139,8 +139,8 @@ def test_theta_reaches_every_module(theta: float, folded: FoldedNetwork, small_n
     image = random_image(1, 8, 9, dtype=torch.float32)
     with torch.inference_mode():
         expected, default = small_network.infer(image, theta).upscaled, small_network.infer(image).upscaled
-    found, _ = FunctionVariant(folded, "fp32").upscale_float(image.numpy(), theta=theta)
-    assert relative_difference(found, expected) < CLOSE["fp32"] and relative_difference(expected, default) > 1e-3
+    upscaled, _ = FunctionVariant(folded, "fp32").upscale_float(image.numpy(), theta=theta)
+    assert relative_difference(upscaled, expected) < CLOSE["fp32"] and relative_difference(expected, default) > 1e-3
 
 
 @pytest.mark.parametrize("config", [NetworkConfig(3, 32, 1, 4), NetworkConfig(4, 48, 3, 1)], ids=str)
@@ -149,8 +149,8 @@ def test_other_networks_export_too(config: NetworkConfig) -> None:
     image = random_image(1, 7, 10, dtype=torch.float32)
     with torch.inference_mode():
         expected = network.infer(image).upscaled
-    found, _ = FunctionVariant(fold(freeze(network)), "fp32").upscale_float(image.numpy())
-    assert relative_difference(found, expected) < 1e-5
+    upscaled, _ = FunctionVariant(fold(freeze(network)), "fp32").upscale_float(image.numpy())
+    assert relative_difference(upscaled, expected) < 1e-5
 
 
 @pytest.mark.slow
