@@ -1,4 +1,4 @@
-"""The training objective: L1 on 0..255 plus lambda times the share of work left (SMSR, equation 9)."""
+"""The training objective: L1 on 0..255 plus lambda times the sparsity term (SMSR, equation 9)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Noise(NamedTuple):
 
 
 class Objective(nn.Module):
-    """A network with its loss, as one module, so that DistributedDataParallel and torch.compile see the whole."""
+    """A network with its loss, as one module, so that DistributedDataParallel and torch.compile cover both."""
 
     def __init__(self, network: Network) -> None:
         super().__init__()

@@ -11,7 +11,7 @@ Y_WEIGHTS = (65.738 / 256.0, 129.057 / 256.0, 25.064 / 256.0)
 
 
 SSIM_WINDOW = 11
-"""Side of SSIM's Gaussian window, and so of the smallest picture it is defined on, border apart."""
+"""Side of SSIM's Gaussian window, and so of the smallest picture, without its border, that has an SSIM."""
 
 
 def quantise(image: NDArray[np.floating]) -> NDArray[np.uint8]:

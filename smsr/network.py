@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from smsr import contract, masks, resize
 from smsr.masks import ChannelGates
-from smsr.network_config import NetworkConfig as NetworkConfig  # noqa: PLC0414  (offered from here, too)
+from smsr.network_config import NetworkConfig as NetworkConfig  # noqa: PLC0414  (re-exported)
 
 
 class InferenceResult(NamedTuple):
@@ -107,7 +107,7 @@ class MaskBranch(nn.Sequential):
 
 
 class SparseMaskConvolutions(nn.Module):
-    """The L masked convolutions of a module and the 1x1 over all their outputs (SMSR, section 3.2)."""
+    """The L masked convolutions of a module and the 1x1 convolution over all their outputs (SMSR, section 3.2)."""
 
     def __init__(self, features: int, layers: int) -> None:
         super().__init__()
@@ -125,7 +125,7 @@ class SparseMaskConvolutions(nn.Module):
         With d, s this layer's gates, d', s' those of the layer before (layer 0: 1, 0), z its input:
         ReLU(d (W(z d') + M W(z s')) + s M (W(z d') + W(z s'))).
         """
-        # in mixed precision the masks come in float32 and would drag every product with them
+        # in mixed precision the masks are float32, which would make every product float32
         mask, gates = mask.to(x.dtype), ChannelGates(gates.dense.to(x.dtype), gates.sparse.to(x.dtype))
         outputs: list[Tensor] = []
         for index, layer in enumerate(self.convolutions):

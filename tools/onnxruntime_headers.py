@@ -75,8 +75,8 @@ def debian_mirror() -> str:
     """The system's own Debian mirror where it has one."""
     sources = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))]
     text = "\n".join(path.read_text(errors="replace") for path in sources if path.is_file())
-    found = re.search(r"^(?:deb\s(?:\[[^]]*\]\s*)?|URIs:\s*)(https?://\S+/debian)/?(?:\s|$)", text, re.MULTILINE)
-    return found.group(1) if found else DEBIAN_MIRROR
+    line = re.search(r"^(?:deb\s(?:\[[^]]*\]\s*)?|URIs:\s*)(https?://\S+/debian)/?(?:\s|$)", text, re.MULTILINE)
+    return line.group(1) if line else DEBIAN_MIRROR
 
 
 def run(command: list[str], folder: Path) -> None:
@@ -119,11 +119,11 @@ def from_debian() -> dict[str, bytes]:
         if package is None:
             raise FetchError(f"apt-get: {DEBIAN_PACKAGE} was not downloaded")
         run(["dpkg", "-x", package.name, "unpacked"], folder)
-        found = {name: next((folder / "unpacked").rglob(name), None) for name in SHA256}
-        missing = [name for name, path in found.items() if path is None]
+        paths = {name: next((folder / "unpacked").rglob(name), None) for name in SHA256}
+        missing = [name for name, path in paths.items() if path is None]
         if missing:
             raise FetchError(f"{DEBIAN_PACKAGE} has no {', '.join(missing)}")
-        return {name: path.read_bytes() for name, path in found.items() if path is not None}
+        return {name: path.read_bytes() for name, path in paths.items() if path is not None}
 
 
 def fetch(folder: Path) -> None:

@@ -180,7 +180,7 @@ def milliseconds(row: Row, engine: str) -> str:
 
 
 def _mean_ratio(rows: Sequence[Row], engine: str) -> str:
-    """Over the rows that the engine ran on, and their number where it ran on some only."""
+    """Geometric mean over the rows that the engine ran on, with their number unless it ran on all."""
     ratios = [row.ratios[engine] for row in rows if engine in row.ratios]
     if not ratios:
         return ""

@@ -1,4 +1,4 @@
-"""ONNX files in ONNX Runtime and OpenVINO, set up alike where they are timed and where their memory is measured.
+"""ONNX files in ONNX Runtime and OpenVINO, with the same settings for timing and for measuring memory.
 
 Each package is imported where it is used; onnx and torch are not needed (see `memory`).
 """

@@ -42,7 +42,7 @@ class Subject:
         return Subject(bundle, network)
 
     def upscaler(self, threads: int) -> Upscaler:
-        """On the native library. Raises DataError where there is none."""
+        """The model on the native library. Raises DataError where the library is missing."""
         upscaler = self._opened(threads, Library.ENVIRONMENT)
         if not upscaler.compute_path.native:
             raise DataError("benchmark", "the native library", "none", "build it first: make setup")

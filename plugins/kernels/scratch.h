@@ -1,4 +1,4 @@
-// Scratch memory for tasks when nobody says which thread runs them: one slot for each thread the machine
+// Scratch memory for tasks that do not know which thread runs them: one slot for each thread the machine
 // has. A task takes the lowest free one, so that a lone thread keeps to the same, cached memory.
 #pragma once
 
@@ -22,7 +22,7 @@ inline int64_t scratch_slots() {
 struct ScratchSlots {
   std::atomic<bool>* taken;  // [scratch_slots()]
   float* memory;             // [scratch_slots(), size]
-  int64_t size;              // floats of a slot; a multiple of 16 keeps slots aligned
+  int64_t size;              // floats per slot, whole cache lines
 
   void reset() const {
     for (int64_t i = 0; i < scratch_slots(); ++i) new (taken + i) std::atomic<bool>(false);
@@ -30,7 +30,8 @@ struct ScratchSlots {
 };
 
 inline ScratchSlots take_scratch(int64_t floats, Cursor* cursor) {
-  const int64_t size = divide_up(floats, 16) * 16, slots = scratch_slots();
+  constexpr int64_t kLine = kCacheLine / sizeof(float);
+  const int64_t size = divide_up(floats, kLine) * kLine, slots = scratch_slots();
   return {cursor->take<std::atomic<bool>>(slots), cursor->take<float>(slots * size), size};
 }
 

@@ -73,7 +73,7 @@ struct ConvolutionKernelOf : ConvolutionKernel {
   explicit ConvolutionKernelOf(const Ort::ConstKernelInfo& info) : ConvolutionKernel(info, kind) {}
 };
 
-// ONNX Runtime asks for in-place pairs since 1.18.
+// ONNX Runtime calls GetMayInplace since 1.18.
 constexpr uint32_t kInPlaceVersion = 18;
 
 // Every output pixel reads the addend at its own place only, so the addend's memory may be the output's.

@@ -63,11 +63,12 @@ class Buffers {
 
 // Largest |difference| over largest |expected|; NaN anywhere gives infinity. `residual`, or null: what was
 // added to the expected values.
-inline double relative_error(const std::vector<double>& expected, const float* residual, const float* found) {
+inline double relative_error(const std::vector<double>& expected, const float* residual,
+                             const float* result) {
   double worst = 0.0, largest = 0.0;
   for (size_t i = 0; i < expected.size(); ++i) {
     const double added = residual != nullptr ? static_cast<double>(residual[i]) : 0.0;
-    const double difference = std::abs(expected[i] + added - static_cast<double>(found[i]));
+    const double difference = std::abs(expected[i] + added - static_cast<double>(result[i]));
     worst = std::isfinite(difference) ? std::max(worst, difference) : std::numeric_limits<double>::infinity();
     largest = std::max(largest, std::abs(expected[i]));
   }

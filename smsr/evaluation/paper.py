@@ -22,7 +22,7 @@ class Published:
 
 
 def _table(text: str) -> tuple[Published, ...]:
-    """Lines of `method | params | macs | PSNR/SSIM of each set, - for none`."""
+    """From lines of `method | params | macs | PSNR/SSIM per set`, with - for a missing value."""
     rows = []
     for line in text.strip().splitlines():
         method, params, macs, *cells = (cell.strip() for cell in line.split("|"))

@@ -82,7 +82,7 @@ class DeviceBatches:
             yield Batch(self._gather(self.low, patches, 1), self._gather(self.high, patches, self.scale))
 
     def _gather(self, pixels: Tensor, patches: Patches, scale: int) -> Tensor:
-        """(n, 3, side, side), channels last in memory, of patches `scale` times as large as planned."""
+        """(n, 3, side, side), channels last in memory; scale: side is this multiple of the planned patches'."""
         width = self.widths[patches.image] * scale
         corner = self.starts[patches.image] * scale**2 + patches.y * scale * width + patches.x * scale
         numbers = np.stack([corner, width, patches.flip_y, patches.flip_x, patches.transpose])

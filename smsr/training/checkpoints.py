@@ -1,6 +1,6 @@
 """Training checkpoints: everything that a bit-exact resume needs, written atomically, read without running code.
 
-The EMA weights stand under `state_dict`, where `smsr.checkpoint.load_network`, and so the exporter, finds them.
+The averaged weights are under `state_dict`, where `smsr.checkpoint.load_network`, and so the exporter, reads them.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def weights(network: Network) -> dict[str, Tensor]:
 
 
 def for_inference(network: Network, recipe: Recipe, **facts: object) -> dict[str, Any]:
-    """A checkpoint to use, not to resume: weights and where they come from."""
+    """A checkpoint to use, not to resume: weights, recipe and `facts`."""
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -50,7 +50,7 @@ def for_inference(network: Network, recipe: Recipe, **facts: object) -> dict[str
 
 
 def random_states() -> dict[str, Any]:
-    """States of every random generator a run might use, as plain data."""
+    """States of all random generators that a run may use, as plain data."""
     name, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
     return {
         "torch": torch.get_rng_state(),

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class World:
-    """This process: rank 0..size - 1, and its number on its machine."""
+    """This process: rank in 0..size - 1; local_rank: its number on its machine."""
 
     rank: int = 0
     size: int = 1
@@ -30,7 +30,7 @@ class World:
         return self.rank == 0
 
     def samples(self, batch: int) -> range:
-        """This process's samples of a batch; all processes together have each once. Raises UsageError."""
+        """This process's samples of a batch: each sample belongs to exactly one process. Raises UsageError."""
         if batch % self.size:
             raise UsageError("--batch", f"a multiple of the {self.size} processes", str(batch), "change one of them")
         share = batch // self.size
@@ -83,7 +83,7 @@ def world(device: str) -> Iterator[tuple[World, torch.device]]:
 
 
 _VARIABLES = (("RANK", "0"), ("WORLD_SIZE", "1"), ("LOCAL_RANK", "0"))
-"""Of torchrun, with their values without it, in the order of World's fields."""
+"""Environment variables that torchrun sets, with defaults, in the order of World's fields."""
 
 
 def choose_device(name: str, local_rank: int = 0) -> torch.device:

@@ -17,7 +17,7 @@ from smsr_runtime.errors import OutputError
 
 
 class Journal:
-    """The leading process writes it; in the others no call does anything. A full disk ends the files, not the run."""
+    """The leading process writes it; in the others its methods do nothing. On a full disk the run goes on."""
 
     def __init__(self, run: Path, first: int, steps: int, *, leads: bool) -> None:
         self.leads, self.keeps, self.path = leads, leads, run / "metrics.jsonl"
@@ -43,7 +43,7 @@ class Journal:
             self.bar.set_postfix_str(shown, refresh=False)
 
     def record(self, step: int, scalars: dict[str, float]) -> None:
-        """Scalars of a step, to both files."""
+        """Writes a step's scalars to metrics.jsonl and TensorBoard."""
         if not self.keeps:
             return
         with self._giving_up_on_errors():
@@ -61,7 +61,7 @@ class Journal:
 
     @contextlib.contextmanager
     def _giving_up_on_errors(self) -> Iterator[None]:
-        """Where the files cannot be written, says so once and writes no more."""
+        """At the first error of writing, reports it and stops writing; the run goes on."""
         try:
             yield
         except (OSError, OutputError) as error:

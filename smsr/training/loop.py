@@ -27,12 +27,12 @@ _AGREE_EVERY = 10
 
 
 class DivergedError(SmsrError):
-    """The loss is not finite: the weights are lost, the last good checkpoint is not."""
+    """The loss or a weight is not finite; the last good checkpoint is kept."""
 
 
 @dataclass
 class Parts:
-    """Everything that a run works with. fingerprint: of the training images."""
+    """Everything that a run works with; fingerprint: `Store.fingerprint` of the training images."""
 
     recipe: Recipe
     settings: Settings

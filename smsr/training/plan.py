@@ -29,7 +29,7 @@ class Patches:
     transpose: Flags
 
     def part(self, samples: range) -> Patches:
-        """The patches of some samples, those of one process."""
+        """The patches of some samples, such as those of one process."""
         rows = slice(samples.start, samples.stop)
         return Patches(
             self.size, self.image[rows], self.y[rows], self.x[rows],

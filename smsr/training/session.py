@@ -27,7 +27,7 @@ from smsr_runtime import files
 from smsr_runtime.errors import CheckpointError, DataError, UsageError
 
 _NAMED = 20
-"""Most images named on the terminal as left out; RUN/skipped.txt names all."""
+"""At most this number of left-out images is named on the terminal; RUN/skipped.txt names all."""
 
 
 def train(recipe: Recipe, settings: Settings) -> int:
@@ -101,7 +101,7 @@ def _data(recipe: Recipe, settings: Settings, here: World) -> tuple[Store, Store
         low_images = images.find(settings.valid, recipe.scale, recipe.low_images)
         return store, load(low_images, Loading(recipe.scale, 8, cache, settings.threads))
     held = validation.held_out(len(store.sources), recipe.hold_out)
-    # compared by file: a picture of a folder that is given twice is held out twice
+    # compared by file: where a folder is given twice, both copies of a picture are held out
     names = [(source.container.resolve(), source.member) for source in store.sources]
     held_files = {names[index] for index in held}
     kept = [index for index, name in enumerate(names) if name not in held_files]
@@ -114,7 +114,7 @@ def _data(recipe: Recipe, settings: Settings, here: World) -> tuple[Store, Store
 
 
 def _cache(sources: Sequence[images.Source], settings: Settings) -> str:
-    """`auto`: memory where the decoded images take at most half of what is free."""
+    """`auto`: memory where the decoded images need at most about half of the free memory."""
     if settings.data_on_device:
         return "memory"
     if settings.cache != "auto":

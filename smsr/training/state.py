@@ -1,4 +1,4 @@
-"""What changes while training: network, its average, optimizer, scaler, step; built, saved and restored."""
+"""What changes in training: network, its average, optimizer, scaler, step; how it is built, saved and restored."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from smsr.training.plan import Ints
 from smsr_runtime.errors import DataError
 
 _MARGIN = 8
-"""Low-resolution pixels around a patch that make its low side equal to the whole picture's (the kernel needs 4)."""
+"""Low-resolution pixels read around a patch, so that its low side is that of the whole picture (the kernel needs 4)."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class Stream(IntEnum):
-    """The values are part of what a seed means: changed, a run is no longer the one that was recorded."""
+    """The values must not change: a recorded seed would then give another run."""
 
     CHANNEL_NOISE = 1
     SPATIAL_NOISE = 2

@@ -1,4 +1,4 @@
-"""Validation with the masks of inference: hard-mask PSNR is what counts (soft masks flatter)."""
+"""Validation with the hard masks of inference; soft masks, as in training, would give a higher PSNR."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from smsr.training.store import Store
 from smsr_runtime.arrays import to_pixels, to_planes
 
 _LARGEST_PSNR = 100.0
-"""dB; stands for infinity, which a mean would not survive."""
+"""dB; replaces infinity, the PSNR of equal pictures, which would spoil the mean."""
 
 
 @dataclass(frozen=True)

@@ -44,5 +44,5 @@ def write(path: Path, network: Network) -> None:
         raise UsageError(path, "a name ending in .safetensors", path.suffix or "no suffix", "give it that suffix")
     config = network.config
     sizes = {"scale": config.scale, "features": config.features, "modules": config.modules, "layers": config.layers}
-    # one entry: safetensors writes several in an order that changes from process to process
+    # a single metadata entry: safetensors writes several in an order that differs between processes
     files.write_bytes(path, save(checkpoints.weights(network), metadata={"smsr": json.dumps(sizes)}))

@@ -95,9 +95,9 @@ def test_a_build_folder_takes_another_architecture(nvcc: str, architectures: lis
 
     def chosen(*options: str) -> str:
         build = ("-DSMSR_BUILD_CUDA=ON", "-DSMSR_BUILD_ORT=OFF", f"-DCMAKE_CUDA_COMPILER={nvcc}")
-        command = ["cmake", "-S", REPOSITORY / "plugins", "-B", tmp_path, *build, *options]
+        command: list[str | Path] = ["cmake", "-S", REPOSITORY / "plugins", "-B", tmp_path, *build, *options]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
-        return re.findall(r"smsr_cuda: compute capabilities (\S+)", done.stdout)[0]
+        return str(re.findall(r"smsr_cuda: compute capabilities (\S+)", done.stdout)[0])
 
     every = ";".join(f"{number}-real" for number in architectures) + f";{architectures[-1]}-virtual"
     assert chosen() == every

@@ -83,11 +83,11 @@ def driver(world: World) -> ModuleType:
 
     def pagelocked_empty(shape: int, dtype: Any, order: str = "C", mem_flags: int = 0) -> np.ndarray:
         owner = Pinned(shape, dtype)
-        owner.world, owner.mapped = world, bool(mem_flags)  # type: ignore[attr-defined]
+        owner.world, owner.mapped = world, bool(mem_flags)
         owner[...] = np.nan
         if mem_flags:
             world.memory[owner.get_device_pointer()] = owner.view(np.ndarray)
-        return owner.view(np.ndarray)
+        return np.asarray(owner.view(np.ndarray))
 
     def mem_alloc(size: int) -> Allocation:
         assert world.pushed > 0, "no context is current"

@@ -178,7 +178,10 @@ class Config:
     """Attributes the real one lacks in this version are refused."""
 
     def __init__(self, logger: Any) -> None:
-        self._logger, self.flags, self.cleared, self.profile = logger, set(), set(), None
+        self._logger = logger
+        self.flags: set[str] = set()
+        self.cleared: set[str] = set()
+        self.profile: dict[str, Any] = {}
         self.pools: dict[Any, int] = {}
         self.profiling_verbosity: Any = None
         self.progress_monitor: Any = None
@@ -275,7 +278,7 @@ class Engine:
         self.num_io_tensors = len(self._names)
 
     def get_tensor_name(self, index: int) -> str:
-        return self._names[index]
+        return str(self._names[index])
 
     def get_tensor_dtype(self, name: str) -> str:
         return self._world.output_type if name in self.outputs else "float32"

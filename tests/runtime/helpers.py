@@ -24,10 +24,10 @@ from tests.conftest import missing
 
 REPO = Path(__file__).resolve().parents[2]
 RUNTIME = REPO / "runtime"
-SHARED = Path(os.environ.get("SMSR_SHARED", REPO.parent / "shared"))
+SHARED = Path(os.environ.get("SMSR_SHARED") or REPO.parent / "shared")
 MODULES = 2
 NEAREST = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric"}
-PACKAGES = dict.fromkeys(str(Path(package.__file__).parents[1]) for package in (np, onnxruntime))
+PACKAGES = dict.fromkeys(str(Path(str(package.__file__)).parents[1]) for package in (np, onnxruntime))
 """Where the runtime's packages lie."""
 Done = subprocess.CompletedProcess
 Run = Callable[..., "Done[str]"]
@@ -42,6 +42,14 @@ def need(present: bool, what: str) -> None:
     """Skips by name what this machine lacks; under CI=true that fails instead."""
     if not present:
         missing(f"{what} is missing")
+
+
+def loaded(path: Path) -> Image.Image:
+    """A picture in memory, its file closed."""
+    picture: Image.Image
+    with Image.open(path) as picture:
+        picture.load()
+        return picture
 
 
 def compile_library(library: Path, source: str) -> Path:
@@ -101,7 +109,7 @@ def write_bundle(folder: Path, model: onnx.ModelProto, scale: int = 2) -> Path:
     return folder
 
 
-def write_manifest(folder: Path, scale: int = 2, **changes: object) -> None:
+def write_manifest(folder: Path, scale: int = 2, **changes: Any) -> None:
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "manifest.json")
     facts = {
         path.relative_to(folder).as_posix(): {

@@ -28,7 +28,7 @@ def plugin_library(folder: Path, interface_hash: str = contract.interface_hash()
     return compile_library(folder / "libsmsr_trt.so", SOURCE.format(hash=interface_hash, sign=sign))
 
 
-def install(world: World, monkeypatch: pytest.MonkeyPatch, without: tuple[str, ...] = (), **changes: object) -> None:
+def install(world: World, monkeypatch: pytest.MonkeyPatch, without: tuple[str, ...] = (), **changes: Any) -> None:
     """Makes the stand-ins of `world`, after these changes to it, what is imported; `without`: not installed."""
     vars(world).update(changes)
     for name in ("tensorrt", "pycuda", "pycuda.driver"):
@@ -39,7 +39,7 @@ def install(world: World, monkeypatch: pytest.MonkeyPatch, without: tuple[str, .
         monkeypatch.setitem(sys.modules, name, None)
 
 
-def write_pending(bundle: Path, **changes: object) -> None:
+def write_pending(bundle: Path, **changes: Any) -> None:
     golden = {"input": "golden/input.png", "output": "golden/output.npy", "max_abs": 0.001, "engine_rmse": 0.08}
     sizes = {"min": [4, 4]}
     write_manifest(

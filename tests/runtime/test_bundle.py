@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -12,7 +13,7 @@ from onnx import numpy_helper
 
 import smsr_runtime
 from smsr import __version__
-from tests.runtime.helpers import assert_one_line_error, tiny_model, write_manifest
+from tests.runtime.helpers import Run, assert_one_line_error, tiny_model, write_manifest
 
 
 def test_versions_agree() -> None:
@@ -20,7 +21,7 @@ def test_versions_agree() -> None:
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "golden/input.png", "golden/output.npy"])
-def test_changed_byte_is_found(run, own_bundle: Path, name: str) -> None:
+def test_changed_byte_is_found(run: Run, own_bundle: Path, name: str) -> None:
     file = own_bundle / name
     data = bytearray(file.read_bytes())
     data[len(data) // 2] ^= 1
@@ -54,7 +55,7 @@ def test_missing_and_cut_files_are_found(own_bundle: Path) -> None:
         ({"modules": 3, "dense_channels": [[0, 0, 0, 0]] * 3}, "margin_3"),
     ],
 )
-def test_wrong_manifest_is_refused(own_bundle: Path, changes: dict[str, object], message: str) -> None:
+def test_wrong_manifest_is_refused(own_bundle: Path, changes: dict[str, Any], message: str) -> None:
     write_manifest(own_bundle, **changes)
     with pytest.raises(smsr_runtime.SmsrError, match=message):
         smsr_runtime.load(own_bundle)
@@ -67,20 +68,20 @@ def test_unreadable_manifest_is_refused(own_bundle: Path, text: str) -> None:
         smsr_runtime.load(own_bundle)
 
 
-def test_what_is_no_bundle_is_refused(run, tmp_path: Path) -> None:
+def test_what_is_no_bundle_is_refused(run: Run, tmp_path: Path) -> None:
     (tmp_path / "file.smsr").write_text("x")
     (tmp_path / "empty.smsr").mkdir()
     for name, words in (("none.smsr", "nothing there"), ("file.smsr", "a file"), ("empty.smsr", "manifest.json")):
         assert_one_line_error(run("--selftest", bundle=tmp_path / name), 1, name, words)
 
 
-def test_broken_model_is_one_line(run, own_bundle: Path) -> None:
+def test_broken_model_is_one_line(run: Run, own_bundle: Path) -> None:
     (own_bundle / "model.onnx").write_bytes(b"not a model")
     write_manifest(own_bundle)
     assert_one_line_error(run("--selftest", bundle=own_bundle), 1, "model.onnx", "ONNX Runtime can run")
 
 
-def test_selftest_passes_and_says_what_ran(run) -> None:
+def test_selftest_passes_and_says_what_ran(run: Run) -> None:
     done = run("--selftest", "--json")
     report = json.loads(done.stdout)
     assert done.returncode == report["exit_code"] == 0
@@ -89,14 +90,14 @@ def test_selftest_passes_and_says_what_ran(run) -> None:
     assert report["selftest"]["max_abs"] <= report["selftest"]["allowed"]
 
 
-def test_selftest_fails_on_another_output(run, own_bundle: Path) -> None:
+def test_selftest_fails_on_another_output(run: Run, own_bundle: Path) -> None:
     golden = own_bundle / "golden" / "output.npy"
     np.save(golden, np.load(golden) + np.float32(0.01))
     write_manifest(own_bundle)
     assert_one_line_error(run("--selftest", bundle=own_bundle), 1, "0.001 of 255", "0.01")
 
 
-def test_selftest_does_not_depend_on_theta(run) -> None:
+def test_selftest_does_not_depend_on_theta(run: Run) -> None:
     assert run("--selftest", "--theta", "100").returncode == 0
 
 

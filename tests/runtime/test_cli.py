@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from smsr_runtime.run.plan import natural_order
-from tests.runtime.helpers import LIMITED, RUNTIME, assert_one_line_error, need
+from tests.runtime.helpers import LIMITED, RUNTIME, Run, assert_one_line_error, loaded, need
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def folder(tmp_path: Path) -> Path:
         (["empty", "-o", "empty"], "none"),
     ],
 )
-def test_wrong_usage_is_one_line(run, picture: Path, arguments: list[str], words: str) -> None:
+def test_wrong_usage_is_one_line(run: Run, picture: Path, arguments: list[str], words: str) -> None:
     (picture.parent / "empty").mkdir()
     before = sorted(picture.parent.rglob("*"))
     assert_one_line_error(run(*arguments, cwd=picture.parent), 2, words)
@@ -85,14 +85,14 @@ def test_wrong_usage_is_one_line(run, picture: Path, arguments: list[str], words
 
 
 @pytest.mark.parametrize("option", [["--backend", "trt"], ["--rebuild"]], ids=str)
-def test_tensorrt_for_an_onnx_only_bundle_is_wrong_usage(run, picture: Path, option: list[str]) -> None:
+def test_tensorrt_for_an_onnx_only_bundle_is_wrong_usage(run: Run, picture: Path, option: list[str]) -> None:
     before = sorted(picture.parent.rglob("*"))
     done = run(picture, "-o", picture.parent / "out.png", *option)
     assert_one_line_error(done, 2, "model.trt.onnx", "ONNX Runtime only", "--target trt")
     assert sorted(picture.parent.rglob("*")) == before
 
 
-def test_picture_is_written_and_described(run, picture: Path, tmp_path: Path) -> None:
+def test_picture_is_written_and_described(run: Run, picture: Path, tmp_path: Path) -> None:
     done = run(picture, "-o", tmp_path / "out.png")
     assert (done.returncode, done.stderr) == (0, "")
     assert "out.png  12x8" in done.stdout
@@ -100,37 +100,37 @@ def test_picture_is_written_and_described(run, picture: Path, tmp_path: Path) ->
     assert np.asarray(Image.open(tmp_path / "out.png")).tolist() == np.full((8, 12, 3), 90).tolist()
 
 
-def test_existing_output_needs_force(run, picture: Path, tmp_path: Path) -> None:
+def test_existing_output_needs_force(run: Run, picture: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.png"
     out.write_text("mine")
     assert_one_line_error(run(picture, "-o", out), 2, "--force")
     assert out.read_text() == "mine"
     assert run(picture, "-o", out, "--force").returncode == 0
-    assert Image.open(out).size == (12, 8)
+    assert loaded(out).size == (12, 8)
 
 
-def test_result_has_the_usual_permissions(run, picture: Path, tmp_path: Path) -> None:
+def test_result_has_the_usual_permissions(run: Run, picture: Path, tmp_path: Path) -> None:
     run(picture, "-o", tmp_path / "out.png")
     assert (tmp_path / "out.png").stat().st_mode & 0o777 == picture.stat().st_mode & 0o777
 
 
-def test_format_names_the_file_where_it_has_no_extension(run, picture: Path, tmp_path: Path) -> None:
+def test_format_names_the_file_where_it_has_no_extension(run: Run, picture: Path, tmp_path: Path) -> None:
     assert run(picture, "-o", tmp_path / "out", "--format", "webp").returncode == 0
-    assert Image.open(tmp_path / "out.webp").format == "WEBP"
+    assert loaded(tmp_path / "out.webp").format == "WEBP"
 
 
-def test_output_folder_takes_one_picture(run, picture: Path, tmp_path: Path) -> None:
+def test_output_folder_takes_one_picture(run: Run, picture: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     assert run(picture, "-o", tmp_path / "out").returncode == 0
     assert (tmp_path / "out" / "in.png").exists()
 
 
-def test_quiet_prints_nothing(run, picture: Path, tmp_path: Path) -> None:
+def test_quiet_prints_nothing(run: Run, picture: Path, tmp_path: Path) -> None:
     done = run(picture, "-o", tmp_path / "out.png", "--quiet")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_negative_theta_is_a_number(run, picture: Path, tmp_path: Path) -> None:
+def test_negative_theta_is_a_number(run: Run, picture: Path, tmp_path: Path) -> None:
     done = run(picture, "-o", tmp_path / "out.png", "--theta", "-201", "--json")
     assert json.loads(done.stdout)["files"][0]["active"] == [1.0, 1.0]
 
@@ -142,35 +142,35 @@ def test_unreadable_folder_is_one_line(bundle: Path, folder: Path, tmp_path: Pat
     need(not drop or shutil.which("setpriv") is not None, "setpriv (util-linux)")
     (tmp_path / locked).chmod(0)
     source = folder if locked == "in" else folder / "sub" / "a.png"
-    command = [*drop, sys.executable, RUNTIME / "run.py", bundle, source, "-o", tmp_path / "out"]
+    command: list[str | Path] = [*drop, sys.executable, RUNTIME / "run.py", bundle, source, "-o", tmp_path / "out"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     (tmp_path / locked).chmod(0o700)
     assert_one_line_error(done, 2, "permission denied" if locked == "in" else "check the name")
 
 
-def test_progress_bar_shows_on_a_terminal_only(run, bundle: Path, folder: Path, tmp_path: Path) -> None:
+def test_progress_bar_shows_on_a_terminal_only(run: Run, bundle: Path, folder: Path, tmp_path: Path) -> None:
     """A pseudo-terminal as stderr gets the bar; `run` reads a pipe and gets none."""
     inner, outer = os.openpty()
     fcntl.ioctl(outer, termios.TIOCSWINSZ, struct.pack("4H", 24, 100, 0, 0))
-    command = [sys.executable, RUNTIME / "run.py", bundle, folder, "-o", tmp_path / "out"]
+    command: list[str | Path] = [sys.executable, RUNTIME / "run.py", bundle, folder, "-o", tmp_path / "out"]
     subprocess.run(command, stdout=subprocess.DEVNULL, stderr=outer, check=False)
     assert b"6/6" in os.read(inner, 100_000)
     assert "6/6" not in run(folder, "-o", tmp_path / "out", "--force").stderr
 
 
-def test_debug_shows_the_traceback(run, tmp_path: Path) -> None:
+def test_debug_shows_the_traceback(run: Run, tmp_path: Path) -> None:
     done = run(tmp_path / "none.png", "-o", tmp_path / "out.png", "--debug")
     assert done.returncode == 2
     assert "Traceback" in done.stderr
 
 
-def test_names_with_blanks_and_other_scripts_work(run, tmp_path: Path) -> None:
+def test_names_with_blanks_and_other_scripts_work(run: Run, tmp_path: Path) -> None:
     source = write(tmp_path / "ein Bild – 写真.png")
     assert run(source, "-o", tmp_path / "größer 大.png").returncode == 0
     assert (tmp_path / "größer 大.png").exists()
 
 
-def test_folder_goes_on_after_a_bad_picture(run, folder: Path, tmp_path: Path) -> None:
+def test_folder_goes_on_after_a_bad_picture(run: Run, folder: Path, tmp_path: Path) -> None:
     done = run(folder, "-o", tmp_path / "out")
     assert done.returncode == 1
     assert done.stderr.count("error: ") == 1
@@ -180,18 +180,18 @@ def test_folder_goes_on_after_a_bad_picture(run, folder: Path, tmp_path: Path) -
     assert names == {"a.png.png", "a.jpg.png", "shot 2.png", "shot 10.png", "grün.png"}
 
 
-def test_folder_format_is_obeyed(run, folder: Path, tmp_path: Path) -> None:
+def test_folder_format_is_obeyed(run: Run, folder: Path, tmp_path: Path) -> None:
     (folder / "broken.png").unlink()
     assert run(folder, "-o", tmp_path / "out", "--format", "jpg").returncode == 0
     assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".jpg"}
 
 
-def test_pattern_takes_what_matches(run, folder: Path, tmp_path: Path) -> None:
+def test_pattern_takes_what_matches(run: Run, folder: Path, tmp_path: Path) -> None:
     assert run(folder / "shot*.png", "-o", tmp_path / "out").returncode == 0
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"shot 2.png", "shot 10.png"}
 
 
-def test_same_names_from_two_folders_are_both_kept(run, tmp_path: Path) -> None:
+def test_same_names_from_two_folders_are_both_kept(run: Run, tmp_path: Path) -> None:
     for name in ("x", "y"):
         (tmp_path / name).mkdir()
         write(tmp_path / name / "a.png")
@@ -199,12 +199,12 @@ def test_same_names_from_two_folders_are_both_kept(run, tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.png.png", "a.png-2.png"}
 
 
-def test_output_inside_the_input_folder_is_refused(run, folder: Path) -> None:
+def test_output_inside_the_input_folder_is_refused(run: Run, folder: Path) -> None:
     for output in (folder, folder / "sub", folder / "new"):
         assert_one_line_error(run(folder, "-o", output, "--force"), 2, "outside the input folder")
 
 
-def test_one_existing_result_refuses_the_folder_before_any_work(run, folder: Path, tmp_path: Path) -> None:
+def test_one_existing_result_refuses_the_folder_before_any_work(run: Run, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "shot 2.png").write_text("mine")
     assert_one_line_error(run(folder, "-o", tmp_path / "out"), 2, "shot 2.png", "--force")
@@ -216,7 +216,7 @@ def test_natural_order_puts_2_before_10() -> None:
     assert [path.name for path in sorted(map(Path, names), key=natural_order)] == ["9", "10", "A1", "a2", "a10", "b"]
 
 
-def test_json_is_one_document_with_every_result(run, folder: Path, tmp_path: Path) -> None:
+def test_json_is_one_document_with_every_result(run: Run, folder: Path, tmp_path: Path) -> None:
     done = run(folder, "-o", tmp_path / "out", "--json", "--show-masks")
     document = json.loads(done.stdout)
     assert done.returncode == document["exit_code"] == 1
@@ -241,13 +241,13 @@ def test_json_is_one_document_with_every_result(run, folder: Path, tmp_path: Pat
     assert Path(good["masks"]).exists()
 
 
-def test_json_tells_an_early_error_too(run, tmp_path: Path) -> None:
+def test_json_tells_an_early_error_too(run: Run, tmp_path: Path) -> None:
     document = json.loads(run(tmp_path / "none.png", "-o", tmp_path / "out.png", "--json").stdout)
     assert document["exit_code"] == 2
     assert document["error"]["kind"] == "UsageError"
 
 
-def test_masks_picture_shows_what_was_active(run, tmp_path: Path) -> None:
+def test_masks_picture_shows_what_was_active(run: Run, tmp_path: Path) -> None:
     left_active = np.full((50, 300, 3), 90, np.uint8)
     left_active[:, :150] = 150
     Image.fromarray(left_active).save(tmp_path / "in.png")
@@ -260,10 +260,10 @@ def test_masks_picture_shows_what_was_active(run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1)])
-def test_smallest_pictures_work_with_masks(run, tmp_path: Path, size: tuple[int, int]) -> None:
+def test_smallest_pictures_work_with_masks(run: Run, tmp_path: Path, size: tuple[int, int]) -> None:
     source = write(tmp_path / "in.png", size)
     assert run(source, "-o", tmp_path / "out.png", "--show-masks").returncode == 0
-    assert Image.open(tmp_path / "out.png").size == (2 * size[0], 2 * size[1])
+    assert loaded(tmp_path / "out.png").size == (2 * size[0], 2 * size[1])
 
 
 def test_full_disk_leaves_nothing(bundle: Path, tmp_path: Path) -> None:
@@ -271,14 +271,23 @@ def test_full_disk_leaves_nothing(bundle: Path, tmp_path: Path) -> None:
     Image.fromarray(noise).save(tmp_path / "in.png")
     out = tmp_path / "out.png"
     out.write_text("before")
-    command = [sys.executable, "-c", LIMITED.replace("@", "20000"), bundle, tmp_path / "in.png", "-o", out, "--force"]
+    command: list[str | Path] = [
+        sys.executable,
+        "-c",
+        LIMITED.replace("@", "20000"),
+        bundle,
+        tmp_path / "in.png",
+        "-o",
+        out,
+        "--force",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert_one_line_error(done, 1, "out.png", "file too large", "free some space")
     assert out.read_text() == "before"
     assert {path.name for path in tmp_path.iterdir()} == {"in.png", "out.png"}
 
 
-def test_read_only_place_is_one_line(run, picture: Path) -> None:
+def test_read_only_place_is_one_line(run: Run, picture: Path) -> None:
     assert_one_line_error(run(picture, "-o", "/proc/out.png"), 1, "/proc/out.png", "to write the result")
 
 
@@ -290,7 +299,7 @@ def test_interrupted_run_leaves_nothing_half_written(
     first = write(tmp_path / "in" / "0.png", (500, 500))
     for name in range(1, 300):
         os.link(first, tmp_path / "in" / f"{name}.png")
-    command = [sys.executable, RUNTIME / "run.py", bundle, tmp_path / "in", "-o", tmp_path / "out"]
+    command: list[str | Path] = [sys.executable, RUNTIME / "run.py", bundle, tmp_path / "in", "-o", tmp_path / "out"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while not list((tmp_path / "out").glob("[0-9]*.png")) and time.monotonic() < deadline:
@@ -302,4 +311,4 @@ def test_interrupted_run_leaves_nothing_half_written(
     results = list((tmp_path / "out").iterdir())
     assert 0 < len(results) < 300
     for path in results:
-        assert Image.open(path).size == (1000, 1000)
+        assert loaded(path).size == (1000, 1000)

@@ -13,7 +13,7 @@ import smsr_runtime
 from smsr import contract
 from smsr_runtime.backend import FUNCTION_BODY, NATIVE, TENSORRT, ComputePath
 from smsr_runtime.ort import native
-from tests.runtime.helpers import RUNTIME, assert_one_line_error, compile_library, plain_python, write_manifest
+from tests.runtime.helpers import RUNTIME, Run, assert_one_line_error, compile_library, plain_python, write_manifest
 
 SOURCE = """
 #include <stdlib.h>
@@ -89,23 +89,23 @@ def test_compute_paths_have_the_names_that_tables_show() -> None:
     assert not any(path.native for path in paths)
 
 
-def test_unknown_variant_is_an_error(run, library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_variant_is_an_error(run: Run, library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SMSR_CPU", "mmx")
     assert_one_line_error(run("--selftest"), 1, "SMSR_CPU", "mmx", "fast,scalar")
 
 
-def test_variant_without_library_is_an_error(run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variant_without_library_is_an_error(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SMSR_CPU", "scalar")
     assert_one_line_error(run("--selftest"), 1, "SMSR_CPU", "scalar", "a native library")
 
 
-def test_other_contract_names_both_hashes(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_contract_names_both_hashes(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SMSR_ORT_LIBRARY", str(build(tmp_path, "0123456789abcdef")))
     assert_one_line_error(run("--selftest"), 1, "0123456789abcdef", contract.interface_hash(), "libsmsr_ort.so")
 
 
 def test_named_library_that_is_missing_or_no_library_is_an_error(
-    run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SMSR_ORT_LIBRARY", str(tmp_path / "none.so"))
     assert_one_line_error(run("--selftest"), 1, "none.so", "no such file")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.runtime.helpers import RUNTIME, assert_one_line_error, plain_python
+from tests.runtime.helpers import RUNTIME, assert_one_line_error, loaded, plain_python
 
 
 def upscale(bundle: Path, folder: Path, without: tuple[str, ...] = (), name: str = "in.png") -> str:
@@ -40,7 +40,7 @@ def test_bare_copy_runs_from_anywhere(bundle: Path, picture: Path, tmp_path: Pat
     launch += f"sys.path.insert(0, {str(copy)!r}); runpy.run_path({str(copy / 'run.py')!r}, run_name='__main__')"
     done = plain_python(launch, runtime=copy, cwd=picture, extra={"SMSR_ORT_LIBRARY": "none"})
     assert done.returncode == 0, done.stderr
-    assert Image.open(picture / "out.png").size == (12, 8)
+    assert loaded(picture / "out.png").size == (12, 8)
 
 
 def test_plain_pictures_need_no_optional_package(bundle: Path, picture: Path) -> None:

@@ -18,6 +18,7 @@ from PIL import Image
 import smsr_runtime
 from smsr_runtime.run import command
 from smsr_runtime.tensorrt import cuda_graph, execution
+from smsr_runtime.tensorrt.backend import TrtBackend
 from smsr_runtime.tensorrt.options import EngineOptions
 from tests.runtime.fake_tensorrt import World
 from tests.runtime.helpers import nearest
@@ -322,6 +323,7 @@ def test_a_failure_within_a_capture_is_the_one_reported(world: World, pending: P
     driver.failing = "cuStreamEndCapture"
     upscaler = smsr_runtime.load(pending)
     upscaler(PICTURE)
+    assert isinstance(upscaler.opened, TrtBackend)
     upscaler.opened._execution._context.execute_async_v3 = lambda _: False
     with pytest.raises(smsr_runtime.BackendError, match="expected a result, got a failed execution"):
         upscaler(PICTURE)
@@ -330,6 +332,7 @@ def test_a_failure_within_a_capture_is_the_one_reported(world: World, pending: P
 
 def test_closing_frees_and_a_second_time_does_nothing(world: World, pending: Path) -> None:
     backend = smsr_runtime.load(pending).opened
+    assert isinstance(backend, TrtBackend)
     backend.close()
     backend.close()
     assert backend._execution._engine is None and not backend._execution._buffers and world.stray == []

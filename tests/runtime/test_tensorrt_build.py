@@ -17,6 +17,7 @@ import pytest
 
 import smsr_runtime
 from smsr import contract
+from smsr_runtime import files
 from smsr_runtime.selftest import self_test
 from smsr_runtime.sizes import Wanted
 from smsr_runtime.tensorrt import publish
@@ -86,7 +87,7 @@ def test_a_fp32_bundle_asks_tensorrt_8_for_no_fp16(
     ],
 )
 def test_an_engine_that_would_be_float32_is_not_handed_out(
-    version: str, changes: dict[str, str], words: str, world: World, pending: Path, monkeypatch: pytest.MonkeyPatch
+    version: str, changes: dict[str, Any], words: str, world: World, pending: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install(world, monkeypatch, version=version, **changes)
     before = tree(pending)
@@ -266,7 +267,7 @@ def test_two_processes_that_finish_one_bundle_leave_one_whole_engine(
     """Another one comes between the first one's engine and manifest, as far as it can."""
     other = EngineOptions(rebuild=True, wanted=Wanted((8, 8), None, (32, 32)))
     thread = threading.Thread(target=lambda: smsr_runtime.load(pending, engine=other))
-    write = publish.write_bytes
+    write = files.write_bytes
 
     def write_and_let_the_other(path: Path, data: bytes) -> None:
         write(path, data)

@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pytest
 
-from tests.runtime.helpers import LIMITED, assert_one_line_error
+from tests.runtime.helpers import LIMITED, Run, assert_one_line_error
 
 COLOR = (90, 140, 60)
 TIMES = (0, 1, 2, 5, 6, 9)
@@ -65,7 +65,7 @@ def frames(path: Path) -> tuple[list[float], np.ndarray, av.VideoFrame]:
 
 
 @pytest.mark.parametrize("extension", ["mp4", "mkv", "mov"])
-def test_frames_times_and_sound_are_kept(run, tmp_path: Path, extension: str) -> None:
+def test_frames_times_and_sound_are_kept(run: Run, tmp_path: Path, extension: str) -> None:
     clip, out = make_clip(tmp_path / f"in.{extension}"), tmp_path / f"out.{extension}"
     done = run(clip, "-o", out)
     assert done.returncode == 0, done.stderr
@@ -84,7 +84,7 @@ def test_frames_times_and_sound_are_kept(run, tmp_path: Path, extension: str) ->
 @pytest.mark.parametrize(
     ("matrix", "levels", "stated"), [(2, 0, 5), (1, 1, 1), (6, 1, 5), (1, 2, 1)], ids=["none", "709", "601", "full"]
 )
-def test_colours_do_not_shift(run, tmp_path: Path, matrix: int, levels: int, stated: int) -> None:
+def test_colours_do_not_shift(run: Run, tmp_path: Path, matrix: int, levels: int, stated: int) -> None:
     clip = make_clip(tmp_path / "in.mp4", sound=False, colorspace=matrix, color_range=levels)
     assert run(clip, "-o", tmp_path / "out.mp4").returncode == 0
     with av.open(str(tmp_path / "out.mp4")) as container:
@@ -97,7 +97,7 @@ def test_colours_do_not_shift(run, tmp_path: Path, matrix: int, levels: int, sta
 
 
 @pytest.mark.parametrize(("pix_fmt", "size"), [("yuv420p10le", (64, 48)), ("yuv444p", (63, 47))])
-def test_depth_and_chroma_are_kept(run, tmp_path: Path, pix_fmt: str, size: tuple[int, int]) -> None:
+def test_depth_and_chroma_are_kept(run: Run, tmp_path: Path, pix_fmt: str, size: tuple[int, int]) -> None:
     clip = make_clip(tmp_path / "in.mkv", size, sound=False, pix_fmt=pix_fmt)
     assert run(clip, "-o", tmp_path / "out.mkv").returncode == 0
     _, last, frame = frames(tmp_path / "out.mkv")
@@ -105,7 +105,7 @@ def test_depth_and_chroma_are_kept(run, tmp_path: Path, pix_fmt: str, size: tupl
     assert last.shape == (2 * size[1], 2 * size[0], 3)
 
 
-def test_rotation_is_applied(run, tmp_path: Path) -> None:
+def test_rotation_is_applied(run: Run, tmp_path: Path) -> None:
     """Players turn the clip left or right; the result is that picture, with nothing left to turn."""
     for turn in (90, -90, 180):
         clip, out = make_clip(tmp_path / f"in{turn}.mp4", sound=False, turn=turn), tmp_path / f"out{turn}.mp4"
@@ -121,7 +121,7 @@ def test_rotation_is_applied(run, tmp_path: Path) -> None:
         )
 
 
-def test_cut_or_foreign_file_is_one_line(run, tmp_path: Path) -> None:
+def test_cut_or_foreign_file_is_one_line(run: Run, tmp_path: Path) -> None:
     whole = make_clip(tmp_path / "whole.mp4").read_bytes()
     for name, data in (("cut.mp4", whole[: len(whole) // 2]), ("text.mp4", b"text"), ("empty.mp4", b"")):
         (tmp_path / name).write_bytes(data)
@@ -129,7 +129,7 @@ def test_cut_or_foreign_file_is_one_line(run, tmp_path: Path) -> None:
         assert not (tmp_path / "out.mp4").exists()
 
 
-def test_cut_clip_with_its_index_in_front_is_an_error(run, tmp_path: Path) -> None:
+def test_cut_clip_with_its_index_in_front_is_an_error(run: Run, tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "in.mp4", (320, 240))
     with (
         av.open(str(clip)) as source,
@@ -157,7 +157,7 @@ def test_cut_clip_with_its_index_in_front_is_an_error(run, tmp_path: Path) -> No
         (["-o", "in.mp4", "--force"], 2, "same file"),
     ],
 )
-def test_wrong_video_usage_is_one_line(run, tmp_path: Path, arguments: list[str], code: int, words: str) -> None:
+def test_wrong_video_usage_is_one_line(run: Run, tmp_path: Path, arguments: list[str], code: int, words: str) -> None:
     clip = make_clip(tmp_path / "in.mp4")
     assert_one_line_error(run(clip, *arguments, cwd=tmp_path), code, words)
     assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
@@ -166,7 +166,7 @@ def test_wrong_video_usage_is_one_line(run, tmp_path: Path, arguments: list[str]
 def test_full_disk_leaves_no_video(bundle: Path, tmp_path: Path) -> None:
     clip, out = make_clip(tmp_path / "in.mp4", (640, 480)), tmp_path / "out.mp4"
     code = LIMITED.replace("@", "3000")
-    command = [sys.executable, "-c", code, bundle, clip, "-o", out]
+    command: list[str | Path] = [sys.executable, "-c", code, bundle, clip, "-o", out]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert_one_line_error(done, 1, "out.mp4", "file too large")
     assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]

@@ -62,7 +62,7 @@ def test_tables_csv_and_json_hold_the_same(
     assert (tmp_path / "out" / "results.md").read_text() in printed and "gray has one channel" in printed
     first, second = json.loads((tmp_path / "out" / "results.json").read_text())
     assert first == second and first["dataset"] == "Set5" and first["scale"] == 2
-    lines = list(csv.DictReader((tmp_path / "out" / "results.csv").open()))
+    lines = list(csv.DictReader((tmp_path / "out" / "results.csv").read_text().splitlines()))
     assert [line["picture"] for line in lines] == ["gray", "p0", "p1", "mean"] * 2
     for line, row in zip(lines, [*first["pictures"], first["mean"]], strict=False):
         assert float(line["psnr_y"]) == pytest.approx(row["psnr_y"]) and f"{row['psnr_y']:.2f}"
@@ -173,10 +173,10 @@ def test_the_papers_tables_are_whole() -> None:
 
 def test_a_reader_that_leaves_early_is_one_line(tmp_path: Path, model: Path, pictures: Path) -> None:
     words = [sys.executable, "-m", "smsr.evaluation.cli", model, "--data", pictures]
-    process = subprocess.Popen(
+    with subprocess.Popen(
         list(map(str, words)), cwd=REPOSITORY, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    assert process.stdout is not None and process.stderr is not None
-    process.stdout.close()
-    line = process.stderr.read()
-    assert process.wait() == 1 and "standard output: expected a reader" in line and line.count("\n") == 1
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        line = process.stderr.read()
+    assert process.returncode == 1 and "standard output: expected a reader" in line and line.count("\n") == 1

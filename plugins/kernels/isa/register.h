@@ -6,8 +6,7 @@
 //   Register        kLanes floats; kLanes divides kLanePadding
 //   kVectors        most registers of output channels in a tile of the micro-kernel, 1..4
 //   rows(vectors)   pixels in a tile of so many registers, 1..12. The sums [rows][vectors], the weights
-//   [vectors] of
-//                   one step and one broadcast input should fit the registers there are.
+//                   [vectors] of one step and one broadcast input should fit the registers there are.
 // With multiplicands of reduced precision also
 //   Multiplicand    the inputs, or the weights, of one multiply_add
 //   kReducedStep    input channels that one multiply_add sums, 1 or 2

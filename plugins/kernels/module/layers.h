@@ -1,5 +1,5 @@
-// What the layers of one image, and the collect, do of their work: for layers whose outputs are stored as
-// Element, float or Reduced.
+// The tasks of one image's layers and of the collect, for layers whose outputs are stored as Element: float
+// or Reduced.
 #pragma once
 
 #include "image.h"

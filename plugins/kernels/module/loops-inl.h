@@ -2,7 +2,7 @@
 // Needs from the includer: an unnamed namespace with the types Wide and Narrow (isa/register.h); kernels.h;
 // isa/tile-inl.h.
 
-// Where the pixels of a list are, found by walking along: the list is in raster order.
+// The row of each pixel of a list: the list is in raster order, so rows are counted along the way.
 struct Walk {
   int64_t width, y, row_begin, row_end;
   Walk(int64_t w, Pixel first)

@@ -46,7 +46,7 @@ void divide_layer(const ModuleImage& image, int64_t layer, Stage* s) {
   if (tiles) s->work[0] = tile_work(Work::kTiles, index.heavy, row, end);
   s->work[1] = tiles ? outside_work(index.outside_heavy, row, end)
                      : pixel_work(Work::kActive, index.active(s->y0, s->y1));
-  // Nobody reads the last layer's inactive pixels where it has no dense channels.
+  // The last layer's inactive pixels are not read where it has no dense channels.
   const bool unread = layer + 1 == image.params.shape.layers && dense == 0;
   if (!unread) s->work[2] = pixel_work(Work::kInactive, index.inactive(s->y0, s->y1));
 }

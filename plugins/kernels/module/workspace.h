@@ -1,4 +1,4 @@
-// How the scratch memory is laid out, and how many rows are worked on at a time.
+// How the scratch memory is laid out, and how many rows one step computes.
 #pragma once
 
 #include "module/mask_index.h"
