@@ -1,6 +1,6 @@
 # Needs Python 3.10+, make and a C++ compiler; everything else goes into .venv.
 #   make demo     export, upscale a sample, parity, speed; with smsr's own weights, or CHECKPOINT=path.pt
-#   make test     lint, types, native tests, pytest
+#   make test     lint, formats, types, native tests, pytest
 PYTHON ?= python3
 # CPU builds of PyTorch; where this index cannot be reached pip takes PyTorch from its usual ones.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
@@ -17,8 +17,8 @@ BIN := $(VENV)/bin
 NATIVE := runtime/smsr_runtime/native
 BUILD := build/native
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
-# What clang-format checks, in git's wildcards.
-CPP := '*.h' '*.cpp' '*.cu' '*.cuh'
+# The shell's `files`: all C++ and CUDA sources; fails where git lists none.
+CPP_FILES = files=$$(git ls-files '*.h' '*.cpp' '*.cu' '*.cuh') && test -n "$$files"
 export ORT_DISABLE_TELEMETRY := 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
@@ -76,12 +76,12 @@ check: $(VENV)/.installed
 	ruff check .
 	ruff format --check .
 	mypy
-	git ls-files $(CPP) | xargs clang-format --dry-run --Werror
+	$(CPP_FILES) && clang-format --dry-run --Werror $$files
 
 format: $(VENV)/.installed
 	ruff check --fix .
 	ruff format .
-	git ls-files $(CPP) | xargs clang-format -i
+	$(CPP_FILES) && clang-format -i $$files
 
 clean:
 	rm -rf build dist $(VENV) $(NATIVE)/*.so
