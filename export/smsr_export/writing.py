@@ -62,8 +62,9 @@ def check_output(output: Path, *, force: bool) -> None:
         raise UsageError(output, "a name not taken", "an existing bundle or file", "give --force to replace it, or -o")
     replaceable = output.is_file() if is_single_file(output) else is_bundle(output)
     if output.exists() and not replaceable:
-        kind = "an ONNX file" if is_single_file(output) else "a bundle"
-        raise UsageError(output, f"{kind} to replace", "something else", "name another -o; --force replaces that only")
+        kind, kinds = ("an ONNX file", "ONNX files") if is_single_file(output) else ("a bundle", "bundles")
+        todo = f"name another -o; --force replaces {kinds} only"
+        raise UsageError(output, f"{kind} to replace", "something else", todo)
     parent = output.absolute().parent
     if not (parent.is_dir() and os.access(parent, os.W_OK)):
         raise ExportError(

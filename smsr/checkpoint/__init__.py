@@ -64,7 +64,7 @@ def locate(path: str | Path) -> Path:
     if file.exists() or file.parent != Path() or not own.is_file():
         if not file.exists():
             todo = f"check the path; smsr's own weights are {', '.join(own_weights())}"
-            raise CheckpointError(path, "a readable checkpoint file", "no such file or directory", todo)
+            raise CheckpointError(path, "a readable checkpoint file", "No such file or directory", todo)
         return file
     return own
 
