@@ -60,7 +60,8 @@ def as_smsr(where: object, error: Exception) -> SmsrError:
 
 def missing_package(where: object, package: str) -> MissingPackageError:
     """The one wording for a package that an optional part of smsr needs."""
-    todo = f"pip install 'smsr[{EXTRAS[package]}]'" if package in EXTRAS else f"pip install {package}"
+    extra = _OF_PROGRAMS.get(str(where), EXTRAS[package]) if package in EXTRAS else None
+    todo = f"pip install 'smsr[{extra}]'" if extra else f"pip install {package}"
     return MissingPackageError(where, f"the package {package}", "not installed", todo)
 
 
@@ -69,6 +70,8 @@ EXTRAS = {
     "matplotlib": "train", "openvino": "bench", "tensorrt": "trt", "pycuda": "trt",
 }  # fmt: skip
 """The extra of the distribution `smsr` that brings each package."""
+_OF_PROGRAMS = {"smsr-train": "train", "smsr-eval": "train", "smsr-bench": "bench"}
+"""The extra that brings all that a program needs."""
 
 
 def say(program: str, text: str) -> None:

@@ -36,7 +36,7 @@ def _warn(text: str) -> None:
     warnings.warn(text, CheckpointWarning, stacklevel=4)
 
 
-def load_network(path: str | Path, weights: str | None = None, say: Say = _warn) -> Network:
+def load_network(path: str | Path, weights: str | None = None, say: Say | None = None) -> Network:
     """The network of a checkpoint file, in eval mode, float32. Raises CheckpointError.
 
     weights: the set to take where the file has several ("params", "params_ema" ...), default: the averaged one.
@@ -45,12 +45,12 @@ def load_network(path: str | Path, weights: str | None = None, say: Say = _warn)
     return network_from_state(read_state(path, weights, say), path)
 
 
-def read_state(path: str | Path, weights: str | None = None, say: Say = _warn) -> dict[str, Tensor]:
+def read_state(path: str | Path, weights: str | None = None, say: Say | None = None) -> dict[str, Tensor]:
     """As `load_network`, but the bare state dict: wrappers and prefixes removed."""
     file = locate(path)
     state, notes = select(formats.load(file), path, weights)
     for note in notes:
-        say(f"{path}: {note}")
+        (say or _warn)(f"{path}: {note}")
     return state
 
 

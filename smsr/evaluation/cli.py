@@ -9,22 +9,25 @@ import argparse
 import math
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smsr import __version__, contract
-from smsr_runtime.console import run_command
+from smsr_runtime.console import run_command, say
 from smsr_runtime.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
     from smsr.evaluation.measure import Result
     from smsr.evaluation.model import Model
 
+PROGRAM = "smsr-eval"
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code. Errors are one line on stderr; --debug shows the traceback."""
     options = _parser().parse_args(arguments)
-    return run_command("smsr-eval", lambda: run(options), options.debug)
+    return run_command(PROGRAM, lambda: run(options), options.debug)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -34,7 +37,8 @@ def run(options: argparse.Namespace) -> None:
     from smsr.evaluation.models import open_model
 
     _check(options)
-    opening = Opening(options.theta, options.backend, options.threads)
+    note = partial(say, PROGRAM)
+    opening = Opening(options.theta, options.backend, options.threads, options.weights, note)
     models = [open_model(path, opening) for path in options.models]
     for path, model in zip(options.models, models, strict=True):
         _check_scale(path, model, options.scale)
@@ -87,7 +91,7 @@ def _figures(models: Sequence[Model], options: argparse.Namespace) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="smsr-eval", description=__doc__)
+    parser = argparse.ArgumentParser(prog=PROGRAM, description=__doc__)
     add = parser.add_argument
     add("models", nargs="+", type=Path, metavar="MODEL", help="checkpoints (.pt, .safetensors) and bundles (NAME.smsr)")
     add(
@@ -99,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--figure-pictures", type=int, default=5, metavar="N", help="of each set (default: %(default)s)")
     add("--figure-module", type=int, default=1, metavar="K", help="whose channels are shown (default: %(default)s)")
     add("--figure-layer", type=int, default=2, metavar="L", help="whose channels are shown (default: %(default)s)")
+    add("--weights", metavar="NAME", help="the set to take where a checkpoint has several; default: the averaged one")
     add("--scale", type=int, choices=contract.SCALES, help="refuse models of another scale")
     add("--theta", type=float, default=0.0, help="threshold on the masks' margins: the quality dial (default: 0)")
     add("--backend", choices=("auto", "ort", "trt"), default="auto", help="of bundles (default: %(default)s)")

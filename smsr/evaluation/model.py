@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -29,8 +30,14 @@ class Model(Protocol):
 
 @dataclass(frozen=True)
 class Opening:
-    """How models are opened. theta: threshold on the margins; backend: of bundles; threads: None for its own choice."""
+    """How models are opened. theta: threshold on the margins; backend: of bundles; threads: None for its own choice.
+
+    weights: the set to take where a checkpoint has several, None: the averaged one; say: takes notes on that, None: a
+    warning each.
+    """
 
     theta: float = 0.0
     backend: str = "auto"
     threads: int | None = None
+    weights: str | None = None
+    say: Callable[[str], None] | None = None

@@ -17,7 +17,8 @@ def open_checkpoint(path: Path, opening: Opening) -> TorchModel:
     """Raises CheckpointError."""
     if opening.threads:
         torch.set_num_threads(opening.threads)
-    return TorchModel(checkpoint.load_network(path), path.name, opening.theta)
+    network = checkpoint.load_network(path, opening.weights, opening.say)
+    return TorchModel(network, path.name, opening.theta)
 
 
 class TorchModel:

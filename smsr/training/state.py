@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from smsr.network import Network
 from smsr.training import checkpoints
 from smsr.training.config import Recipe
 from smsr_runtime.bundle import sha256
+from smsr_runtime.console import say
 from smsr_runtime.errors import CheckpointError
 
 
@@ -95,7 +97,7 @@ def describe(path: Path) -> str:
 
 
 def _start_from(network: Network, path: Path) -> None:
-    source = checkpoint.load_network(path)
+    source = checkpoint.load_network(path, say=partial(say, "smsr-train"))
     mine, theirs = network.config, source.config
     if dataclasses.replace(theirs, scale=mine.scale) != mine:
         got = f"{theirs.features}, {theirs.modules} and {theirs.layers}"

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import argparse
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smsr_runtime import files
+from smsr_runtime.console import say
 from smsr_runtime.errors import UsageError
 
 if TYPE_CHECKING:
     from smsr.network import Network
 
 
+PROGRAM = "smsr-train weights"
+
+
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="smsr-train weights", description=__doc__)
+    parser = argparse.ArgumentParser(prog=PROGRAM, description=__doc__)
     parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="RUN/best.pt or RUN/last.pt")
+    parser.add_argument(
+        "--weights", metavar="NAME", help="another set of weights: network, the raw ones"
+    )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.safetensors")
     parser.add_argument("--force", action="store_true", help="replace an existing file")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
@@ -29,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
 
     if options.output.exists() and not options.force:
         raise UsageError(options.output, "a new file", "one that exists", "use --force to replace it")
-    write(options.output, checkpoint.load_network(options.checkpoint))
+    write(options.output, checkpoint.load_network(options.checkpoint, options.weights, partial(say, PROGRAM)))
     print(f"wrote {options.output}; next: smsr-eval {options.output} --data DATASET, smsr-export {options.output}")
     return 0
 
