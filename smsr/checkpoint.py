@@ -6,7 +6,6 @@ modules and layers are recognised from the tensors.
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 import re
 import warnings
@@ -16,8 +15,8 @@ import torch
 from torch import Tensor
 
 from smsr import contract
-from smsr.errors import CheckpointError
 from smsr.network import Network, NetworkConfig
+from smsr_runtime.errors import CheckpointError
 
 WRAPPERS = ("state_dict", "params", "model")
 PRETRAINED = Path(__file__).parent / "pretrained"
@@ -31,7 +30,7 @@ def load_network(path: str | Path) -> Network:
 
 
 def locate(path: str | Path) -> Path:
-    """The file itself or, where there is none of that name, the project's own weights: "x2" names them for scale 2."""
+    """The file itself; where there is none of that name, the project's own weights: "x2" names them for scale 2."""
     own = PRETRAINED / f"smsr_{path}.safetensors"
     return own if not Path(path).exists() and own.is_file() else Path(path)
 
@@ -39,15 +38,6 @@ def locate(path: str | Path) -> Path:
 def own_weights() -> list[str]:
     """Short names of the weights that come with the package, e.g. ["x2", "x4"]."""
     return sorted(file.stem.removeprefix("smsr_") for file in PRETRAINED.glob("smsr_x?.safetensors"))
-
-
-def sha256(path: str | Path) -> str:
-    """SHA-256 of a file as 64 hex digits."""
-    digest = hashlib.sha256()
-    with open(locate(path), "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def read_state(path: str | Path) -> dict[str, Tensor]:
@@ -86,14 +76,13 @@ def recognise(state: dict[str, Tensor], where: str | Path) -> NetworkConfig:
     needed = ("head.0.weight", "tail.0.weight", "body.0.body.ch_mask")
     missing = [name for name in needed if name not in state]
     if missing:
-        found = ", ".join(sorted(state)[:3]) or "no tensors"
-        raise CheckpointError(
-            where, f"an SMSR state dict with {', '.join(missing)}", f"{len(state)} tensors ({found}, ...)", _TODO
-        )
+        first = ", ".join(sorted(state)[:3]) or "no tensors"
+        expected = f"an SMSR state dict with {', '.join(missing)}"
+        raise CheckpointError(where, expected, f"{len(state)} tensors ({first}, ...)", _TODO)
     try:
         scale = round((state["tail.0.weight"].shape[0] / 3) ** 0.5)
         numbers = {int(match[1]) for name in state if (match := re.match(r"body\.(\d{1,9})\.", name))}
-        # a stray `body.99999999.x` must not ask for that many modules
+        # a name such as `body.99999999.x` must not give that many modules
         modules = 1 + max(number for number in numbers if number < len(state))
         _, features, layers, _ = state["body.0.body.ch_mask"].shape
         if layers > len(state):
@@ -117,7 +106,7 @@ def _load_safetensors(path: Path) -> object:
 def _load_torch(path: Path, head: bytes) -> object:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # guesses about damaged bytes, beside the one line of our error
+            warnings.simplefilter("ignore")  # torch warns about damaged bytes; our error says it in one line
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise _refused_pickle(path, head, error) from error
@@ -143,14 +132,14 @@ def _refused_pickle(path: Path, head: bytes, error: Exception) -> CheckpointErro
 
 
 def _first_line(error: Exception) -> str:
-    """The reason alone: torch wraps it in advice to load with `weights_only=False`, which we never pass on."""
+    """torch's reason without its advice to load with `weights_only=False`, which would run code."""
     text = str(error).rpartition("WeightsUnpickler error:")[2].strip()
     first = (text or type(error).__name__).splitlines()[0][:200]
-    return "bytes that are none" if "weights_only" in first or "Weights only" in first else first
+    return "its bytes cannot be read" if "weights_only" in first or "Weights only" in first else first
 
 
 def _unwrap(loaded: object, path: Path) -> dict[str, Tensor]:
-    for _ in WRAPPERS:  # not until none is left: a pickled dict may hold itself
+    for _ in WRAPPERS:  # not until no wrapper is left: a pickled dict may contain itself
         if not isinstance(loaded, dict) or _is_state(loaded):
             break
         loaded = next((loaded[key] for key in WRAPPERS if isinstance(loaded.get(key), dict)), loaded)
@@ -172,30 +161,32 @@ def _take_mean(state: dict[str, Tensor], where: str | Path) -> None:
     mean = torch.tensor(contract.RGB_MEAN)
     for name, sign in (("sub_mean", -1.0), ("add_mean", 1.0)):
         for part, value in (("weight", torch.eye(3).view(3, 3, 1, 1)), ("bias", sign * mean)):
-            found = state.pop(f"{name}.{part}", None)
-            if found is not None and not (
-                found.shape == value.shape and torch.allclose(found.float(), value, rtol=0.0, atol=1e-3)
-            ):
+            stored = state.pop(f"{name}.{part}", None)
+            if stored is not None and not _is_close(stored, value):
                 raise CheckpointError(
                     where,
                     f"{name}.{part} to hold the constant mean {contract.RGB_MEAN} of 0..255 images",
-                    f"{found.flatten()[:4].tolist()}",
+                    f"{stored.flatten()[:4].tolist()}",
                     "smsr supports networks on 0..255 RGB with DIV2K's mean only",
                 )
 
 
+def _is_close(stored: Tensor, value: Tensor) -> bool:
+    return stored.shape == value.shape and torch.allclose(stored.float(), value, rtol=0.0, atol=1e-3)
+
+
 def _check_names_and_shapes(state: dict[str, Tensor], config: NetworkConfig, where: str | Path) -> None:
-    with torch.device("meta"):  # names and shapes without memory, which a wrong file could ask for without end
-        wanted = Network(config).state_dict()
-    missing, extra = sorted(wanted.keys() - state.keys()), sorted(state.keys() - wanted.keys())
+    with torch.device("meta"):  # names and shapes without memory: a wrong file may name enormous sizes
+        expected = Network(config).state_dict()
+    missing, extra = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
     if missing or extra:
         got = "; ".join(
             f"{len(names)} {kind}: {', '.join(names[:4])}{', ...' if len(names) > 4 else ''}"
             for kind, names in (("missing", missing), ("unknown", extra))
             if names
         )
-        raise CheckpointError(where, f"the {len(wanted)} tensors of {config}", got, _TODO)
-    for name, tensor in wanted.items():
+        raise CheckpointError(where, f"the {len(expected)} tensors of {config}", got, _TODO)
+    for name, tensor in expected.items():
         if state[name].shape != tensor.shape:
             raise CheckpointError(where, f"{name} of shape {tuple(tensor.shape)}", f"{tuple(state[name].shape)}", _TODO)
         if not state[name].is_floating_point():

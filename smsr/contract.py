@@ -30,8 +30,6 @@ SCALES = (2, 3, 4)
 TENSORRT_MAX_LAYERS = 8
 TENSORRT_MAX_CHANNELS = 128
 """What the CUDA kernels of the TensorRT plugin support: layers per sparse mask module, channels of its features."""
-BUNDLE_FORMAT = 1
-"""Version of the bundle's manifest; a runtime refuses a newer one."""
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smsr import resize
-from smsr.errors import DataError
+from smsr_runtime.errors import DataError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+"""What data sets consist of; fewer formats than smsr-run reads."""
 Image = NDArray[np.uint8]
 
 
@@ -51,10 +52,10 @@ class Source:
 
 
 def find(folder: Path, scale: int, low_images: str = "made") -> list[Source]:
-    """Pictures of a folder (not of folders inside; its `HR` where it has none itself) or ZIP file, by name.
+    """Pictures, in order of names, of a ZIP file or a folder: directly inside it, or else inside its folder `HR`.
 
-    low_images "auto": with their files in `LR_bicubic/X<scale>` where the folder has one. Raises DataError for
-    none, and for low-resolution files that are missing.
+    low_images: "auto": with their files in `LR_bicubic/X<scale>` where the folder has one; "made": without.
+    Raises DataError where there are no pictures, MismatchError where low-resolution files are missing.
     """
     if folder.is_dir():
         home, members = _members_of_folder(folder)
@@ -69,7 +70,7 @@ def find(folder: Path, scale: int, low_images: str = "made") -> list[Source]:
 
 
 def low_folder(home: Path, scale: int) -> Path | None:
-    """Where a folder of high-resolution pictures keeps its low-resolution ones: Set5's and DIV2K's layouts."""
+    """The low-resolution pictures that belong to a folder of high-resolution ones, in Set5's or DIV2K's layout."""
     parents = [home / "LR_bicubic", home.parent / home.name.replace("_HR", "_LR_bicubic")]
     if home.name == "HR":
         parents.append(home.parent / "LR_bicubic")
@@ -78,7 +79,7 @@ def low_folder(home: Path, scale: int) -> Path | None:
 
 
 def decode(data: bytes, where: object) -> Image:
-    """(H, W, 3) RGB, upright as EXIF says, 8 bits. Raises DataError for a broken, cut or enormous picture."""
+    """(H, W, 3) RGB, 8 bits, turned upright by EXIF. Raises DataError for a broken, cut or enormous picture."""
     from PIL import Image as Pillow
     from PIL import ImageOps
 
@@ -113,7 +114,7 @@ def read_pair(source: Source, scale: int) -> tuple[Image, Image]:
 
 
 class MismatchError(DataError):
-    """Low- and high-resolution pictures do not belong together: never skipped."""
+    """Low- and high-resolution pictures that do not belong together: never skipped, unlike other unusable pictures."""
 
 
 def _bytes(file: Path) -> bytes:
@@ -144,7 +145,7 @@ def _members_of_zip(file: Path) -> list[str]:
 
 @functools.lru_cache(maxsize=8)
 def _zip_file(file: Path, process: int) -> zipfile.ZipFile:
-    """Opened once a process: a child must not share its parent's file position."""
+    """Opened once per process: a child process must not share its parent's file position."""
     del process
     return zipfile.ZipFile(file)
 

@@ -40,7 +40,7 @@ class Objective(nn.Module):
         self.network = network
 
     def forward(
-        self, low: Tensor, high: Tensor, annealing: Annealing, noise: Noise | None = None, hard: bool = False
+        self, low: Tensor, high: Tensor, annealing: Annealing, noise: Noise | None = None, *, hard: bool = False
     ) -> Losses:
         """low (N, 3, h, w), high (N, 3, sh, sw): RGB in 0..255, uint8 or float; hard: masks of inference."""
         relaxation = Relaxation(

@@ -1,7 +1,7 @@
 """The SMSR network (CVPR 2021, section 3) in PyTorch: training and inference forward.
 
 Tensors are N C H W; images are RGB in 0..255. State-dict keys are those of the published checkpoints,
-but that the constants `sub_mean` and `add_mean` are the buffer `mean` here, which is not saved.
+except that the constants `sub_mean` and `add_mean` are the buffer `mean` here, which is not saved.
 """
 
 from __future__ import annotations
@@ -15,24 +15,7 @@ from torch import Tensor, nn
 
 from smsr import contract, masks, resize
 from smsr.masks import ChannelGates
-
-
-@dataclass(frozen=True)
-class NetworkConfig:
-    """scale: 2, 3 or 4; features C: a multiple of 16; modules K >= 1; layers L >= 1 masked convs a module."""
-
-    scale: int = 2
-    features: int = 64
-    modules: int = 5
-    layers: int = 4
-
-    def __post_init__(self) -> None:
-        if self.scale not in contract.SCALES:
-            raise ValueError(f"scale: expected one of {contract.SCALES}, got {self.scale}")
-        if self.features < 1 or self.features % contract.CHANNEL_ATTENTION_REDUCTION:
-            raise ValueError(f"features: expected a multiple of 16, got {self.features}")
-        if self.modules < 1 or self.layers < 1:
-            raise ValueError(f"modules, layers: expected at least 1, got {self.modules}, {self.layers}")
+from smsr.network_config import NetworkConfig as NetworkConfig  # noqa: PLC0414  (offered from here, too)
 
 
 class InferenceResult(NamedTuple):
@@ -79,7 +62,7 @@ class Relaxation:
         return masks.soft_channel_gates(logits, self.tau, noise)
 
 
-def conv(inputs: int, outputs: int, kernel: int = 3, bias: bool = True) -> nn.Conv2d:
+def conv(inputs: int, outputs: int, kernel: int = 3, *, bias: bool = True) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=bias)
 
 
@@ -117,7 +100,7 @@ class MaskBranch(nn.Sequential):
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[-2:]
         hidden = self[1](self[0](x))
-        if height % 2 or width % 2:  # a pad of nothing costs time, and breaks torch.compile in channels-last order
+        if height % 2 or width % 2:  # an empty pad costs time and breaks torch.compile with channels-last tensors
             hidden = F.pad(hidden, (0, width % 2, 0, height % 2), mode="replicate")
         logits: Tensor = self[5](self[4](self[3](self[2](hidden))))
         return logits[..., :height, :width]
@@ -223,6 +206,12 @@ class Network(nn.Module):
     @property
     def sparse_mask_modules(self) -> list[SparseMaskModule]:
         return [cast(SparseMaskModule, module) for module in self.body]
+
+    def dense_channels(self) -> list[list[int]]:
+        """Number of dense output channels, per module and layer, with hard masks."""
+        with torch.no_grad():
+            gates = [masks.hard_channel_gates(module.body.ch_mask) for module in self.sparse_mask_modules]
+        return [[int(layer.sum()) for layer in gate.dense] for gate in gates]
 
     def forward(self, image: Tensor) -> Tensor | TrainingResult:
         return self.relax(image) if self.training else self.infer(image).upscaled

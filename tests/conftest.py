@@ -15,7 +15,7 @@ import torch
 
 from smsr.checkpoint import load_network
 from smsr.network import InferenceResult, Network
-from smsr_export.verify import Picture, read_pictures
+from smsr_export.parity.pictures import Picture, read_pictures
 from tests.helpers import NATIVE_LIBRARY, REPOSITORY, native_variants, planes
 
 

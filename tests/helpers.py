@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from smsr.network import Network, NetworkConfig
+from smsr_runtime.arrays import to_planes
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 NATIVE_LIBRARY = REPOSITORY / "runtime" / "smsr_runtime" / "native" / "libsmsr_ort.so"
@@ -50,7 +51,7 @@ def random_splits(config: NetworkConfig, seed: int) -> list[list[Split]]:
     random = np.random.default_rng(seed)
 
     def split() -> Split:
-        dense = int(random.choice([0, config.features, random.integers(1, config.features)]))
+        dense = int(random.choice([0, config.features, int(random.integers(1, config.features))]))
         return dense, int(random.integers(0, config.features - dense + 1)) // 3
 
     return [[split() for _ in range(config.layers)] for _ in range(config.modules)]
@@ -70,12 +71,13 @@ def random_network(
         for parameter in network.parameters():
             fan_in = max(1, parameter[0].numel()) if parameter.dim() > 1 else 4
             parameter.copy_(torch.randn(parameter.shape, generator=generator) * (1.5 / fan_in) ** 0.5)
-        for module, layers in zip(network.body, splits or random_splits(config, seed), strict=True):
+        for module, layers in zip(network.sparse_mask_modules, splits or random_splits(config, seed), strict=True):
             module.body.ch_mask.copy_(channel_mask(layers, config.features, generator))
         probe = random_image(2, 12, 14, seed=seed)
-        for index, module in enumerate(network.body):
+        for index in range(config.modules):
             values = network.infer(probe).margins[index].round(decimals=6).unique()
-            module.spa_mask[5].bias[1] -= values[(len(values) - 1) // 2 : len(values) // 2 + 1].mean() + 1e-4
+            median = values[(len(values) - 1) // 2 : len(values) // 2 + 1].mean()
+            network.get_parameter(f"body.{index}.spa_mask.5.bias")[1] -= median + 1e-4
     return network.to(dtype)
 
 
@@ -85,16 +87,16 @@ def random_image(n: int, h: int, w: int, seed: int = 0, dtype: torch.dtype = tor
     return torch.randint(0, 256, (n, 3, h, w), generator=generator).to(dtype)
 
 
-def planes(image: NDArray[np.uint8]) -> Tensor:
+def planes(image: NDArray[np.generic]) -> Tensor:
     """(H, W, 3) uint8 -> (1, 3, H, W) float32."""
-    return torch.from_numpy(image.transpose(2, 0, 1)[None].astype(np.float32))
+    return torch.from_numpy(to_planes(image))
 
 
-def relative_difference(found: NDArray[np.floating] | Tensor, expected: NDArray[np.floating] | Tensor) -> float:
+def relative_difference(actual: NDArray[np.floating] | Tensor, expected: NDArray[np.floating] | Tensor) -> float:
     """Largest |difference| over largest |expected|; NaN where anything is."""
-    found, expected = np.asarray(found, np.float64), np.asarray(expected, np.float64)
-    assert found.shape == expected.shape
-    return float(np.abs(found - expected).max() / max(float(np.abs(expected).max()), 1e-300))
+    actual, expected = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
+    assert actual.shape == expected.shape
+    return float(np.abs(actual - expected).max() / max(float(np.abs(expected).max()), 1e-300))
 
 
 def run_python(

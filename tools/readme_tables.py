@@ -1,6 +1,6 @@
-"""The README's figures, from where they stand: docs/benchmark/bench.json and the model card of the own weights.
+"""README.md's figures, taken from docs/benchmark/bench.json and from the model card of our own weights.
 
-`python tools/readme_tables.py --write` after a new report or new weights. Without --write it only compares, as a test
+`python tools/readme_tables.py --write` after a new report or new weights; without --write it only compares, as a test
 does.
 """
 
@@ -39,7 +39,7 @@ def speed_table(pictures: Sequence[Row]) -> str:
 
 
 def summary(results: dict[str, list[Row]]) -> str:
-    """What the README says of all pixels active, and of the largest frame."""
+    """The README's sentence about all pixels active and about the largest frame."""
     full, frame = results["shares"][-1], results["pictures"][-1]
     memory = frame["memory"]["native"] / frame["memory"]["rival"]
     return (
@@ -50,7 +50,7 @@ def summary(results: dict[str, list[Row]]) -> str:
 
 
 def weights_table(card: str) -> str:
-    """Of each own network: PSNR and SSIM, active share, MACs."""
+    """PSNR and SSIM, active share and MACs of each of our own networks."""
     lines = ["| | Set5 PSNR / SSIM | Set14 PSNR / SSIM | active share | MACs of dense |", "|---|---|---|---|---|"]
     for line in card.splitlines():
         if line.startswith("| x"):
@@ -62,8 +62,8 @@ def weights_table(card: str) -> str:
 def replaced(readme: str, table: str) -> str:
     """The README with `table` in place of the one that starts with the same line."""
     first = table.partition("\n")[0]
-    before, found, after = readme.partition(f"{first}\n")
-    if not found:
+    before, separator, after = readme.partition(f"{first}\n")
+    if not separator:
         raise SystemExit(f"README.md: expected a table that starts with {first!r}, got none; put that line back")
     rest = after.splitlines(keepends=True)
     while rest and rest[0].startswith("|"):

@@ -1,4 +1,4 @@
-"""smsr_bench: measures what a bundle is worth against its rivals, in one run."""
+"""smsr_bench: times a bundle against its rivals, in one run."""
 
 import os
 

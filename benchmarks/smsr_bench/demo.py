@@ -1,4 +1,4 @@
-"""make demo: checkpoint -> bundle -> upscaled sample, with the parity table and the speed against the dense path."""
+"""make demo: checkpoint -> bundle -> upscaled sample, with the parity table and the speed beside the rival's."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from pathlib import Path
 import cv2
 
 from smsr.checkpoint import locate
-from smsr.errors import ExportError
 from smsr_bench import cli as bench
 from smsr_export import cli as export
 from smsr_export.sample import sample_picture
+from smsr_runtime import files
+from smsr_runtime.errors import ExportError
+from smsr_runtime.run import command as runtime
 
 SAMPLE_SIZE = (240, 320)
 
@@ -24,10 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("checkpoint", help="a checkpoint, or x2, x3, x4: the weights that come with smsr")
     parser.add_argument("--output", type=Path, default=Path("demo"))
     options = parser.parse_args(arguments)
-    from smsr_runtime import cli as runtime
-
     folder: Path = options.output
-    folder.mkdir(parents=True, exist_ok=True)
+    files.make_folder(folder)
     checkpoint = locate(options.checkpoint)
     bundle = folder / f"{checkpoint.stem}.smsr"
     sample, upscaled = folder / "sample.png", folder / "sample_upscaled.png"
@@ -50,7 +50,7 @@ def write_sample(path: Path) -> None:
     coded, data = cv2.imencode(".png", sample_picture(*SAMPLE_SIZE)[..., ::-1])
     if not coded:
         raise ExportError(path, "a PNG", "a failed encoder", "check the OpenCV installation")
-    path.write_bytes(data.tobytes())
+    files.write_bytes(path, data.tobytes())
 
 
 if __name__ == "__main__":

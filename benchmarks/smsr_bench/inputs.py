@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smsr import images
-from smsr.errors import DataError, UsageError
 from smsr.images import Source
-
-VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm")
+from smsr_runtime.arrays import to_planes
+from smsr_runtime.errors import DataError, UsageError
+from smsr_runtime.media.suffixes import VIDEO_SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -35,35 +35,30 @@ class Input:
         return math.prod(self.size)
 
     def mirrored_to(self, height: int, width: int) -> Input:
-        """Cut, or repeated by reflection, to another size: the texture, and so the active share, stay as they are."""
+        """Cut, or repeated by reflection, to another size, which keeps the texture and so the active share."""
         rows, columns = max(0, height - self.size[0]), max(0, width - self.size[1])
         padded = np.pad(self.image, ((0, 0), (0, 0), (0, rows), (0, columns)), mode="symmetric")
         return Input(f"{self.name} {width}x{height}", np.ascontiguousarray(padded[:, :, :height, :width]))
 
 
 def read(paths: Sequence[Path], frame_sizes: Sequence[tuple[int, int]]) -> list[Input]:
-    """Every picture of `paths`; of a video its middle frame at each (h, w) of `frame_sizes`. Raises DataError."""
-    found: list[Input] = []
+    """Every picture of `paths`, and each video's middle frame at every (h, w) of `frame_sizes`. Raises DataError."""
+    inputs: list[Input] = []
     for path in paths:
         if path.suffix.lower() in VIDEO_SUFFIXES:
-            frame = Input(path.stem, planes(_middle_frame(path)))
-            found += [frame.mirrored_to(*size) for size in frame_sizes]
+            frame = Input(path.stem, to_planes(_middle_frame(path)))
+            inputs += [frame.mirrored_to(*size) for size in frame_sizes]
         else:
             sources = images.find(path, 1) if path.is_dir() else [Source(path.parent, path.name)]
-            found += [Input(source.name, planes(source.high())) for source in sources]
-    return found
-
-
-def planes(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(H, W, 3) -> (1, 3, H, W) float32."""
-    return np.ascontiguousarray(rgb.transpose(2, 0, 1)[None].astype(np.float32))
+            inputs += [Input(source.name, to_planes(source.high())) for source in sources]
+    return inputs
 
 
 def parse_size(text: str) -> tuple[int, int]:
     """WIDTHxHEIGHT -> (h, w). Raises UsageError."""
     width, _, height = text.partition("x")
     if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
-        raise UsageError("--frame-sizes", "WIDTHxHEIGHT, e.g. 1280x720", repr(text), "correct it")
+        raise UsageError("--frame-sizes", "WIDTHxHEIGHT, e.g. 1280x720", repr(text), "separate sizes by commas")
     return int(height), int(width)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 _ROUNDS = 20_000_000
-"""Of the native loop: about 70 ms with AVX-512, so that starting the threads does not count."""
+"""Rounds of the native loop: about 70 ms with AVX-512, so that starting the threads does not matter."""
 
 
 def describe() -> dict[str, Any]:
@@ -26,9 +26,9 @@ def describe() -> dict[str, Any]:
 
 
 def peak_probe(library: Path, threads: int) -> Callable[[], float]:
-    """A call that measures the multiply-adds a second of `threads` threads together, float32, in registers only.
+    """A call that measures the multiply-adds per second of `threads` threads together, float32, in registers only.
 
-    `library`: libsmsr_ort, whose inner loop it is (docs/interfaces.md); its calls run outside Python's lock.
+    library: libsmsr_ort, which has the loop (docs/interfaces.md) and runs it without Python's lock.
     """
     multiply_adds = ctypes.CDLL(str(library)).smsr_multiply_adds
     multiply_adds.restype, multiply_adds.argtypes = ctypes.c_double, [ctypes.c_int64]
@@ -44,12 +44,12 @@ def peak_probe(library: Path, threads: int) -> Callable[[], float]:
 
 
 def _places(threads: int) -> list[int]:
-    """A processor a thread, where the system can pin threads and has enough of them."""
+    """One processor per thread, where the system can pin threads and has enough processors; else none."""
     usable = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     return usable[:threads] if len(usable) >= threads else []
 
 
 def _stay_on(processor: int | None) -> None:
-    """Short loops end before the system has moved a second thread to a processor of its own."""
+    """Pins the thread: short loops would end before the system has given each thread a processor of its own."""
     if processor is not None:
         os.sched_setaffinity(0, {processor})

@@ -1,7 +1,7 @@
 """Networks with another active share: the real mask branches, their margins shifted.
 
-A module's margin minus its own quantile is active on exactly the share asked for, and the pixels are clustered
-as the trained network clusters them: its mask, at another threshold. The branches cost what they always cost.
+A module's margin minus its own quantile is active on exactly the given share of pixels, which are clustered as the
+trained network clusters them: its mask, at another threshold. The mask branches cost what they always cost.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from smsr_export.graph import FoldedNetwork
+from smsr_export.records import FoldedNetwork
 
 ALWAYS = 1e6
-"""Above any margin: added, every pixel is active; subtracted, none."""
+"""Larger than any margin: added, every pixel is active; subtracted, none is."""
 
 Margins = Callable[[FoldedNetwork], list[NDArray[np.float32]]]
 
 
 def with_active_share(network: FoldedNetwork, share: float, margins: Margins) -> FoldedNetwork:
-    """Every module active on `share` (0..1) of the pixels that `margins` (network -> K margins) runs it on.
+    """Every module active on `share` (0..1) of the pixels of the picture that `margins` (network -> K margins) is for.
 
     Module by module, since each one's features depend on the masks before. Where many margins are equal (flat
-    regions), the share reached differs; callers report the one reached.
+    regions) the resulting share differs from `share`; callers report the resulting one.
     """
     if share in (0.0, 1.0):
         for index in range(len(network.modules)):

@@ -1,4 +1,4 @@
-"""Interleaved timing: every round runs every engine once, so that what disturbs the machine disturbs all alike."""
+"""Interleaved timing: every round runs every engine once, so that whatever slows the machine slows all of them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from smsr_bench.engines import naming
 from smsr_bench.runs import Run
 
 PAUSE_SECONDS = 0.1
-"""Before each timed call: the thread pool of the engine before spins on for a while and would disturb the next."""
+"""Before each timed call: the previous engine's threads keep spinning for a while and would slow the next one."""
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of each round, all engines in the same rounds; peaks: multiply-adds a second, measured in each round."""
+    """seconds: per engine, of each round, the same rounds for all; peaks: multiply-adds per second, per round."""
 
     seconds: Mapping[str, list[float]]
     peaks: list[float]
@@ -45,7 +45,10 @@ def merged(timings: Sequence[Timing]) -> Timing:
 def time_engines(
     runs: Mapping[str, Run], image: NDArray[np.float32], rounds: int, probe: Callable[[], float]
 ) -> Timing:
-    """One warm-up each, then `rounds` interleaved rounds; image: (1, 3, H, W) float32 0..255. Raises DataError."""
+    """One warm-up each, then `rounds` interleaved rounds; image: (1, 3, H, W) float32 0..255.
+
+    probe: measures the machine's multiply-adds per second. Raises DataError.
+    """
     for name, run in runs.items():
         with naming(name):
             run(image)

@@ -1,8 +1,8 @@
 """Peak memory: each engine alone in a process of its own that runs one picture twice.
 
 The child imports only what its engine needs, as a program that ships that engine would: the rival's ONNX file is
-made beforehand (PyTorch's engines alone read the bundle, with onnx). What is reported is the whole process:
-interpreter, libraries, weights, and the run.
+made beforehand (only PyTorch's engines read the bundle with the package onnx). The figure is that of the whole
+process: interpreter, libraries, weights, and the run.
 """
 
 from __future__ import annotations
@@ -15,14 +15,16 @@ from pathlib import Path
 
 import numpy as np
 
-from smsr.errors import DataError
+import smsr_runtime
 from smsr_bench.runs import Run, onnxruntime_run, openvino_run
+from smsr_runtime.errors import DataError
+from smsr_runtime.ort.native import Library
 
 RIVAL_FILE = "rival.onnx"
 
 
 def peak_bytes(engine: str, bundle: Path, image: Path, folder: Path, threads: int) -> int:
-    """Largest resident memory of a process that runs `engine` on `image` (.npy, (1, 3, H, W)); folder: RIVAL_FILE's."""
+    """Largest resident memory of a process that runs `engine`; image: .npy, (1, 3, H, W); folder: of RIVAL_FILE."""
     words = [sys.executable, "-m", "smsr_bench.memory", engine, bundle, image, folder, threads]
     done = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=False)
     if done.returncode:
@@ -52,25 +54,20 @@ def _maker(options: argparse.Namespace) -> Run:
         return onnxruntime_run(rival, options.threads)
     if options.engine.startswith("openvino"):
         return openvino_run(rival, "bf16" if options.engine.endswith("bf16") else "f32", options.threads)
-    from smsr_bench.engines import ENGINES, Subject
+    from smsr_bench.engines import ENGINES
+    from smsr_bench.subject import Subject
 
     return ENGINES[options.engine].make(Subject.open(Path(options.bundle)), options.threads)
 
 
 def _ours(options: argparse.Namespace) -> Run:
-    import os
-
-    import smsr_runtime
-
-    if options.engine == "body":
-        os.environ["SMSR_ORT_LIBRARY"] = "none"
-        os.environ.pop("SMSR_CPU", None)
-    upscaler = smsr_runtime.load(options.bundle, options.threads, "ort")
+    library = Library.NONE if options.engine == "body" else Library.ENVIRONMENT
+    upscaler = smsr_runtime.load(options.bundle, options.threads, "ort", library=library)
     return lambda image: np.asarray(upscaler.upscale_float(image)[0])
 
 
 def _high_water() -> int:
-    """VmHWM where there is one: unlike ru_maxrss it does not count the parent that this process was forked from."""
+    """Bytes: VmHWM where there is one, since ru_maxrss also counts the parent that this process was forked from."""
     status = Path("/proc/self/status")
     if status.is_file():
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))

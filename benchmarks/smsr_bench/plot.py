@@ -10,7 +10,7 @@ from smsr_bench.report import Results, Row
 
 
 def write(results: Results, file: Path) -> None:
-    """Draws `shares` and `sizes`, whichever were measured."""
+    """Draws the series that were measured: active shares, sizes."""
     import matplotlib as mpl
 
     mpl.use("svg")

@@ -1,9 +1,9 @@
 """Three PyTorch engines from folded weights: masked dense, and sparse by index and matmul in two forms.
 
-`index_and_matmul` is how public sparse inference works (DESIGN 1): N C H W planes, im2col of the dense channels for
-every pixel, columns picked at the active pixels' indices for everything else, one matmul per block, scattered back.
-`index_and_matmul_rows` is the best we could do with the same idea: pixels as rows, so that a gather copies whole
-pixels, and one matmul for all blocks of an active pixel. Both are written anew and equal to the network.
+`index_and_matmul` is how public sparse inference works: N C H W planes, im2col of the dense channels for
+every pixel, columns gathered at the active pixels' indices for everything else, one matmul per block, scattered back.
+`index_and_matmul_rows` is the fastest form of the same idea that we know: pixels as rows, so that a gather copies
+whole pixels, and one matmul for all blocks of an active pixel. Both compute the network exactly.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from torch import Tensor
 
 from smsr import contract, reference
 from smsr_bench.runs import Run
-from smsr_export.graph import Convolution, FoldedModule, FoldedNetwork
+from smsr_export.records import Convolution, FoldedModule, FoldedNetwork
 
 
 @dataclass(frozen=True)
 class TorchModule:
-    """branch: weights and biases of the mask branch; packed: the operator's inputs from conv_weights on."""
+    """branch: (weight, bias) of the mask branch's convolutions; packed: the operator's inputs from conv_weights on."""
 
     branch: tuple[tuple[Tensor, Tensor], ...]
     packed: tuple[Tensor, ...]
@@ -32,6 +32,7 @@ class TorchModule:
 
 
 Body = Callable[[Tensor, Tensor, TorchModule], Tensor]
+"""features (1, C, H, W), margin (1, 1, H, W), module -> features (1, C, H, W)"""
 
 
 def engine(network: FoldedNetwork, body: Body, threads: int) -> Run:
@@ -60,7 +61,7 @@ def engine(network: FoldedNetwork, body: Body, threads: int) -> Run:
 
 
 def masked_dense(x: Tensor, margin: Tensor, module: TorchModule) -> Tensor:
-    """Everything everywhere, then masks: `smsr.reference` as it stands."""
+    """All channels of all pixels, then masks: `smsr.reference`."""
     inputs = (x.permute(0, 2, 3, 1), margin, torch.zeros(()), *module.packed)
     return reference.sparse_mask_module_torch(inputs, module.dense_channels).permute(0, 3, 1, 2)
 

@@ -18,8 +18,8 @@ NOT_EXACT = "Not numerically equal to the network (masks its outputs only)"
 class Row:
     """One picture. seconds: medians; ratios: how many times longer than ours; memory: peak bytes of a process.
 
-    active_shares: 0..1, a module each; gmacs, dense_gmacs: remaining and dense multiply-adds of the picture, 1e9;
-    peak: this machine's float32 multiply-adds a second in the same rounds; bf16_ratio: OpenVINO's bf16 over ours.
+    active_shares: 0..1, one per module; gmacs, dense_gmacs: remaining and dense multiply-adds of the picture, 1e9;
+    peak: this machine's float32 multiply-adds per second in the same rounds; bf16_ratio: OpenVINO's bf16 over ours.
     """
 
     picture: str
@@ -44,7 +44,7 @@ class Row:
         return float(np.mean(self.active_shares))
 
     def gmacs_per_second(self, engine: str = OURS) -> float:
-        """Remaining GMAC a second: what the network needs, whatever the engine computes."""
+        """Remaining GMAC per second: what the network needs, whatever the engine computes."""
         return self.gmacs / self.seconds[engine]
 
     def of_peak(self, engine: str = OURS) -> float:
@@ -66,7 +66,7 @@ class Results:
 
 
 def summary(rows: Sequence[Row], engines: Sequence[str]) -> str:
-    """A row a picture, then the geometric means of the ratios."""
+    """One row per picture, then the geometric means of the ratios."""
     others = [name for name in engines if name != OURS]
     head = ["picture", "size", "active", "GMAC of dense", "smsr ms", "GMAC/s", "of peak"]
     head += [f"{ENGINES[name].label} ms (x)" for name in others]
@@ -88,7 +88,7 @@ def summary(rows: Sequence[Row], engines: Sequence[str]) -> str:
 
 
 def memory(rows: Sequence[Row], engines: Sequence[str]) -> str:
-    """Peak memory of each engine's process, on the picture it was measured on; empty where it was not."""
+    """Peak memory of each engine's process, on the picture it was measured with; empty where it was not measured."""
     row = next((row for row in rows if row.memory), None)
     if row is None:
         return ""
@@ -102,7 +102,7 @@ def memory(rows: Sequence[Row], engines: Sequence[str]) -> str:
 
 
 def details(rows: Sequence[Row], engines: Sequence[str]) -> str:
-    """A row a picture and engine: speed on the remaining work, share of the machine's peak."""
+    """One row per picture and engine: speed on the remaining work, share of the machine's peak."""
     head = ["picture", "engine", "ms", "x", "GMAC/s remaining", "of peak"]
     cells = [
         [row.picture, ENGINES[name].label, milliseconds(row, name), f"{row.ratios[name]:.2f}",
@@ -120,7 +120,7 @@ def modules(rows: Sequence[Row]) -> str:
 
 
 def series(rows: Sequence[Row], engines: Sequence[str]) -> str:
-    """Rows of one picture at other active shares or sizes: time, time a megapixel, ratio."""
+    """Rows of one picture at other active shares or sizes: time, time per megapixel, ratio."""
     head = ["size", "megapixels", "active", "GMAC", *(f"{ENGINES[name].label} ms" for name in engines)]
     head += ["smsr ms/megapixel", *(f"x {ENGINES[name].label}" for name in engines if name != OURS)]
     cells = [
@@ -180,7 +180,7 @@ def milliseconds(row: Row, engine: str) -> str:
 
 
 def _mean_ratio(rows: Sequence[Row], engine: str) -> str:
-    """Over the rows the engine ran on, and how many these are where it is not all."""
+    """Over the rows that the engine ran on, and their number where it ran on some only."""
     ratios = [row.ratios[engine] for row in rows if engine in row.ratios]
     if not ratios:
         return ""

@@ -1,6 +1,6 @@
 """ONNX files in ONNX Runtime and OpenVINO, set up alike where they are timed and where their memory is measured.
 
-Each package is imported where it is used, and neither onnx nor torch is (see `memory`).
+Each package is imported where it is used; onnx and torch are not needed (see `memory`).
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ def onnxruntime_run(model: str | bytes, threads: int) -> Run:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
-    options.enable_mem_pattern = False  # as ours: nearly half the memory, and a few percent of the time either way
+    options.enable_mem_pattern = False  # as for ours: nearly half the memory; time changes by a few percent either way
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     return lambda image: np.asarray(session.run(["upscaled"], {"image": image})[0])
 
 
 def openvino_has_bf16() -> bool:
-    """Whether this CPU has it; elsewhere OpenVINO takes the hint and computes in float32."""
+    """Whether this CPU multiplies in bfloat16; elsewhere OpenVINO accepts the hint and computes in float32."""
     import openvino
 
     return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
@@ -38,7 +38,7 @@ def openvino_has_bf16() -> bool:
 def openvino_run(model: str | bytes, precision: str, threads: int) -> Run:
     """A model's file, or its bytes, in OpenVINO; precision: "f32" or "bf16".
 
-    Compiled for the size of each picture, ahead of the timed rounds: fixed sizes are what it is fastest with.
+    Compiled for the size of each picture, ahead of the timed rounds: with fixed sizes it is fastest.
     """
     import openvino
 
@@ -52,8 +52,8 @@ def openvino_run(model: str | bytes, precision: str, threads: int) -> Run:
         return core.compile_model(network, "CPU", hints).create_infer_request()
 
     def run(image: NDArray[np.float32]) -> NDArray[np.float32]:
-        # shared: of all inputs and outputs, the masks' margins among them, only the result is copied
-        found = request_for(image.shape).infer({"image": image}, share_inputs=True, share_outputs=True)
-        return np.array(found["upscaled"])
+        # shared, so that inputs and margins are not copied, only the result
+        outputs = request_for(image.shape).infer({"image": image}, share_inputs=True, share_outputs=True)
+        return np.array(outputs["upscaled"])
 
     return run

@@ -13,15 +13,17 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from smsr.complexity import network_macs
-from smsr.network import NetworkConfig
+from smsr.network_config import NetworkConfig
 from smsr_bench import engines, machine, masks, measure, memory
-from smsr_bench.engines import ENGINES, OURS, Subject
+from smsr_bench.engines import ENGINES, OURS
 from smsr_bench.inputs import Input
 from smsr_bench.measure import Timing
 from smsr_bench.report import Row
 from smsr_bench.rival import build_rival
 from smsr_bench.runs import Run
-from smsr_export.graph import FoldedNetwork
+from smsr_bench.subject import Subject
+from smsr_export.records import FoldedNetwork
+from smsr_runtime.ort.native import find_library
 
 SHARES = tuple(step / 10 for step in range(11))
 SIZES = ((240, 256), (360, 360), (480, 540), (720, 720), (1080, 960), (1080, 1920))
@@ -30,28 +32,26 @@ SHARE_ENGINES = ("native", "native-bf16", "rival", "openvino", "openvino-bf16")
 SIZE_ENGINES = ("native", "rival")
 BF16 = ("openvino-bf16", "native-bf16")
 LARGE, LARGE_ROUNDS = 200_000, 3
-"""From so many pixels on, so many rounds at most, and none of PyTorch's: there one run takes seconds."""
+"""From LARGE pixels on: LARGE_ROUNDS at most, and no PyTorch engine, since one run takes seconds."""
 HUGE, HUGE_ENGINES = 600_000, ("native", "native-bf16", "rival")
-"""From here on only these: interleaved, all stay in memory, and a rival takes 7 GB for 0.9 megapixels."""
+"""From HUGE pixels on only these: interleaved engines are in memory together; a rival takes 7 GB for 0.9 megapixels."""
 OURS_ALONE = 1_200_000
-"""From here on no rival at all, for the same reason."""
+"""From this number of pixels on no rival at all, for the same reason."""
 
 
 @dataclass
 class Bench:
-    """Measures rows of one bundle; threads: of every engine; kernels: our library's variant."""
+    """Measures rows of one bundle. threads: of every engine; kernels: our library's variant; probe: see `machine`."""
 
     subject: Subject
     names: Sequence[str]
     threads: int
     rounds: int
-    with_memory: bool = True
+    with_memory: bool = field(default=True, kw_only=True)
     kernels: str = field(init=False)
     probe: Callable[[], float] = field(init=False)
 
     def __post_init__(self) -> None:
-        from smsr_runtime.native import find_library
-
         self.subject.upscaler(self.threads)  # raises where there is no native library
         library = find_library(self.subject.bundle.interface_hash)
         assert library is not None
@@ -59,7 +59,7 @@ class Bench:
         self.probe = machine.peak_probe(library.path, self.threads)
 
     def pictures(self, inputs: Sequence[Input]) -> list[Row]:
-        """A row an input, all engines; peak memory on the largest of them (bf16's is float32's: the same tensors)."""
+        """One row per input, all engines; peak memory on the largest input."""
         runs = engines.make(self.names, self.subject, self.threads)
         rows = [self._measured(item, runs) for item in tqdm(inputs, "pictures", disable=None)]
         del runs
@@ -70,7 +70,7 @@ class Bench:
         return rows
 
     def shares(self, item: Input) -> list[Row]:
-        """One picture with 0, 10 ... 100 % of every module's pixels active; every pass measures each share once."""
+        """One picture with 0, 10 ... 100 % of every module's pixels active; each pass measures every share once."""
         with tempfile.TemporaryDirectory() as folder:
             subjects = [self._with_share(item, share, Path(folder) / f"{share:.1f}") for share in SHARES]
             passes = tqdm(range(self._rounds(item)), "active shares", disable=None)
@@ -86,14 +86,14 @@ class Bench:
         return self.subject.changed(network, folder)
 
     def _share_timing(self, item: Input, subject: Subject) -> Timing:
-        """One round, by engines made for it: those of all shares together would not fit into memory."""
-        names = [name for name in self._of(SHARE_ENGINES) if self._fits(name, item)]
+        """One round, by engines made for this share alone: those of all shares together would not fit into memory."""
+        names = [name for name in self._chosen(SHARE_ENGINES) if self._fits(name, item)]
         runs = engines.make(names, subject, self.threads)
         return measure.time_engines(runs, item.image, 1, self.probe)
 
     def sizes(self, item: Input) -> list[Row]:
         """One picture's texture at SIZES."""
-        runs = engines.make(self._of(SIZE_ENGINES), self.subject, self.threads)
+        runs = engines.make(self._chosen(SIZE_ENGINES), self.subject, self.threads)
         places = tqdm(SIZES, "sizes", disable=None)
         return [self._measured(item.mirrored_to(*size), runs) for size in places]
 
@@ -105,15 +105,15 @@ class Bench:
             return name in HUGE_ENGINES
         return item.pixels < LARGE or ENGINES[name].package != "torch"
 
-    def _of(self, wanted: Sequence[str]) -> list[str]:
-        return [name for name in wanted if name in self.names]
+    def _chosen(self, engines: Sequence[str]) -> list[str]:
+        return [name for name in engines if name in self.names]
 
     def _rounds(self, item: Input) -> int:
         return min(self.rounds, LARGE_ROUNDS) if item.pixels >= LARGE else self.rounds
 
     def _measured(self, item: Input, runs: dict[str, Run]) -> Row:
-        that_fit = {name: run for name, run in runs.items() if self._fits(name, item)}
-        timing = measure.time_engines(that_fit, item.image, self._rounds(item), self.probe)
+        fitting = {name: run for name, run in runs.items() if self._fits(name, item)}
+        timing = measure.time_engines(fitting, item.image, self._rounds(item), self.probe)
         return self._row(item, timing, self.subject)
 
     def _row(self, item: Input, timing: Timing, subject: Subject) -> Row:
@@ -145,7 +145,7 @@ class Bench:
             onnx.save_model(build_rival(self.subject.network), folder / memory.RIVAL_FILE)
             np.save(folder / "image.npy", item.image)
             bundle, image = self.subject.bundle.path, folder / "image.npy"
-            measured = [name for name in names if name != "native-bf16"]
+            measured = [name for name in names if name != "native-bf16"]  # the same tensors as "native"
             return {name: memory.peak_bytes(name, bundle, image, folder, self.threads) for name in measured}
 
 

@@ -3,34 +3,35 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from smsr import __version__, contract
-from smsr.errors import UsageError, run_command
-from smsr_export import tensorrt_engine
-from smsr_export.tensorrt_engine import PRECISIONS, EngineRequest
+from smsr_export.tensorrt_engine import PRECISIONS, finish, finish_exported
+from smsr_runtime.bundle import is_bundle
+from smsr_runtime.console import run_command, say
+from smsr_runtime.errors import UsageError
+from smsr_runtime.sizes import Wanted
+from smsr_runtime.tensorrt.options import EngineOptions, parse_workspace
+
+if TYPE_CHECKING:
+    from smsr_export.parity.report import Parity
+
+PROGRAM = "smsr-export"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code. Errors are one line on stderr; --debug shows the traceback."""
     options = _parser().parse_args(arguments)
-    left = "interrupted; nothing half-written was left behind"
-    return run_command("smsr-export", lambda: _work(options), options.debug, left)
-
-
-def _work(options: argparse.Namespace) -> None:
-    try:
-        _export(options)
-    except ModuleNotFoundError as error:
-        todo = "pip install 'smsr[export]', or make setup"
-        raise UsageError("this environment", f"the package {error.name}", "none installed", todo) from error
+    return run_command(PROGRAM, lambda: _export(options), debug=options.debug)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="smsr-export",
+        prog=PROGRAM,
         description="Turns a trained SMSR checkpoint into a bundle that runtime/run.py and smsr-run use.",
     )
     parser.add_argument(
@@ -53,87 +54,86 @@ def _parser() -> argparse.ArgumentParser:
         parser.add_argument(f"--{name}-shape", metavar="HxW", help=f"with --target trt: the {text} picture")
     parser.add_argument("--workspace", type=int, metavar="MIB", help="GPU memory for TensorRT's scratch")
     parser.add_argument("--force", action="store_true", help="replace an existing bundle, or a bundle's engine")
-    parser.add_argument("--accept-parity-failure", action="store_true", help="ship the bundle although parity failed")
+    parser.add_argument("--accept-parity-failure", action="store_true", help="write the bundle although parity failed")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    parser.add_argument("--version", action="version", version=f"smsr-export {__version__}")
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     return parser
 
 
 def _export(options: argparse.Namespace) -> None:
-    tensorrt = _check_target(options)
+    engine = _engine_options(options)
     checkpoint: Path = options.checkpoint
-    if (checkpoint / "manifest.json").is_file():
-        return _finish_bundle(checkpoint, options, tensorrt)
+    if is_bundle(checkpoint):
+        return _finish_bundle(checkpoint, options, engine)
 
     from smsr.checkpoint import load_network, locate
-    from smsr_export import bundle, verify
+    from smsr_export.parity.pictures import own_pictures, read_pictures
     from smsr_export.tensorrt_bundle import TensorRtTarget
+    from smsr_export.writing import ExportRequest, check_output, export
 
     checkpoint = locate(checkpoint)
     output: Path = options.output or Path(f"{checkpoint.stem}.smsr")
-    bundle.check_output(output, options.force)
+    check_output(output, force=options.force)
     network = load_network(checkpoint)
     scale = network.config.scale
-    pictures = verify.read_pictures(options.verify, scale) if options.verify else verify.own_pictures(scale)
-    target, precision = None, options.precision
-    if tensorrt:
-        target = TensorRtTarget(precision or PRECISIONS[0], tensorrt_engine.check_request(tensorrt))
-        precision = "fp32"  # of model.onnx, which stands in where the engine cannot
-    request = bundle.ExportRequest(
-        checkpoint, output, pictures, options.force, options.accept_parity_failure, target, precision
+    request = ExportRequest(
+        checkpoint,
+        output,
+        pictures=read_pictures(options.verify, scale) if options.verify else own_pictures(scale),
+        force=options.force,
+        accept_failure=options.accept_parity_failure,
+        tensorrt=TensorRtTarget(options.precision or PRECISIONS[0], engine.wanted) if engine else None,
+        precision="fp32" if engine else options.precision or "fp32",  # an engine's stand-in on the CPU is fp32
     )
-    parity = bundle.export_onnx(network, request)
-    _print_result(output, scale, parity)
-    if tensorrt:
-        tensorrt_engine.finish_exported(output, tensorrt, _say)
+    _print_result(output, scale, export(network, request))
+    if engine:
+        finish_exported(output, engine)
 
 
-def _finish_bundle(bundle: Path, options: argparse.Namespace, tensorrt: EngineRequest | None) -> None:
-    """The second half of --target trt, on the device: nothing but the engine is made."""
-    if not tensorrt:
-        raise UsageError(bundle, "a checkpoint", "a bundle", "bundles are taken again only for --target trt")
+def _finish_bundle(bundle: Path, options: argparse.Namespace, engine: EngineOptions | None) -> None:
+    """The second half of --target trt, on the device: only the engine is made."""
+    if engine is None:
+        raise UsageError(bundle, "a checkpoint", "a bundle", "add --target trt to build this bundle's engine")
     for name in ("output", "precision", "verify", "accept_parity_failure"):
         if getattr(options, name):
-            option = "-o" if name == "output" else f"--{name.replace('_', '-')}"
+            option = "-o" if name == "output" else _option(name)
             raise UsageError(option, "a checkpoint with it", "a bundle", "leave it out; export the checkpoint again")
-    tensorrt_engine.finish(bundle, tensorrt, _say)
+    finish(bundle, engine)
     print(f"finished {bundle}; next: smsr-run {bundle} INPUT -o OUTPUT")
 
 
-def _say(text: str) -> None:
-    print(f"smsr-export: {text}", file=sys.stderr)
+def _engine_options(options: argparse.Namespace) -> EngineOptions | None:
+    """The engine to build, None for target onnx. Raises UsageError for options that contradict each other."""
+    if options.target == "onnx":
+        for name in ("min_shape", "opt_shape", "max_shape", "workspace"):
+            if getattr(options, name) is not None:
+                todo = "an onnx bundle takes every size"
+                raise UsageError(_option(name), "--target trt with it", "--target onnx", todo)
+        return None
+    if options.precision not in (None, *PRECISIONS):
+        expected = f"{' or '.join(PRECISIONS)} with --target trt"
+        raise UsageError("--precision", expected, options.precision, "leave --precision out")
+    return EngineOptions(
+        rebuild=options.force,
+        workspace=parse_workspace(options.workspace),
+        wanted=Wanted.parse(options.min_shape, options.opt_shape, options.max_shape),
+        say=functools.partial(say, PROGRAM),
+    )
 
 
-def _check_target(options: argparse.Namespace) -> EngineRequest | None:
-    """The engine to build, or None for target onnx. Raises UsageError or ExportError for what cannot be asked for."""
-    if options.target == "trt":
-        if options.precision not in (None, *PRECISIONS):
-            expected = f"{' or '.join(PRECISIONS)} with --target trt"
-            raise UsageError("--precision", expected, options.precision, "leave --precision out")
-        shapes = (options.min_shape, options.opt_shape, options.max_shape)
-        request = EngineRequest(*shapes, options.workspace, options.force)
-        tensorrt_engine.check_request(request)
-        return request
-    for name in ("min_shape", "opt_shape", "max_shape", "workspace"):
-        if getattr(options, name) is not None:
-            option = f"--{name.replace('_', '-')}"
-            raise UsageError(option, "--target trt with it", "--target onnx", "an onnx bundle takes every size")
-    options.precision = options.precision or "fp32"
-    return None
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
-def _print_result(output: Path, scale: int, parity: object) -> None:
-    from smsr_export.verify import Parity
-
-    assert isinstance(parity, Parity)
-    print(f"Parity with PyTorch fp32 (allowed: DESIGN 9), x{scale}:\n{parity.table()}")
+def _print_result(output: Path, scale: int, parity: Parity) -> None:
+    print(f"Parity with PyTorch fp32 (limits: docs/design.md, Parity), x{scale}:\n{parity.table()}")
     if not parity.in_reduced_precision:
         print(
             f"verified in float32 only: no native kernels for {parity.precision} ran here. A CPU that has them rounds "
             f"more; verify there: smsr-export on it, or smsr-run {output} --selftest"
         )
     for failure in parity.failures:
-        print(f"smsr-export: PARITY FAILED, accepted: {failure}", file=sys.stderr)
+        say(PROGRAM, f"PARITY FAILED, accepted: {failure}")
     print(f"wrote {output}; next: smsr-run {output} INPUT -o OUTPUT")
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from smsr_export.graph import (
+from smsr_export.records import (
     Array,
     ChannelClasses,
     Convolution,
@@ -119,8 +119,8 @@ def fold_collect(collect: Convolution, modules: int) -> tuple[tuple[Array, ...],
 def bicubic_kernel(scale: int) -> Array:
     """Bicubic upscaling by an integer as a 5x5 convolution 3 -> 3*s*s and PixelShuffle, float64.
 
-    Output pixel s*m + p samples at m + t, t = (p + 0.5) / s - 0.5, a fixed fraction a phase; its four taps
-    lie within m - 2 .. m + 2. torch repeats edge pixels: so does the caller, by two pixels a side.
+    Output pixel s*m + p samples at m + t, t = (p + 0.5) / s - 0.5, a fixed fraction per phase; its four taps
+    lie within m - 2 .. m + 2. torch repeats edge pixels: so does the caller, by two pixels on each side.
     """
     rows = np.zeros((scale, 5))
     for phase in range(scale):

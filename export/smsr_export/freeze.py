@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from smsr import masks
 from smsr.network import Network, SparseMaskModule
-from smsr_export.graph import Array, ChannelClasses, Convolution, FrozenBranch, FrozenModule, FrozenNetwork
+from smsr_export.records import Array, ChannelClasses, Convolution, FrozenBranch, FrozenModule, FrozenNetwork
 
 
 def freeze(network: Network, dtype: DTypeLike = np.float32) -> FrozenNetwork:

@@ -1,22 +1,20 @@
-"""The bundle's manifest (DESIGN 6; format in docs/interfaces.md). No dates: the same input gives the same bytes."""
+"""The bundle's manifest (format: docs/interfaces.md). No dates: the same input gives the same bytes."""
 
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import platform
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from smsr import __version__, contract
-from smsr.checkpoint import sha256
 from smsr.complexity import network_macs
 from smsr.network import NetworkConfig
-from smsr_export.graph import FoldedNetwork
-from smsr_export.verify import Parity
+from smsr_export.parity.report import Parity
+from smsr_export.records import FoldedNetwork
+from smsr_runtime.bundle import FORMAT, FORMAT_VERSION, file_facts, sha256, write_manifest
 
-MANIFEST = "manifest.json"
 _PACKAGES = ("torch", "onnx", "onnxruntime", "numpy")
 
 
@@ -27,8 +25,8 @@ def describe(
     dense_channels = [list(module.dense_channels) for module in folded.modules]
     macs = network_macs(config, dense_channels)
     return {
-        "format": "smsr-bundle",
-        "format_version": contract.BUNDLE_FORMAT,
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
         "name": name,
         "target": "onnx",
         "precision": precision,
@@ -40,7 +38,7 @@ def describe(
         "interface_hash": contract.interface_hash(),
         "dense_channels": dense_channels,
         "checkpoint": {"file": checkpoint.name, "sha256": sha256(checkpoint)},
-        "versions": versions(),
+        "versions": _versions(),
         "engine": None,
         "macs": {
             "fixed_per_pixel": macs.fixed,
@@ -51,18 +49,12 @@ def describe(
     }
 
 
-def versions() -> dict[str, str]:
-    found = {package: importlib.metadata.version(package) for package in _PACKAGES}
-    return {"smsr": __version__, "python": platform.python_version(), **found}
+def _versions() -> dict[str, str]:
+    packages = {name: importlib.metadata.version(name) for name in _PACKAGES}
+    return {"smsr": __version__, "python": platform.python_version(), **packages}
 
 
-def write(bundle: Path, facts: Mapping[str, Any], parity: Parity | None, accepted_failure: bool) -> None:
-    """Writes `bundle`/manifest.json over all files that lie there."""
-    verdict = None if parity is None else {**parity.as_json(), "accepted_failure": accepted_failure}
-    files = {
-        file.relative_to(bundle).as_posix(): {"sha256": sha256(file), "bytes": file.stat().st_size}
-        for file in sorted(bundle.rglob("*"))
-        if file.is_file() and file.name != MANIFEST
-    }
-    text = json.dumps({**facts, "parity": verdict, "files": files}, indent=2, allow_nan=False)
-    (bundle / MANIFEST).write_text(text + "\n", encoding="utf-8")
+def write(bundle: Path, facts: Mapping[str, Any], parity: Parity | None = None) -> None:
+    """Writes `bundle`/manifest.json with the hashes of all files there; a failed parity counts as accepted."""
+    verdict = None if parity is None else {**parity.as_json(), "accepted_failure": not parity.passed}
+    write_manifest(bundle, {**facts, "parity": verdict, "files": file_facts(bundle)})

@@ -1,26 +1,26 @@
-"""Builds the ONNX model of DESIGN 4 from a FoldedNetwork.
+"""Builds `model.onnx`: features travel N H W C from the head to the tail, all in our operators.
 
-Features travel N H W C from the head to the tail, all in our operators: no transpose and no blocked-layout
-reorder in between. Only three-channel images and the tail's few channels change their layout.
+No transpose and no blocked-layout reorder lies in between. Only the three-channel image and the tail's few channels
+change their layout.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper
+import onnx_graphsurgeon as gs
 
 from smsr import contract
-from smsr_export.graph import Array, Convolution, FoldedModule, FoldedNetwork
-from smsr_export.op_function import OPSET, operator_functions
+from smsr_export.model_file import model_of
+from smsr_export.network_graph import build_graph
+from smsr_export.onnx_graph import OnnxGraph
+from smsr_export.op_function import operator_functions
 from smsr_export.packing import pack, pack_branch
-from smsr_export.standard import GraphBuilder, add_bicubic
+from smsr_export.records import Array, Convolution, FoldedBranch, FoldedModule, FoldedNetwork
+from smsr_export.standard import add_module
 
-IR_VERSION = 8
-"""The oldest with model-local functions: read by every ONNX Runtime since 1.10."""
 TO_NHWC, TO_NCHW = [0, 2, 3, 1], [0, 3, 1, 2]
 
 
@@ -29,117 +29,57 @@ def build_model(network: FoldedNetwork, compute: str = "float32") -> onnx.ModelP
 
     compute: of our operators, one of contract.COMPUTE_TYPES; all tensors are float32, whichever it is.
     """
-    build = OperatorBuilder(compute=compute)
-    build.constant(np.zeros((), np.float32), "theta")
-    margins = _network(build, network)
-    return finished_model(build, margins, network.scale, operator_functions(network.layers))
-
-
-def finished_model(
-    build: GraphBuilder, margins: Sequence[str], scale: int, functions: Sequence[onnx.FunctionProto]
-) -> onnx.ModelProto:
-    """The file of DESIGN 4 around the nodes: inputs, outputs, versions, metadata; checked, shapes inferred."""
-    model = helper.make_model(
-        helper.make_graph(build.nodes, "smsr", _graph_inputs(), _graph_outputs(scale, margins), build.initializers),
-        functions=functions,
-        opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(contract.DOMAIN, contract.OPERATOR_VERSION)],
-        ir_version=IR_VERSION,
-        producer_name="smsr-export",
-    )
-    facts = {"smsr.interface_hash": contract.interface_hash(), "smsr.scale": str(scale)}
-    helper.set_model_props(model, facts)
-    onnx.checker.check_model(model, full_check=True)
-    return model
-
-
-def _graph_inputs() -> list[onnx.ValueInfoProto]:
-    return [
-        helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", 3, "H", "W"], "RGB, 0..255"),
-        helper.make_tensor_value_info("theta", TensorProto.FLOAT, [], "a pixel is active where margin > theta"),
-    ]
-
-
-def _graph_outputs(scale: int, margins: Sequence[str]) -> list[onnx.ValueInfoProto]:
-    size: list[str | int | None] = ["N", 3, f"{scale}*H", f"{scale}*W"]
-    upscaled = helper.make_tensor_value_info("upscaled", TensorProto.FLOAT, size, "RGB, about 0..255, not clamped")
-    return [
-        upscaled,
-        *(helper.make_tensor_value_info(margin, TensorProto.FLOAT, ["N", 1, "H", "W"]) for margin in margins),
-    ]
+    graph = build_graph(network, OperatorParts(compute), default_theta=np.zeros((), np.float32))
+    return model_of(graph, network.scale, operator_functions(network.layers))
 
 
 @dataclass
-class OperatorBuilder(GraphBuilder):
-    """A GraphBuilder that also knows our operators, layout N H W C."""
+class OperatorParts:
+    """`network_graph.Parts` with our operators; features (N, H, W, C), a multiple of 16 channels."""
 
-    compute: str = field(default="float32")
+    compute: str
+    graph: OnnxGraph = field(default_factory=OnnxGraph)
 
-    def operator(self, operator: contract.Operator, inputs: Sequence[str], name: str, **attributes: object) -> str:
-        common = {"layout": "NHWC", "compute": self.compute}
-        return self.add(operator.name, inputs, name, domain=contract.DOMAIN, **common, **attributes)
+    def pixels(self, centred: gs.Tensor) -> gs.Tensor:
+        return self.graph.add("Transpose", [centred], "pixels", perm=TO_NHWC)
 
-    def convolution(self, operator: contract.Operator, x: str, conv: Convolution, name: str, *extra: str) -> str:
-        """One of the dense convolutions with packed weights; `extra`: the addend, where it has one."""
+    def conv(self, x: gs.Tensor, conv: Convolution, name: str) -> gs.Tensor:
+        return self._convolution(contract.CONVOLUTION, x, conv, name)
+
+    def conv_relu(self, x: gs.Tensor, conv: Convolution, name: str, result: str) -> gs.Tensor:
+        return self._convolution(contract.CONVOLUTION_RELU, x, conv, name)
+
+    def conv_add(self, x: gs.Tensor, conv: Convolution, addend: gs.Tensor, name: str, result: str) -> gs.Tensor:
+        return self._convolution(contract.CONVOLUTION_ADD, x, conv, name, addend)
+
+    def margin(self, features: gs.Tensor, branch: FoldedBranch, index: int) -> gs.Tensor:
+        weights = [
+            self.graph.constant(value, f"module_{index}.mask.{name}") for name, value in pack_branch(branch).items()
+        ]
+        return self._operator(contract.MASK_BRANCH, [features, *weights], f"margin_{index}")
+
+    def module(self, inputs: list[gs.Tensor], module: FoldedModule, index: int) -> gs.Tensor:
+        return add_module(self.graph, inputs, module, index, layout="NHWC", compute=self.compute)
+
+    def collect(self, x: gs.Tensor, part: Array, bias: Array, before: gs.Tensor | None, index: int) -> gs.Tensor:
+        name, weight = f"collect.0_{index}", part.T[:, :, None, None]
+        if before is None:
+            return self.conv(x, Convolution(weight, bias), name)
+        return self.conv_add(x, Convolution(weight, np.zeros_like(bias)), before, name, name)
+
+    def phases(self, deep: gs.Tensor, tail: Convolution) -> gs.Tensor:
+        """The channels that pad the tail to a multiple of 16 are cut off."""
+        nchw = self.graph.add("Transpose", [self.conv(deep, tail, "tail")], "tail.nchw", perm=TO_NCHW)
+        bounds = {"tail.start": 0, "tail.end": len(tail.bias), "tail.axis": 1}
+        constants = [self.graph.integers([value], name) for name, value in bounds.items()]
+        return self.graph.add("Slice", [nchw, *constants], "tail.phases")
+
+    def _convolution(
+        self, operator: contract.Operator, x: gs.Tensor, conv: Convolution, name: str, *addend: gs.Tensor
+    ) -> gs.Tensor:
         weight, bias = pack(conv)
-        constants = [self.constant(weight, f"{name}.weight"), self.constant(bias, f"{name}.bias")]
-        return self.operator(operator, [x, *constants, *extra], name)
+        constants = [self.graph.constant(weight, f"{name}.weight"), self.graph.constant(bias, f"{name}.bias")]
+        return self._operator(operator, [x, *constants, *addend], name)
 
-
-def _network(build: OperatorBuilder, network: FoldedNetwork) -> list[str]:
-    """Adds the whole network; returns the margins' names."""
-    centred = build.add("Sub", ["image", build.constant(network.mean.reshape(1, 3, 1, 1), "mean")], "centred")
-    pixels = build.add("Transpose", [centred], "pixels", perm=TO_NHWC)
-    hidden = build.convolution(contract.CONVOLUTION_RELU, pixels, network.head[0], "head.0")
-    features = start = build.convolution(contract.CONVOLUTION, hidden, network.head[1], "head.2")
-    collected, margins = "", []
-    for index, (module, part) in enumerate(zip(network.modules, network.collect_parts, strict=True), 1):
-        margins.append(_mask_branch(build, features, module, index))
-        features = _sparse_mask_module(build, features, margins[-1], module, index)
-        collected = _collect(build, features, part, network.collect_bias, collected, index)
-    hidden = build.add("Relu", [collected], "collect.1")
-    deep = build.convolution(contract.CONVOLUTION_ADD, hidden, network.collect, "collect.2", start)
-    _tail(build, network, deep)
-    return margins
-
-
-def _mask_branch(build: OperatorBuilder, features: str, module: FoldedModule, index: int) -> str:
-    packed = pack_branch(module.branch)
-    constants = [build.constant(value, f"module_{index}.mask.{name}") for name, value in packed.items()]
-    return build.operator(contract.MASK_BRANCH, [features, *constants], f"margin_{index}")
-
-
-def _sparse_mask_module(build: OperatorBuilder, features: str, margin: str, module: FoldedModule, index: int) -> str:
-    operator = contract.SPARSE_MASK_MODULE
-    weights = [
-        build.constant(getattr(module, tensor.name), f"module_{index}.{tensor.name}") for tensor in operator.inputs[3:]
-    ]
-    counts = check_dense_channels(module.dense_channels, module.conv_weights.shape[-1])
-    inputs = [features, margin, "theta", *weights]
-    return build.operator(operator, inputs, f"features_{index}", dense_channels=counts)
-
-
-def check_dense_channels(counts: Sequence[int], channels: int) -> list[int]:
-    """The counts as a list; a count outside 0..C passes silently in the function body, so it stops here."""
-    if not all(0 <= count <= channels for count in counts):
-        raise ValueError(f"dense_channels: expected counts in 0..{channels}, got {list(counts)}")
-    return list(counts)
-
-
-def _collect(build: OperatorBuilder, features: str, part: Array, bias: Array, collected: str, index: int) -> str:
-    """Adds module `index`'s 1x1 to the running sum; the first one brings the bias (fold.fold_collect)."""
-    first = not collected
-    conv = Convolution(part.T[:, :, None, None], bias if first else np.zeros_like(bias))
-    operator = contract.CONVOLUTION if first else contract.CONVOLUTION_ADD
-    return build.convolution(operator, features, conv, f"collect.0_{index}", *([] if first else [collected]))
-
-
-def _tail(build: OperatorBuilder, network: FoldedNetwork, deep: str) -> None:
-    """Tail, bicubic added before the PixelShuffle (fold.bicubic_kernel); padding channels cut off."""
-    residual = build.convolution(contract.CONVOLUTION, deep, network.tail, "tail")
-    nchw = build.add("Transpose", [residual], "tail.nchw", perm=TO_NCHW)
-    count = len(network.tail.bias)
-    bounds = [
-        build.integers([value], name) for value, name in ((0, "tail.start"), (count, "tail.end"), (1, "tail.axis"))
-    ]
-    phases = build.add("Slice", [nchw, *bounds], "tail.phases")
-    add_bicubic(build, network, phases)
+    def _operator(self, operator: contract.Operator, inputs: list[gs.Tensor], name: str) -> gs.Tensor:
+        return self.graph.add(operator.name, inputs, name, contract.DOMAIN, layout="NHWC", compute=self.compute)

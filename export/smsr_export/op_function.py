@@ -3,8 +3,10 @@
 A runtime without our library runs these instead of the kernels; with it, they are never expanded.
 
 SparseMaskModule: per layer ONE convolution with C + d outputs: the d extra rows are those of the dense outputs with the
-sparse inputs zeroed (what an inactive pixel computes). Then Where picks, not Mul: a NaN or infinity on the
-side not taken must not leak. Of the bodies tried this is the fastest in ONNX Runtime (DESIGN 4).
+sparse inputs zeroed (what an inactive pixel computes). Then Where picks, not Mul: a NaN or infinity on the side not
+taken must not leak. Of the bodies that were tried this is the fastest in ONNX Runtime.
+
+They are written as ONNX text, not as graphs: docs/adr/0006-onnx-graphsurgeon.md.
 """
 
 from __future__ import annotations

@@ -1,20 +1,19 @@
-"""Weights as our operators read them: [tap, in, out], outputs padded by zeros to a multiple of 16."""
+"""Weights as our operators read them: [tap, in, out], outputs padded by zeros to a multiple of LANE_PADDING."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from smsr_export.graph import Array, Convolution, FoldedBranch
-
-LANES = 16
+from smsr.contract import LANE_PADDING
+from smsr_export.records import Array, Convolution, FoldedBranch
 
 
 def pack(conv: Convolution, inputs: int | None = None) -> tuple[Array, Array]:
     """weight (O, I, kh, kw), bias (O,) -> (kh*kw, I', O'), (O',): O' = O rounded up, I' = `inputs` or I, zeros."""
-    outputs, found, height, width = conv.weight.shape
-    padded = round_up(outputs)
-    weight = np.zeros((height * width, inputs or found, padded), conv.weight.dtype)
-    weight[:, :found, :outputs] = conv.weight.transpose(2, 3, 1, 0).reshape(height * width, found, outputs)
+    outputs, own_inputs, height, width = conv.weight.shape
+    padded = -(-outputs // LANE_PADDING) * LANE_PADDING
+    weight = np.zeros((height * width, inputs or own_inputs, padded), conv.weight.dtype)
+    weight[:, :own_inputs, :outputs] = conv.weight.transpose(2, 3, 1, 0).reshape(height * width, own_inputs, outputs)
     bias = np.zeros(padded, conv.bias.dtype)
     bias[:outputs] = conv.bias
     return weight, bias
@@ -54,8 +53,3 @@ def unpack_branch(packed: dict[str, Array], features: int) -> FoldedBranch:
         half=unpack(packed["half_weight"], packed["half_bias"], quarter, quarter),
         phases=unpack(packed["phases_weight"], packed["phases_bias"], quarter, 4),
     )
-
-
-def round_up(channels: int) -> int:
-    """The next multiple of LANES."""
-    return -(-channels // LANES) * LANES

@@ -22,6 +22,7 @@ from smsr_runtime.errors import (
     UsageError,
     VideoError,
 )
+from smsr_runtime.ort.native import Library
 from smsr_runtime.session import Upscaler, load
 
 __version__ = "0.1.0"
@@ -32,6 +33,7 @@ __all__ = [
     "BundleError",
     "InputError",
     "InternalError",
+    "Library",
     "MemoryLimitError",
     "MissingPackageError",
     "NativeLibraryError",

@@ -1,7 +1,11 @@
-"""Every error of the runtime. Each says where, what was expected, what was found, what to do, in one line.
+"""Every error of smsr, its runtime, exporter, trainer and benchmark: one line of where, expected, got, what to do.
 
 SmsrError                  exit code 1: the work failed
   UsageError               exit code 2: the command line or its files cannot mean anything
+  CheckpointError          a file that is no usable checkpoint
+  DataError                training or benchmark pictures, or their folders, that cannot be used
+  ExportError              the export failed
+    ParityError            the exported model differs from PyTorch
   BundleError              not a bundle, a newer format, a changed byte
   NativeLibraryError       the native library is not loadable or built from another contract
   BackendError             no such backend here, or it refuses the model
@@ -12,6 +16,7 @@ SmsrError                  exit code 1: the work failed
   OutputError              a result that cannot be written
   MissingPackageError      an optional package is needed and not installed
   SelfTestError            the golden output is not reproduced
+  InternalError            any other exception, as a command shows it
 
 NativeLibraryWarning       no native library: the model runs, several times slower
 BackendWarning             no TensorRT or GPU for a bundle made for them: it runs on the CPU
@@ -47,6 +52,22 @@ class SmsrError(Exception):
 
 class UsageError(SmsrError):
     exit_code = 2
+
+
+class CheckpointError(SmsrError):
+    pass
+
+
+class DataError(SmsrError):
+    pass
+
+
+class ExportError(SmsrError):
+    pass
+
+
+class ParityError(ExportError):
+    pass
 
 
 class BundleError(SmsrError):
@@ -93,8 +114,8 @@ class InternalError(SmsrError):
     """What a command shows for any other exception."""
 
     def __init__(self, where: object, error: BaseException) -> None:
-        found = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        super().__init__(where, "no internal error", found, "run with --debug for the traceback and report it")
+        text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        super().__init__(where, "no internal error", text[:300], "run with --debug for the traceback and report it")
 
 
 class NativeLibraryWarning(UserWarning):

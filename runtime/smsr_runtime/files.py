@@ -1,10 +1,14 @@
-"""Results are written whole or not at all."""
+"""Files and folders are written whole or not at all: into a temporary one beside the result, then renamed.
+
+Every function raises OutputError, which names the result, for a full disk, a missing permission and the like.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Iterator
@@ -15,10 +19,10 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, todo: str = "choose another place with -o") -> Iterator[Path]:
     """Yields a temporary name beside `path`, with its extension; renamed to it on success, removed on failure.
 
-    An OSError inside (a full disk, no permission) becomes an OutputError naming `path`.
+    todo: what to do where `path` cannot be written, unless the disk is full.
     """
     part = None
     try:
@@ -30,32 +34,84 @@ def replacing(path: Path) -> Iterator[Path]:
         yield part
         _publish(part, path)
     except OSError as error:
-        todo = "free some space" if error.errno in _FULL else "choose another place with -o"
-        raise OutputError(path, "to write the result", reason(error), todo) from error
+        raise _not_written(path, error, todo) from error
     finally:
         if part is not None and part.exists():
             part.unlink()
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def write_bytes(path: Path, data: bytes | memoryview, todo: str = "choose another place with -o") -> None:
     """Writes `data` to `path` by way of `replacing`."""
-    with replacing(path) as part:
+    with replacing(path, todo) as part:
         part.write_bytes(data)
 
 
+@contextlib.contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Yields a temporary folder: on success it takes `path`'s place, on failure it is removed."""
+    path = path.absolute()
+    try:
+        work = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=str(path.parent)))
+        try:
+            work.chmod(0o777 & ~_umask())
+            yield work
+            _flush_all(work)
+            _swap(work, path)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+    except OSError as error:
+        raise _not_written(path, error, "choose another place with -o") from error
+
+
 def make_folder(path: Path) -> None:
-    """Creates an output folder and its parents. Raises OutputError."""
+    """Creates an output folder and its parents."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(path, "a folder to write to", reason(error), "choose another place with -o") from error
 
 
+def _not_written(path: Path, error: OSError, todo: str) -> OutputError:
+    kept = "what was there before is kept" if path.exists() else "nothing was left behind"
+    todo = "free some space" if error.errno in _FULL else todo
+    return OutputError(path, "to write the result", f"{reason(error)} ({kept})", todo)
+
+
 def _publish(part: Path, path: Path) -> None:
     """Flushes to the disk, gives the file its usual permissions (mkstemp makes it private), renames."""
+    os.chmod(part, 0o666 & ~_umask())
+    _flush(part)
+    os.replace(part, path)
+
+
+def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
-    os.chmod(part, 0o666 & ~mask)
-    with part.open("rb+") as stream:
+    return mask
+
+
+def _flush(file: Path) -> None:
+    with file.open("rb+") as stream:
         os.fsync(stream.fileno())
-    os.replace(part, path)
+
+
+def _flush_all(folder: Path) -> None:
+    for file in folder.rglob("*"):
+        if file.is_file():
+            _flush(file)
+
+
+def _swap(work: Path, path: Path) -> None:
+    """Puts `work` in `path`'s place; what is there is moved aside first and comes back if that fails."""
+    if not path.exists():
+        work.rename(path)
+        return
+    aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=str(path.parent)))
+    old = aside / path.name
+    try:
+        path.rename(old)
+        work.rename(path)
+    finally:  # after Ctrl-C too
+        if old.exists() and not path.exists():
+            old.rename(path)
+        shutil.rmtree(aside, ignore_errors=True)

@@ -5,11 +5,21 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from smsr_runtime.backend import FUNCTION_BODY, NATIVE, TENSORRT, ComputePath
 from smsr_runtime.errors import MemoryLimitError
 
-BYTES_PER_PIXEL = {"native": 2400, "function body": 6600}
-"""Peak memory of one inference per input pixel at 64 features, x2. Measured, with a tenth on top: resident set
-of ONNX Runtime 1.32 on noise: 2110 native at 1280x720, 6020 function body at 640x360."""
+_BYTES_PER_PIXEL = {
+    (NATIVE, "float32"): 2400,
+    (FUNCTION_BODY, "float32"): 6600,
+    (TENSORRT, "float16"): 2400,
+    (TENSORRT, "float32"): 4800,
+}
+"""Peak memory of one inference per input pixel at 64 features, x2, by kernels and type of the tensors.
+
+ONNX Runtime: measured, with a tenth on top: resident set of version 1.32 on noise: 2110 native at 1280x720, 6020
+function body at 640x360. TensorRT: computed from the shapes of one module's tensors, the plugin's workspace and the
+float32 ends, with half as much again; not measured.
+"""
 _MEASURED_FEATURES = 64
 
 _CGROUP = Path("/sys/fs/cgroup")
@@ -23,10 +33,10 @@ def available_memory() -> int | None:
     return min(known) if known else None
 
 
-def bytes_per_pixel(path: str, features: int) -> int:
-    """Estimate for a network of so many features on `path`, "native ..." or "function body"."""
-    measured = BYTES_PER_PIXEL["native" if path.startswith("native") else "function body"]
-    return measured * features // _MEASURED_FEATURES
+def bytes_per_pixel(path: ComputePath, features: int) -> int:
+    """Estimate of one inference's memory per input pixel for a network with this number of features."""
+    tensors = "float16" if path.kernels == TENSORRT and path.computes_in("fp16") else "float32"
+    return _BYTES_PER_PIXEL[path.kernels, tensors] * features // _MEASURED_FEATURES
 
 
 def check_memory(height: int, width: int, per_pixel: int) -> None:

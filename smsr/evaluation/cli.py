@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smsr import __version__, contract
-from smsr.errors import CheckpointError, UsageError, run_command
+from smsr_runtime.console import run_command
+from smsr_runtime.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
-    from smsr.evaluate import Model, Result
+    from smsr.evaluation.measure import Result
+    from smsr.evaluation.models import Model
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,17 +28,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Measures every model on every data set, prints the tables, writes what was asked for."""
-    import torch
-
-    from smsr import evaluate
+    """Measures every model on every data set; prints the tables; writes files and figures where options name them."""
     from smsr.evaluation import report
+    from smsr.evaluation.models import Opening, open_model
 
     _check(options)
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    opening = evaluate.Opening(options.theta, options.backend, options.threads)
-    models = [evaluate.open_model(path, opening) for path in options.models]
+    opening = Opening(options.theta, options.backend, options.threads)
+    models = [open_model(path, opening) for path in options.models]
     for path, model in zip(options.models, models, strict=True):
         _check_scale(path, model, options.scale)
     results = [_result(model, folder) for model in models for folder in options.data]
@@ -49,7 +47,7 @@ def run(options: argparse.Namespace) -> None:
 
 def _check(options: argparse.Namespace) -> None:
     if options.threads is not None and options.threads < 1:
-        raise UsageError("--threads", "1 or more", str(options.threads), "leave it out for each engine's own choice")
+        raise UsageError("--threads", "1 or more", str(options.threads), "leave it out for each backend's own choice")
     if not math.isfinite(options.theta):
         raise UsageError("--theta", "a finite number", str(options.theta), "leave it out for 0, as trained")
     if options.figure_pictures < 1:
@@ -57,30 +55,32 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _check_scale(path: Path, model: Model, scale: int | None) -> None:
-    found = model.config.scale
-    if scale is not None and found != scale:
-        raise CheckpointError(path, f"a network for x{scale}", f"one for x{found}", "give --scale of the network")
+    actual = model.config.scale
+    if scale is not None and actual != scale:
+        raise CheckpointError(path, f"a network for x{scale}", f"one for x{actual}", "give --scale of the network")
 
 
 def _result(model: Model, folder: Path) -> Result:
     from tqdm import tqdm
 
-    from smsr import evaluate, images
+    from smsr import images
+    from smsr.evaluation import measure
 
     total = len(images.find(folder, model.config.scale))
-    name = evaluate.dataset_name(folder)
-    rows = list(tqdm(evaluate.evaluate(model, folder), name, total, unit="picture", disable=None, leave=False))
-    return evaluate.Result(model, name, rows, evaluate.gray_pictures(folder))
+    name = measure.dataset_name(folder)
+    rows = list(tqdm(measure.evaluate(model, folder), name, total, unit="picture", disable=None, leave=False))
+    return measure.Result(model, name, rows, measure.gray_pictures(folder))
 
 
 def _figures(models: Sequence[Model], options: argparse.Namespace) -> None:
-    from smsr import evaluate, images
+    from smsr import images
     from smsr.evaluation import figures
+    from smsr.evaluation.measure import dataset_name
 
     layer = figures.Layer(options.figure_module, options.figure_layer)
     for model in models:
         for folder in options.data:
-            home = options.figures / Path(model.name).stem / evaluate.dataset_name(folder)
+            home = options.figures / Path(model.name).stem / dataset_name(folder)
             for source in images.find(folder, model.config.scale, "auto")[: options.figure_pictures]:
                 print("wrote", *figures.draw(model, source, home, layer))
 
@@ -101,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--scale", type=int, choices=contract.SCALES, help="refuse models of another scale")
     add("--theta", type=float, default=0.0, help="threshold on the masks' margins: the quality dial (default: 0)")
     add("--backend", choices=("auto", "ort", "trt"), default="auto", help="of bundles (default: %(default)s)")
-    add("--threads", type=int, help="default: every engine's own choice")
+    add("--threads", type=int, help="default: every backend's own choice")
     add("--debug", action="store_true", help="show the traceback of an error")
     add("--version", action="version", version=f"smsr-eval {__version__}")
     return parser

@@ -11,9 +11,12 @@ import torch
 from numpy.typing import NDArray
 
 from smsr import images, metrics, resize
-from smsr.errors import DataError, UsageError
-from smsr.evaluate import Margins, Model, TorchModel, planes
+from smsr.evaluation.models import Margins, Model
+from smsr.evaluation.torch_model import TorchModel
 from smsr.images import Image, Source
+from smsr_runtime import files
+from smsr_runtime.arrays import to_pixels, to_planes
+from smsr_runtime.errors import UsageError
 
 SPARSE = 0.8
 """Channels with a larger share of zeros are shown as the sparse ones (the paper's motivation, figure 1)."""
@@ -29,7 +32,10 @@ class Layer:
 
 
 def draw(model: Model, source: Source, folder: Path, layer: Layer) -> list[Path]:
-    """Writes the figures of one picture; channel sparsity needs a PyTorch model. Raises DataError, UsageError."""
+    """Writes the figures of one picture; channel sparsity needs a PyTorch model.
+
+    Raises DataError, OutputError, UsageError.
+    """
     low, high = images.read_pair(source, model.config.scale)
     pixels, margins = model.upscale(low)
     figures = {
@@ -44,10 +50,12 @@ def draw(model: Model, source: Source, folder: Path, layer: Layer) -> list[Path]
 
 def luminance(low: Image, pixels: Image, high: Image, scale: int) -> Any:
     """Y of the original, of bicubic upscaling and of the network, side by side."""
-    bicubic = resize.upscale(planes(low), scale)
-    resized = metrics.quantise(bicubic[0].permute(1, 2, 0).numpy())
-    shown = [("HR", high, ""), ("bicubic", resized, _decibel(resized, high, scale)),
-             ("SMSR", pixels, _decibel(pixels, high, scale))]  # fmt: skip
+    bicubic = metrics.quantise(to_pixels(resize.upscale(torch.from_numpy(to_planes(low)), scale).numpy()))
+    shown = [
+        ("HR", high, ""),
+        ("bicubic", bicubic, _decibel(bicubic, high, scale)),
+        ("SMSR", pixels, _decibel(pixels, high, scale)),
+    ]
     figure, axes = _figure(3, 3, high.shape[0] / high.shape[1])
     for axis, (name, image, quality) in zip(axes, shown, strict=True):
         axis.imshow(metrics.luminance(image), cmap="gray", vmin=16, vmax=235)
@@ -61,15 +69,15 @@ def feature_maps(model: TorchModel, low: Image, layer: Layer) -> NDArray[np.floa
     for name, number, most in (("module", layer.module, config.modules), ("layer", layer.layer, config.layers)):
         if not 1 <= number <= most:
             raise UsageError(f"--figure-{name}", f"1..{most}", str(number), "name another")
-    found: list[torch.Tensor] = []
+    layer_outputs: list[torch.Tensor] = []
     collect = model.network.sparse_mask_modules[layer.module - 1].body.collect
-    handle = collect.register_forward_pre_hook(lambda module, inputs: found.append(inputs[0]))
+    handle = collect.register_forward_pre_hook(lambda module, inputs: layer_outputs.append(inputs[0]))
     try:
         model.upscale(low)
     finally:
         handle.remove()
     start = (layer.layer - 1) * config.features
-    return np.asarray(found[0][0, start : start + config.features].numpy(), np.float32)
+    return np.asarray(layer_outputs[0][0, start : start + config.features].numpy(), np.float32)
 
 
 def channel_sparsity(maps: NDArray[np.float32], layer: Layer) -> Any:
@@ -110,8 +118,8 @@ def predicted_masks(low: Image, margins: Margins) -> Any:
     return figure
 
 
-def _figure(tiles: int, columns: int, aspect: float, graph: bool = False) -> tuple[Any, list[Any]]:
-    """A figure of equal tiles without ticks (aspect: height over width), below a wide graph where asked for."""
+def _figure(tiles: int, columns: int, aspect: float, *, graph: bool = False) -> tuple[Any, list[Any]]:
+    """A figure of equal tiles without ticks; aspect: height over width; graph: with a wide graph above them."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -133,9 +141,7 @@ def _decibel(pixels: Image, high: Image, scale: int) -> str:
 
 
 def _save(figure: Any, file: Path) -> Path:
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(file)
-    except OSError as error:
-        raise DataError(file, "to write the figure", error.strerror or str(error), "name another folder") from error
+    files.make_folder(file.parent)
+    with files.replacing(file) as part:
+        figure.savefig(part)
     return file

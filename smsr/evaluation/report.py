@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from smsr import evaluate, files
-from smsr.errors import DataError
-from smsr.evaluate import Result
+import numpy as np
+
+from smsr import complexity
+from smsr.complexity import Work
 from smsr.evaluation import paper
+from smsr.evaluation.measure import Result
+from smsr_runtime import files
 
 OUTPUT_PIXELS = 1280 * 720
-"""MACs are told for an output of this size, as the paper tells them."""
+"""MACs are reported for an output of this size, as in the paper."""
 
 
 def markdown(results: Sequence[Result]) -> str:
@@ -44,11 +48,11 @@ def _results_table(results: Sequence[Result]) -> str:
     for result in results:
         work, scale = result.work, result.model.config.scale
         rows.append([
-            result.model.name, result.model.engine, f"{result.dataset} ({len(result.rows)})", str(scale),
+            result.model.name, result.model.backend, f"{result.dataset} ({len(result.rows)})", str(scale),
             f"{result.psnr:.3f}", f"{result.ssim:.4f}", f"{work.active_share:.3f}",
             " ".join(f"{share:.2f}" for share in work.shares),
             f"{giga_macs(work.remaining, scale)} ({work.macs_share:.0%})", giga_macs(work.dense, scale),
-            f"{evaluate.parameters(result.model.config) / 1e3:.0f}K",
+            f"{complexity.parameters(result.model.config) / 1e3:.0f}K",
         ])  # fmt: skip
     return table(head, rows)
 
@@ -65,12 +69,12 @@ def _paper_table(results: Sequence[Result], scale: int) -> str:
     ]
     for model in dict.fromkeys(result.model for result in results):
         ours = [result for result in results if result.model is model]
-        found = {result.dataset.lower(): (result.psnr, result.ssim) for result in ours}
+        quality = {result.dataset.lower(): (result.psnr, result.ssim) for result in ours}
         first = ours[0].work
         rows.append([
-            f"**{model.name}**", f"{evaluate.parameters(model.config) / 1e3:.0f}K",
+            f"**{model.name}**", f"{complexity.parameters(model.config) / 1e3:.0f}K",
             f"{giga_macs(first.remaining, scale)} ({giga_macs(first.dense, scale)})",
-            *(_cell(found.get(name.lower())) for name in names),
+            *(_cell(quality.get(name.lower())) for name in names),
         ])  # fmt: skip
     title = f"x{scale}, beside the paper's table (MACs at 1280x720, ours at the active share of {results[0].dataset}):"
     return f"{title}\n\n{table(['method', 'params', 'MACs (dense)', *names], rows)}"
@@ -90,26 +94,18 @@ def _notes(result: Result) -> list[str]:
     ]
 
 
+_CSV_HEAD = (
+    "model", "engine", "dataset", "scale", "picture", "psnr_y", "ssim_y", "active_share", "macs_per_pixel", "dense",
+)  # fmt: skip
+
+
 def csv_text(results: Sequence[Result]) -> str:
-    """A line for each picture and one for each mean."""
+    """One line per picture, and one per mean."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(
-        [
-            "model",
-            "engine",
-            "dataset",
-            "scale",
-            "picture",
-            "psnr_y",
-            "ssim_y",
-            "active_share",
-            "macs_per_pixel",
-            "dense",
-        ]
-    )
+    writer.writerow(_CSV_HEAD)
     for result in results:
-        start = [result.model.name, result.model.engine, result.dataset, result.model.config.scale]
+        start = [result.model.name, result.model.backend, result.dataset, result.model.config.scale]
         lines = [(row.picture, row.psnr, row.ssim, row.work) for row in result.rows]
         for name, psnr, ssim, work in [*lines, ("mean", result.psnr, result.ssim, result.work)]:
             numbers = [f"{psnr:.4f}", f"{ssim:.5f}", f"{work.active_share:.4f}", f"{work.remaining:.0f}"]
@@ -117,13 +113,40 @@ def csv_text(results: Sequence[Result]) -> str:
     return file.getvalue()
 
 
+def json_text(results: Sequence[Result]) -> str:
+    """Every number of every picture, and the means."""
+    return json.dumps([_as_json(result) for result in results], indent=2) + "\n"
+
+
+def _as_json(result: Result) -> dict[str, object]:
+    config = result.model.config
+    return {
+        "model": result.model.name,
+        "engine": result.model.backend,
+        "dataset": result.dataset,
+        "scale": config.scale,
+        "parameters": complexity.parameters(config),
+        "dense_channels": result.model.dense,
+        "mean": _numbers(result.psnr, result.ssim, result.work),
+        "pictures": [{"picture": row.picture, **_numbers(row.psnr, row.ssim, row.work)} for row in result.rows],
+    }
+
+
+def _numbers(psnr: float, ssim: float, work: Work) -> dict[str, object]:
+    return {
+        "psnr_y": round(psnr, 4) if np.isfinite(psnr) else None,
+        "ssim_y": round(ssim, 5),
+        "active_share": round(work.active_share, 4),
+        "active_shares": [round(share, 4) for share in work.shares],
+        "macs_per_pixel_dense": round(work.dense),
+        "macs_per_pixel": round(work.remaining),
+    }
+
+
 def write(results: Sequence[Result], folder: Path) -> list[Path]:
-    """results.md, results.csv and results.json in a folder. Raises DataError."""
-    contents = {"md": markdown(results), "csv": csv_text(results), "json": f"{evaluate.as_json(results)}\n"}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(folder, "a folder to write to", error.strerror or str(error), "name another with -o") from error
+    """results.md, results.csv and results.json in a folder. Raises OutputError."""
+    contents = {"md": markdown(results), "csv": csv_text(results), "json": json_text(results)}
+    files.make_folder(folder)
     for suffix, text in contents.items():
         files.write_bytes(folder / f"results.{suffix}", text.encode())
     return [folder / f"results.{suffix}" for suffix in contents]

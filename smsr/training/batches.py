@@ -32,7 +32,7 @@ class Batches(Protocol):
 
 
 class HostBatches(Dataset[Batch]):
-    """Item `step` is this process's part of the batch of that step."""
+    """Item number `step` is this process's part of that step's batch."""
 
     def __init__(self, store: Store, planner: Planner, samples: range, device: torch.device, workers: int) -> None:
         self.store, self.planner, self.samples = store, planner, samples
@@ -46,7 +46,7 @@ class HostBatches(Dataset[Batch]):
                 zip(patches.image.tolist(), patches.y.tolist(), patches.x.tolist(), strict=True)
             )
         ]
-        # in C order whatever the flips, so that memory order, and with it rounding, is always the same
+        # in C order whatever the flips: the order in memory decides how sums are rounded
         sides = [np.ascontiguousarray(np.stack([pair[side] for pair in pairs])) for side in (0, 1)]
         low, high = map(torch.from_numpy, sides)
         return Batch(low.permute(0, 3, 1, 2), high.permute(0, 3, 1, 2))
@@ -60,7 +60,7 @@ class HostBatches(Dataset[Batch]):
             pin_memory=self.device.type == "cuda",
             worker_init_fn=_leave_signals_to_the_parent if self.workers else None,
             prefetch_factor=4 if self.workers else None,
-            # the base seed of the workers, which draw nothing; torch's own generator stays as it is
+            # draws the workers' base seed, which nothing uses, so that torch's own generator stays untouched
             generator=torch.Generator(),
         )
         for batch in loader:
@@ -68,7 +68,7 @@ class HostBatches(Dataset[Batch]):
 
 
 class DeviceBatches:
-    """All pictures lie on the device; a batch is two gathers."""
+    """All pictures are on the device; a batch is two gathers."""
 
     def __init__(self, store: Store, planner: Planner, samples: range, device: torch.device) -> None:
         assert store.pixels is not None

@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from smsr import files
-from smsr.errors import CheckpointError
 from smsr.network import Network
 from smsr.training.config import Recipe
+from smsr_runtime import files
+from smsr_runtime.errors import CheckpointError
 
 FORMAT = "smsr-training"
 VERSION = 1
@@ -27,10 +27,10 @@ LAST, BEST, RECIPE = "last.pt", "best.pt", "recipe.json"
 
 
 def write(path: Path, content: dict[str, Any]) -> None:
-    """Saves `content`; a failure leaves the file that was there. Raises DataError."""
+    """Saves `content`; a failure leaves the file that was there. Raises OutputError."""
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    files.write_bytes(path, buffer.getbuffer(), "make room, then use --resume")
+    files.write_bytes(path, buffer.getbuffer(), "make its folder writable, then go on with --resume")
 
 
 def weights(network: Network) -> dict[str, Tensor]:

@@ -6,13 +6,14 @@ Exit codes: 0 done, or stopped by --time-limit; 1 the work failed; 2 wrong usage
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from smsr import __version__
-from smsr.errors import run_command
 from smsr.training.config import COMPILE_MODES, LOW_IMAGES, PRECISIONS, RATE_SCHEDULES, TAU_SCHEDULES, Recipe, Settings
+from smsr_runtime.console import run_command
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,17 +21,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     work: Callable[[argparse.Namespace], int] = _train
     parser = _parser()
-    command = _commands().get(arguments[0]) if arguments else None
-    if command is not None:
-        (parser, work), arguments = command, arguments[1:]
+    if arguments and arguments[0] in _COMMANDS:
+        command = importlib.import_module(f"smsr.training.{arguments[0]}")
+        parser, work, arguments = command.parser(), command.run, arguments[1:]
     options = parser.parse_args(arguments)
-    return run_command("smsr-train", lambda: work(options), options.debug, "interrupted; the last checkpoint stands")
+    return run_command("smsr-train", lambda: work(options), options.debug, "interrupted; the last checkpoint is kept")
 
 
-def _commands() -> dict[str, tuple[argparse.ArgumentParser, Callable[[argparse.Namespace], int]]]:
-    from smsr.training import pack, weights
-
-    return {"pack": (pack.parser(), pack.run), "weights": (weights.parser(), weights.run)}
+_COMMANDS = ("pack", "weights")
+"""Modules beside this one, each with `parser()` and `run(options)`."""
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -52,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "data", nargs="+", type=Path, metavar="DATA",
-        help="folders (or packed ZIP files) of high-resolution images; one given twice counts twice",
+        help="folders (or packed ZIP files) of high-resolution images; one that is given twice counts twice",
     )  # fmt: skip
     parser.add_argument("-o", "--output", dest="run", type=Path, required=True, metavar="RUN", help="folder of the run")
     parser.add_argument("--resume", action="store_true", help="go on from RUN/last.pt, or start if there is none")
@@ -66,9 +65,9 @@ def _parser() -> argparse.ArgumentParser:
 def _recipe_options(group: argparse._ArgumentGroup) -> None:
     kinds: dict[str, type] = {"int": int, "float": float}
     texts = {
-        "scale": "2, 3 or 4", "patch": "side of low-resolution patches; shrinks to what the data allow",
+        "scale": "2, 3 or 4", "patch": "side of low-resolution patches; smaller where the images are",
         "min_patch": "images that cannot give patches of this side are left out",
-        "sparsity_weight": "lambda: weight of the share of work left",
+        "sparsity_weight": "lambda: weight of the sparsity term in the loss",
         "sparsity_ramp": "share of the steps to reach it", "ema": "decay of the averaged weights",
         "hard_share": "share of the steps, at the end, with hard masks", "batch": "images, of all processes together",
         "reopen_masks": "at the start, share of pixels that saturated masks are set to; 0: left alone",
@@ -97,7 +96,7 @@ def _settings_options(group: argparse._ArgumentGroup) -> None:
     add("--data-on-device", action="store_true", help="keep all images on the device and cut patches there")
     add("--cache", choices=("auto", "memory", "none"), default="auto", help="decoded images (default: %(default)s)")
     add("--workers", type=int, default=2, help="processes that cut patches ahead (default: %(default)s)")
-    add("--threads", type=int, default=0, help="of PyTorch on the CPU; default: its own choice")
+    add("--threads", type=int, default=0, help="of PyTorch on the CPU; default: PyTorch's own choice")
     add(
         "--compile",
         nargs="?",

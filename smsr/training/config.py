@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from smsr import contract
-from smsr.errors import UsageError
-from smsr.network import NetworkConfig
+from smsr.network_config import NetworkConfig
+from smsr_runtime.errors import UsageError
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 RATE_SCHEDULES = ("halving", "cosine")
@@ -21,7 +21,7 @@ LOW_IMAGES = ("auto", "made")
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that decides which weights come out; the defaults are the paper's (SMSR, section 4.1).
+    """Everything that decides the resulting weights; the defaults are the paper's (SMSR, section 4.1).
 
     patch: side of the low-resolution patch; it shrinks to what the data allow, not below min_patch;
     sparsity_weight: lambda, reached linearly over the first sparsity_ramp of the steps; hard_share: this share of
@@ -79,7 +79,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Settings:
-    """How a run is carried out; none of this changes what is learned, but by rounding.
+    """How a run is carried out; none of this changes what is learned, except by rounding.
 
     data, valid: folders of high-resolution images, or ZIP files of them; time_limit: minutes, 0: none;
     *_every: steps, 0 for validate_every: a hundredth of the run, 0 for save_every: at each validation.
@@ -114,8 +114,8 @@ class Settings:
             )
 
 
-def _check(name: str, good: bool, expected: str, got: object) -> None:
-    if not good:
+def _check(name: str, valid: object, expected: str, got: object) -> None:
+    if not valid:
         raise UsageError(f"--{name.replace('_', '-')}", expected, str(got), "see smsr-train --help")
 
 
@@ -124,7 +124,7 @@ def as_json(recipe: Recipe) -> str:
 
 
 def differences(recorded: dict[str, object], recipe: Recipe) -> list[str]:
-    """Where a recorded recipe is not this one: "name: recorded, now"."""
+    """How a recorded recipe differs from this one: "name: X there, Y here" per field."""
     now = dataclasses.asdict(recipe)
     names = sorted(recorded.keys() | now.keys())
     return [

@@ -1,4 +1,4 @@
-"""Processes of a run, as torchrun starts them; one process needs none of this."""
+"""Processes of a run, as torchrun starts them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 
-from smsr.errors import UsageError
+from smsr_runtime.errors import UsageError
 
 T = TypeVar("T")
 
@@ -66,23 +66,24 @@ class World:
 
 @contextlib.contextmanager
 def world(device: str) -> Iterator[tuple[World, torch.device]]:
-    """Joins the processes torchrun started, if it did; the device of this one. Raises UsageError."""
-    found = World(*(int(os.environ.get(name, other)) for name, other in _VARIABLES))
-    chosen = choose_device(device, found.local_rank)
-    if found.size == 1:
-        yield found, chosen
+    """Joins the processes that torchrun started, if any; with the device of this process. Raises UsageError."""
+    here = World(*(int(os.environ.get(name, default)) for name, default in _VARIABLES))
+    chosen = choose_device(device, here.local_rank)
+    if here.size == 1:
+        yield here, chosen
         return
-    if chosen.type == "cuda":
-        torch.cuda.set_device(chosen)
     cuda = chosen.type == "cuda"
+    if cuda:
+        torch.cuda.set_device(chosen)
     dist.init_process_group("nccl" if cuda else "gloo", device_id=chosen if cuda else None)
     try:
-        yield found, chosen
+        yield here, chosen
     finally:
         dist.destroy_process_group()
 
 
 _VARIABLES = (("RANK", "0"), ("WORLD_SIZE", "1"), ("LOCAL_RANK", "0"))
+"""Of torchrun, with their values without it, in the order of World's fields."""
 
 
 def choose_device(name: str, local_rank: int = 0) -> torch.device:

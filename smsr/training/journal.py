@@ -1,4 +1,4 @@
-"""What a run tells: a line each validation, TensorBoard scalars, one JSON object a line in `metrics.jsonl`."""
+"""What a run reports: one line per validation, TensorBoard scalars, one JSON object per line of `metrics.jsonl`."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any
 
 from tqdm import tqdm
 
-from smsr import files
-from smsr.errors import DataError
+from smsr_runtime import files
+from smsr_runtime.errors import OutputError
 
 
 class Journal:
-    """Of the leading process; for the others every call does nothing. A full disk costs the files, not the run."""
+    """The leading process writes it; in the others no call does anything. A full disk ends the files, not the run."""
 
-    def __init__(self, run: Path, first: int, steps: int, leads: bool) -> None:
+    def __init__(self, run: Path, first: int, steps: int, *, leads: bool) -> None:
         self.leads, self.keeps, self.path = leads, leads, run / "metrics.jsonl"
         self.bar: Any = tqdm(
             initial=first, total=steps, unit="step", disable=None if leads else True, dynamic_ncols=True
@@ -61,12 +61,12 @@ class Journal:
 
     @contextlib.contextmanager
     def _giving_up_on_errors(self) -> Iterator[None]:
-        """Where the files cannot be written, says so once and leaves them."""
+        """Where the files cannot be written, says so once and writes no more."""
         try:
             yield
-        except (OSError, DataError) as error:
+        except (OSError, OutputError) as error:
             self.keeps = False
-            text = error.got if isinstance(error, DataError) else error.strerror or error
+            text = error.got if isinstance(error, OutputError) else error.strerror or error
             print(f"smsr-train: {self.path}: {text}; metrics are no longer kept", file=sys.stderr)
 
 
@@ -81,13 +81,13 @@ def _tensorboard(run: Path, first: int) -> Any:
 
 
 def _silent_for_tensorboard(failure: threading.ExceptHookArgs) -> None:
-    """Its writing thread ends with a traceback where the disk is full; the next scalar raises the error once more."""
+    """Hides the traceback of TensorBoard's writing thread on a full disk; its next scalar raises the error again."""
     if not (isinstance(failure.exc_value, OSError) and type(failure.thread).__module__.startswith("tensorboard.")):
         threading.__excepthook__(failure)
 
 
 def _forget_after(path: Path, step: int) -> None:
-    """Drops what an interrupted run wrote after its last checkpoint; it will be written again."""
+    """Drops the lines after `step`, which an interrupted run wrote after its last checkpoint and will write again."""
     lines = path.read_text(encoding="utf-8").splitlines()
     kept = [line for line in lines if line.startswith("{") and line.endswith("}") and json.loads(line)["step"] <= step]
     files.write_bytes(path, "".join(f"{line}\n" for line in kept).encode())

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from smsr.errors import SmsrError
 from smsr.losses import Annealing, Losses, Objective
 from smsr.training import checkpoints, schedules, state
 from smsr.training.batches import Batch, Batches
@@ -18,12 +17,13 @@ from smsr.training.distributed import World
 from smsr.training.journal import Journal
 from smsr.training.noise import NoiseSource
 from smsr.training.state import State
-from smsr.training.stopping import Stopper
+from smsr.training.stopping import GO_ON, Stopper
 from smsr.training.store import Store
 from smsr.training.validation import Validation, validate
+from smsr_runtime.errors import SmsrError
 
 _AGREE_EVERY = 10
-"""Steps between the processes' agreements on whether to stop; on a GPU each one waits for it."""
+"""Steps between the processes' agreements on whether to stop, which on a GPU wait for all work to end."""
 
 
 class DivergedError(SmsrError):
@@ -32,7 +32,7 @@ class DivergedError(SmsrError):
 
 @dataclass
 class Parts:
-    """All a run works with."""
+    """Everything that a run works with. fingerprint: of the training images."""
 
     recipe: Recipe
     settings: Settings
@@ -48,7 +48,7 @@ class Parts:
 
 @dataclass
 class Trainer:
-    """Trains from `state.step` on; `run` returns why it stopped (Stopper's code; 0: all steps are done)."""
+    """Trains from `state.step` on; `run` returns why it stopped: a stop code, GO_ON where all steps are done."""
 
     parts: Parts
     saved_step: int = -1
@@ -69,7 +69,7 @@ class Trainer:
     def run(self) -> int:
         parts, state = self.parts, self.parts.state
         self.logged, self.saved_step = (state.step, time.monotonic()), state.step or -1
-        code = 0
+        code = GO_ON
         for batch in parts.batches.run(state.step, parts.recipe.steps):
             self._step(batch)
             self._after_step()
@@ -115,8 +115,8 @@ class Trainer:
     def _stop_code(self) -> int:
         parts = self.parts
         if parts.world.size > 1 and parts.state.step % _AGREE_EVERY:
-            return 0
-        return parts.world.largest(parts.stopper.code() & 0xFF, parts.device)
+            return GO_ON
+        return parts.world.largest(parts.stopper.code(), parts.device)
 
     def _check_losses(self) -> Tensor | None:
         """Mean (total, l1, sparsity) since the last check. Raises DivergedError, naming the step."""
@@ -131,7 +131,7 @@ class Trainer:
         return self.parts.world.mean(losses.mean(dim=0)).cpu()
 
     def _check_weights(self) -> None:
-        """A finite loss may leave weights that are not. Raises DivergedError."""
+        """A step with a finite loss may still make infinite weights. Raises DivergedError."""
         names, weights = zip(*self.parts.state.network.named_parameters(), strict=True)
         finite = torch.stack([weight.isfinite().all() for weight in weights]).tolist()
         if not all(finite):
@@ -168,21 +168,24 @@ class Trainer:
     def _validate(self) -> None:
         parts, state = self.parts, self.parts.state
         if parts.world.leads:
-            found = validate(state.average, parts.validation, parts.device)
-            self._report(found)
-            if found.psnr > state.best_psnr:
-                state.best_psnr = found.psnr
-                facts: dict[str, Any] = {"step": state.step, "psnr": found.psnr, "active_shares": found.work.shares}
-                path = parts.settings.run / checkpoints.BEST
-                checkpoints.write(path, checkpoints.for_inference(state.average, parts.recipe, **facts))
+            validation = validate(state.average, parts.validation, parts.device)
+            self._report(validation)
+            if validation.psnr > state.best_psnr:
+                state.best_psnr = validation.psnr
+                self._save_best(validation)
         parts.world.wait()
 
-    def _report(self, found: Validation) -> None:
-        step, journal, work = self.parts.state.step, self.parts.journal, found.work
+    def _save_best(self, validation: Validation) -> None:
+        state, run = self.parts.state, self.parts.settings.run
+        facts = {"step": state.step, "psnr": validation.psnr, "active_shares": validation.work.shares}
+        checkpoints.write(run / checkpoints.BEST, checkpoints.for_inference(state.average, self.parts.recipe, **facts))
+
+    def _report(self, validation: Validation) -> None:
+        step, journal, work = self.parts.state.step, self.parts.journal, validation.work
         journal.record(
             step,
             {
-                "valid/psnr": found.psnr,
+                "valid/psnr": validation.psnr,
                 "valid/active_share": work.active_share,
                 "valid/macs_per_pixel": work.remaining,
                 "valid/macs_share": work.macs_share,
@@ -191,12 +194,12 @@ class Trainer:
         )
         shares = " ".join(f"{share:.2f}" for share in work.shares)
         journal.say(
-            f"step {step}/{self.parts.recipe.steps}: {found.psnr:.3f} dB with hard masks, "
+            f"step {step}/{self.parts.recipe.steps}: {validation.psnr:.3f} dB with hard masks, "
             f"active {shares}, MACs {work.macs_share:.0%} of dense"
         )
 
     def _save(self) -> None:
-        """Writes the checkpoint of this step, once. Raises DivergedError, DataError."""
+        """Writes the checkpoint of this step, once. Raises DivergedError, OutputError."""
         parts = self.parts
         if parts.state.step != self.saved_step:
             self._check_weights()
@@ -206,8 +209,8 @@ class Trainer:
         self.saved_step = parts.state.step
         parts.world.wait()
 
-    def _model(self, hard: bool = False) -> nn.Module:
-        """The objective, compiled and distributed as asked for; with hard masks their weights rest."""
+    def _model(self, *, hard: bool = False) -> nn.Module:
+        """The objective, compiled and distributed as `settings` say; hard: the weights of the masks are frozen."""
         parts = self.parts
         for name, parameter in parts.state.network.named_parameters():
             parameter.requires_grad_(not (hard and ("spa_mask" in name or "ch_mask" in name)))

@@ -1,4 +1,4 @@
-"""Gumbel noise that depends on (seed, step, sample) alone: not on the number of processes, nor on a resume."""
+"""Gumbel noise that depends on (seed, step, sample) alone: neither on the number of processes nor on a resume."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ import torch
 from torch import Tensor
 
 from smsr.losses import Noise
-from smsr.network import NetworkConfig
-
-_CHANNELS, _PIXELS = 1, 2
-"""Streams: keys of different purposes never meet."""
+from smsr.network_config import NetworkConfig
+from smsr.training.streams import Stream
 
 
 def key(*numbers: int) -> int:
-    """A 63-bit seed for each tuple of numbers >= 0."""
+    """A 63-bit seed made from numbers >= 0."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
@@ -26,13 +24,13 @@ class NoiseSource:
         self.generator = torch.Generator(device)
 
     def draw(self, step: int, samples: range, height: int, width: int) -> Noise:
-        """Noise for low-resolution patches of (height, width); the channels' is the same for every sample."""
+        """Noise for low-resolution patches of (height, width); the channels' noise is the same for every sample."""
         modules, layers, features = self.config.modules, self.config.layers, self.config.features
         spatial = torch.empty(len(samples), modules, 2, height, width, device=self.device)
         for row, sample in zip(spatial, samples, strict=True):
-            self._fill(row, key(self.seed, _PIXELS, step, sample))
+            self._fill(row, key(self.seed, Stream.SPATIAL_NOISE, step, sample))
         channel = torch.empty(modules, 1, features, layers, 2, device=self.device)
-        self._fill(channel, key(self.seed, _CHANNELS, step))
+        self._fill(channel, key(self.seed, Stream.CHANNEL_NOISE, step))
         return Noise(_gumbel(spatial).transpose(0, 1), _gumbel(channel))
 
     def _fill(self, tensor: Tensor, seed: int) -> None:

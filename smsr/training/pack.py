@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from smsr import images
-from smsr.errors import DataError, UsageError
 from smsr.images import Source
+from smsr_runtime import files
+from smsr_runtime.errors import UsageError
 
 _OVERHEAD = 256
-"""Bytes a ZIP file spends on an entry, amply."""
+"""Bytes, generously rounded up, that a ZIP file takes per entry beside the data."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -35,13 +36,13 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Writes the file, atomically; prints what it holds."""
+    """Writes the file, atomically; prints what it holds. Raises DataError, OutputError, UsageError."""
     output: Path = options.output
     if output.exists() and not options.force:
         raise UsageError(output, "a new file", "one that exists", "use --force to replace it")
     sources = [source for folder in options.folders for source in images.find(folder, 2)]
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        entries = list(pool.map(lambda source: _entry(source, options.lossless_webp), sources))
+        entries = list(pool.map(lambda source: _entry(source, webp=options.lossless_webp), sources))
     chosen = choose([len(data) + _OVERHEAD for _, data in entries], round(options.limit_mib * 2**20))
     _write(output, [(sources[index], *entries[index]) for index in chosen])
     mib = output.stat().st_size / 2**20
@@ -50,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def choose(sizes: Sequence[int], limit: int) -> list[int]:
-    """Indices, in order, of what fits into `limit` bytes (0: everything), drawn in an order that is always the same."""
+    """Indices, in order, of what fits into `limit` bytes (0: everything), drawn in a fixed random order."""
     if not limit:
         return list(range(len(sizes)))
     chosen, total = [], _OVERHEAD
@@ -63,7 +64,7 @@ def choose(sizes: Sequence[int], limit: int) -> list[int]:
     return sorted(chosen)
 
 
-def _entry(source: Source, webp: bool) -> tuple[str, bytes]:
+def _entry(source: Source, *, webp: bool) -> tuple[str, bytes]:
     """Suffix and bytes; JPEG and WebP stay as they are."""
     data, suffix = source.data(), Path(source.member).suffix.lower()
     if not webp or suffix in (".jpg", ".jpeg", ".webp"):
@@ -77,18 +78,10 @@ def _entry(source: Source, webp: bool) -> tuple[str, bytes]:
 
 def _write(output: Path, entries: list[tuple[Source, str, bytes]]) -> None:
     names: set[str] = set()
-    partial = output.with_name(f"{output.name}.partial")
-    try:
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as file:
-            for source, suffix, data in entries:
-                name = f"{source.container.stem}/{source.name}{suffix}"
-                while name in names:  # folders of the same name
-                    name = f"_{name}"
-                names.add(name)
-                file.writestr(zipfile.ZipInfo(name), data)
-        partial.replace(output)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise DataError(
-            output, "to write the file", error.strerror or str(error), "free or name another disk"
-        ) from error
+    with files.replacing(output) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as file:
+        for source, suffix, data in entries:
+            name = f"{source.container.stem}/{source.name}{suffix}"
+            while name in names:  # folders of the same name
+                name = f"_{name}"
+            names.add(name)
+            file.writestr(zipfile.ZipInfo(name), data)

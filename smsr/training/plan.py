@@ -1,6 +1,6 @@
 """Which patches make up the batch of a step: a function of (seed, step) alone, so that a resume needs no state.
 
-In an epoch of the data each image comes as often as patches fit into it, in an order drawn anew each epoch.
+In an epoch of the data each image comes as often as patches fit into it, in an order drawn anew for each epoch.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from smsr.training.streams import Stream
+
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
-_ORDER, _CROPS = 3, 4
-"""Streams of random numbers, other than those of `noise`."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Planner:
     def patches(self, step: int) -> Patches:
         """The patches of a step, for all processes together."""
         images = np.array([self._image(step * self.batch + index) for index in range(self.batch)])
-        random = np.random.default_rng((self.seed, _CROPS, step))
+        random = np.random.default_rng((self.seed, Stream.CROPS, step))
         room = self.sizes[images] - self.patch + 1
         corners = np.minimum((random.random((self.batch, 2)) * room).astype(np.int64), room - 1)
         flags = random.random((self.batch, 3)) < 0.5
@@ -61,5 +61,5 @@ class Planner:
         epoch, position = divmod(sample, len(self.slots))
         if epoch != self._epoch:
             self._epoch = epoch
-            self._order = np.random.default_rng((self.seed, _ORDER, epoch)).permutation(self.slots)
+            self._order = np.random.default_rng((self.seed, Stream.IMAGE_ORDER, epoch)).permutation(self.slots)
         return int(self._order[position])

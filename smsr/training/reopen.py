@@ -1,8 +1,8 @@
-"""Masks that have saturated are opened again, at a warm start.
+"""Opens saturated masks again, at a warm start.
 
-While lambda is small every pixel is worth its work, and margins grow without bound: after a few thousand steps they
-stand at 50 and more, where the Gumbel sigmoid has no gradient left and no lambda moves them. What they have learned is
-their order. Scaled to a spread that noise of order one can flip, and shifted, they can be trained on.
+While lambda is small, activating a pixel always pays off, and margins grow without bound: after a few thousand steps
+they are 50 and more, where the Gumbel sigmoid has no gradient left and no lambda moves them. What they have learned is
+the order of the pixels. Scaled to a spread that noise of order one can flip, and shifted, they can be trained further.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from smsr.network import Network
 
 SPREAD = 2.0
-"""Standard deviation of the margins afterwards: the Gumbel noise's difference has 1.8."""
+"""Standard deviation of the margins afterwards; that of the difference of two Gumbel samples is 1.8."""
 
 
 @torch.no_grad()

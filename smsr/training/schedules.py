@@ -26,7 +26,7 @@ def learning_rate(recipe: Recipe, step: int) -> float:
 
 
 def tau(recipe: Recipe, step: int) -> float:
-    """Temperature of the Gumbel softmax: max(1 - (epoch - 1)/500, 0.4), or 1 as the authors' code really has it."""
+    """Temperature of the Gumbel softmax: max(1 - (epoch - 1)/500, 0.4), or always 1, as the authors' code has it."""
     if recipe.tau_schedule == "constant":
         return 1.0
     return max(1.0 - (epoch(step, recipe.steps) - 1) / 500.0, 0.4)

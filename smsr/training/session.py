@@ -1,4 +1,4 @@
-"""One call of smsr-train: data, state and batches put together, the loop run, the outcome told."""
+"""One call of smsr-train: puts data, state and batches together, runs the loop, reports the outcome."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from typing import Any
 
 import torch
 
-from smsr import files, images
-from smsr.errors import CheckpointError, DataError, UsageError
+from smsr import images
 from smsr.training import checkpoints, config, state, validation, weights
 from smsr.training.batches import Batches, DeviceBatches, HostBatches
 from smsr.training.config import Recipe, Settings
@@ -22,11 +21,13 @@ from smsr.training.loop import Parts, Trainer
 from smsr.training.plan import Planner
 from smsr.training.reopen import reopen_masks
 from smsr.training.state import State
-from smsr.training.stopping import Stopper
+from smsr.training.stopping import GO_ON, TIME_LIMIT, Stopper
 from smsr.training.store import Loading, Store, load, subset
+from smsr_runtime import files
+from smsr_runtime.errors import CheckpointError, DataError, UsageError
 
 _NAMED = 20
-"""Left-out images named on the terminal; all stand in RUN/skipped.txt."""
+"""Most images named on the terminal as left out; RUN/skipped.txt names all."""
 
 
 def train(recipe: Recipe, settings: Settings) -> int:
@@ -41,30 +42,31 @@ def train(recipe: Recipe, settings: Settings) -> int:
         training, valid = _data(recipe, settings, here)
         _check_same_data(saved, training, settings)
         _tune(device)
-        found = state.new(recipe, device, settings.channels_last, None if saved else settings.init_from)
+        warm_start = None if saved else settings.init_from
+        current = state.new(recipe, device, warm_start, channels_last=settings.channels_last)
         if saved:
-            found.restore(saved)
+            current.restore(saved)
         patch = _patch_size(recipe, training, here)
         planner = Planner(training.sizes, patch, recipe.batch, recipe.seed)
-        journal = Journal(settings.run, found.step, recipe.steps, here.leads)
+        journal = Journal(settings.run, current.step, recipe.steps, leads=here.leads)
         if recipe.reopen_masks and not saved:
-            # all samples of the first batch, in every process: all must come to the same weights
+            # every process uses the whole first batch, so that all compute the same weights
             first = next(iter(HostBatches(training, planner, range(recipe.batch), device, 0).run(0, 1)))
-            reopen_masks(found.network, first.low.float(), recipe.reopen_masks)
-            found.average.load_state_dict(found.network.state_dict())
+            reopen_masks(current.network, first.low.float(), recipe.reopen_masks)
+            current.average.load_state_dict(current.network.state_dict())
         batches = _batches(training, planner, here.samples(recipe.batch), device, settings)
         parts = Parts(
-            recipe, settings, here, device, found, batches, valid, journal, training.fingerprint, stopper
+            recipe, settings, here, device, current, batches, valid, journal, training.fingerprint, stopper
         )  # fmt: skip
         try:
             code = Trainer(parts).run()
         finally:
             journal.close()
-        return _finish(found, recipe, settings, here, code)
+        return _finish(current, recipe, settings, here, code)
 
 
 def _begin(recipe: Recipe, settings: Settings) -> dict[str, Any] | None:
-    """Makes the run's folder, or reads its checkpoint. Raises UsageError, CheckpointError, DataError."""
+    """Makes the run's folder, or reads its checkpoint. Raises UsageError, CheckpointError, OutputError."""
     run, last = settings.run, settings.run / checkpoints.LAST
     if last.exists():
         if not settings.resume:
@@ -76,10 +78,7 @@ def _begin(recipe: Recipe, settings: Settings) -> dict[str, Any] | None:
                 last, "the recipe it was begun with", "; ".join(wrong), "repeat that recipe or name another folder"
             )
         return saved
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(run, "a folder to write to", error.strerror or str(error), "name another") from error
+    files.make_folder(run)
     files.write_bytes(run / checkpoints.RECIPE, f"{config.as_json(recipe)}\n".encode())
     return None
 
@@ -102,10 +101,10 @@ def _data(recipe: Recipe, settings: Settings, here: World) -> tuple[Store, Store
         low_images = images.find(settings.valid, recipe.scale, recipe.low_images)
         return store, load(low_images, Loading(recipe.scale, 8, cache, settings.threads))
     held = validation.held_out(len(store.sources), recipe.hold_out)
-    # by file: of a folder given twice, the same picture must not be trained on as well
+    # compared by file: a picture of a folder that is given twice is held out twice
     names = [(source.container.resolve(), source.member) for source in store.sources]
-    apart = {names[index] for index in held}
-    kept = [index for index, name in enumerate(names) if name not in apart]
+    held_files = {names[index] for index in held}
+    kept = [index for index, name in enumerate(names) if name not in held_files]
     if not kept:
         got = f"{len(store.sources)} with {len(held)} held out for validation"
         raise DataError("training data", "at least one image", got, "add images, lower --hold-out, or give --valid")
@@ -147,7 +146,7 @@ def _check_same_data(saved: dict[str, Any] | None, store: Store, settings: Setti
 
 def _patch_size(recipe: Recipe, store: Store, here: World) -> int:
     smallest = int(store.sizes.min())
-    even = max(recipe.min_patch, smallest - smallest % 2)  # odd sides need a pad in each module
+    even = max(recipe.min_patch, smallest - smallest % 2)  # odd sides cost a pad in each module
     patch = min(recipe.patch, even) if recipe.patch > smallest else recipe.patch
     if patch < recipe.patch and here.leads:
         sides = f"{recipe.patch} to {patch} (x{recipe.scale}: {patch * recipe.scale} in high resolution)"
@@ -167,20 +166,20 @@ def _batches(store: Store, planner: Planner, samples: range, device: torch.devic
     return HostBatches(store, planner, samples, device, settings.workers)
 
 
-def _finish(found: State, recipe: Recipe, settings: Settings, here: World, code: int) -> int:
-    """Tells the outcome; the exit code."""
+def _finish(final: State, recipe: Recipe, settings: Settings, here: World, code: int) -> int:
+    """Reports the outcome; returns the exit code."""
     if not here.leads:
         return 0
     last = settings.run / checkpoints.LAST
     if settings.export_weights is not None:
-        weights.write(settings.export_weights, found.average)
+        weights.write(settings.export_weights, final.average)
         print(f"wrote {settings.export_weights}")
-    if code and found.step < recipe.steps:
-        reason = "time limit" if code == 0xFF else f"signal {code}"
-        print(f"stopped at step {found.step} of {recipe.steps} ({reason}); {last} is saved: go on with --resume")
-        return 0 if code == 0xFF else 128 + code
+    if code != GO_ON and final.step < recipe.steps:
+        reason = "time limit" if code == TIME_LIMIT else f"signal {code}"
+        print(f"stopped at step {final.step} of {recipe.steps} ({reason}); {last} is saved: go on with --resume")
+        return 0 if code == TIME_LIMIT else 128 + code
     best = settings.run / checkpoints.BEST
     print(
-        f"done: {found.step} steps, best {found.best_psnr:.3f} dB; next: smsr-train weights {best} -o FILE.safetensors"
+        f"done: {final.step} steps, best {final.best_psnr:.3f} dB; next: smsr-train weights {best} -o FILE.safetensors"
     )
     return 0

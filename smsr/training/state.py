@@ -12,15 +12,16 @@ import torch
 from torch import Tensor
 
 from smsr import checkpoint
-from smsr.errors import CheckpointError
 from smsr.network import Network
 from smsr.training import checkpoints
 from smsr.training.config import Recipe
+from smsr_runtime.bundle import sha256
+from smsr_runtime.errors import CheckpointError
 
 
 @dataclass
 class State:
-    """average: moving average of the network's weights, which is what is validated, saved and shipped."""
+    """average: exponential moving average of the network's weights: what is validated, saved and shipped."""
 
     network: Network
     average: Network
@@ -31,7 +32,7 @@ class State:
 
     @torch.no_grad()
     def update_average(self, decay: float) -> None:
-        """After step `self.step`; early steps count more, so that the random start is forgotten."""
+        """After step `self.step`; early steps weigh more, so that the average forgets the random start."""
         decay = min(decay, (1 + self.step) / (10 + self.step))
         averages: list[Tensor] = list(self.average.parameters())
         weights: list[Tensor] = list(self.network.parameters())
@@ -60,8 +61,11 @@ class State:
         checkpoints.restore_random_states(saved["random"])
 
 
-def new(recipe: Recipe, device: torch.device, channels_last: bool, warm_start: Path | None) -> State:
-    """A network from the seed, or from `warm_start`: all of its weights but, from another scale, the tail."""
+def new(recipe: Recipe, device: torch.device, warm_start: Path | None = None, *, channels_last: bool = False) -> State:
+    """A network from the seed, or with the weights of `warm_start`, without the tail where its scale is another.
+
+    Raises CheckpointError.
+    """
     torch.manual_seed(recipe.seed)
     network = Network(recipe.network)
     if warm_start is not None:
@@ -78,7 +82,7 @@ def new(recipe: Recipe, device: torch.device, channels_last: bool, warm_start: P
 
 
 def precision(recipe: Recipe, device: torch.device) -> torch.dtype:
-    """The type convolutions compute in; `auto`: bfloat16 on GPUs that have it, else float32."""
+    """The type that convolutions compute in; `auto`: bfloat16 on GPUs that have it, else float32."""
     if recipe.precision == "auto":
         return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[recipe.precision]
@@ -87,7 +91,7 @@ def precision(recipe: Recipe, device: torch.device) -> torch.dtype:
 def describe(path: Path) -> str:
     """Name and SHA-256 of a warm start, as the recipe records it. Raises CheckpointError."""
     checkpoint.read_state(path)
-    return f"{path.name} {checkpoint.sha256(path)}"
+    return f"{path.name} {sha256(checkpoint.locate(path))}"
 
 
 def _start_from(network: Network, path: Path) -> None:

@@ -6,16 +6,19 @@ import signal
 import time
 from types import FrameType
 
-TIME_LIMIT = -1
-"""The code of the time limit; a signal's code is its number; 0: go on."""
+GO_ON, TIME_LIMIT = 0, 255
+"""Stop codes; a signal's code is its number, 1..64. Processes agree on the largest of their codes."""
 
 
 class Stopper:
-    """Context in which SIGINT and SIGTERM only ask to stop; a second SIGINT interrupts at once."""
+    """Context in which SIGINT and SIGTERM only request a stop; a second SIGINT interrupts at once.
+
+    minutes: the time limit; 0: none.
+    """
 
     def __init__(self, minutes: float) -> None:
         self.deadline = time.monotonic() + minutes * 60.0 if minutes else None
-        self.signal = 0
+        self.signal = GO_ON
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> Stopper:
@@ -28,10 +31,10 @@ class Stopper:
             signal.signal(number, handler)  # type: ignore[arg-type]
 
     def code(self) -> int:
-        """Why to stop now: a signal number, TIME_LIMIT, or 0."""
+        """Why to stop now: a signal number, TIME_LIMIT or GO_ON."""
         if self.signal:
             return self.signal
-        return TIME_LIMIT if self.deadline is not None and time.monotonic() >= self.deadline else 0
+        return TIME_LIMIT if self.deadline is not None and time.monotonic() >= self.deadline else GO_ON
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         del frame

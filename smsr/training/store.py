@@ -1,10 +1,10 @@
-"""The training pictures: all in memory as one flat buffer, or, where they do not fit, read again for each patch."""
+"""The training pictures: all in memory as one flat buffer or, where they do not fit, read again for each patch."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -14,18 +14,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from smsr import images, resize
-from smsr.errors import DataError
 from smsr.images import Image, MismatchError, Source
 from smsr.training.plan import Ints
+from smsr_runtime.errors import DataError
 
-Note = Callable[[str], None]
 _MARGIN = 8
 """Low-resolution pixels around a patch that make its low side equal to the whole picture's (the kernel needs 4)."""
 
 
 @dataclass(frozen=True)
 class Store:
-    """sources and sizes (I, 2) of the low sides; pixels: low and high, (P, 3) uint8, or None: read when needed."""
+    """I pictures. sizes: (I, 2) heights and widths of the low sides; pixels: low and high, (P, 3) uint8, or None."""
 
     scale: int
     sources: list[Source]
@@ -65,7 +64,10 @@ class Store:
 
 @dataclass
 class Loading:
-    """What to read: scale, smallest side in low-resolution pixels, "memory" or "none"; `skipped` is filled."""
+    """How to read. min_side: smallest side, low-resolution pixels; cache: "memory" or "none"; threads: 0 for up to 8.
+
+    skipped: `load` adds a line per picture that it leaves out.
+    """
 
     scale: int
     min_side: int
@@ -86,15 +88,16 @@ def load(sources: Sequence[Source], loading: Loading) -> Store:
     lows: list[NDArray[np.uint8]] = []
     highs: list[NDArray[np.uint8]] = []
     with ThreadPoolExecutor(threads) as pool:
-        for source, found in zip(sources, pool.map(lambda source: _read(source, loading), sources), strict=True):
-            if isinstance(found, str):
-                loading.skipped.append(found)
+        for source, pair in zip(sources, pool.map(lambda source: _read(source, loading), sources), strict=True):
+            if isinstance(pair, str):
+                loading.skipped.append(pair)
                 continue
+            low, high = pair
             kept.append(source)
-            sizes.append(found[0].shape[:2])
+            sizes.append(low.shape[:2])
             if keep:
-                lows.append(found[0].reshape(-1, 3))
-                highs.append(found[1].reshape(-1, 3))
+                lows.append(low.reshape(-1, 3))
+                highs.append(high.reshape(-1, 3))
     if not kept:
         first = loading.skipped[0] if loading.skipped else "no pictures"
         raise DataError("training data", "at least one usable picture", f"none ({first})", "name another folder")
@@ -127,7 +130,7 @@ def _read(source: Source, loading: Loading) -> tuple[Image, Image] | str:
 
 
 def _read_patch(source: Source, scale: int, corner: tuple[int, int], size: int) -> tuple[Image, Image]:
-    """One patch from the file. Without a low file only what the patch's low side depends on is made smaller."""
+    """One patch from the file. Without a low file only the part that the patch's low side depends on is downscaled."""
     if source.low is not None:
         low, high = images.read_pair(source, scale)
         box = tuple(slice(start, start + size) for start in corner)

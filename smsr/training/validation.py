@@ -7,10 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from smsr import activity, metrics
-from smsr.activity import Work
+from smsr import complexity, metrics
+from smsr.complexity import Work
 from smsr.network import Network
 from smsr.training.store import Store
+from smsr_runtime.arrays import to_pixels, to_planes
+
+_LARGEST_PSNR = 100.0
+"""dB; stands for infinity, which a mean would not survive."""
 
 
 @dataclass(frozen=True)
@@ -27,18 +31,16 @@ def validate(network: Network, store: Store, device: torch.device) -> Validation
     for index in range(len(store.sources)):
         low, high = store.image(index)
         with torch.inference_mode():
-            planes = torch.from_numpy(low.copy()).to(device).permute(2, 0, 1)[None].float()
-            upscaled, margins = network.infer(planes)
-            shares.append(activity.active_shares(margins))
-            pixels = metrics.quantise(upscaled[0].permute(1, 2, 0).cpu().numpy())
-        decibels.append(min(metrics.psnr_y(pixels, high, scale), 100.0))
-    mean_shares = np.mean(shares, axis=0).tolist()
-    return Validation(
-        float(np.mean(decibels)), activity.work(network.config, activity.dense_channels(network), mean_shares)
-    )
+            upscaled, margins = network.infer(torch.from_numpy(to_planes(low)).to(device))
+            shares.append([float((margin > 0).float().mean()) for margin in margins])
+        pixels = metrics.quantise(to_pixels(upscaled.cpu().numpy()))
+        decibels.append(min(metrics.psnr_y(pixels, high, scale), _LARGEST_PSNR))
+    work = complexity.work(network.config, network.dense_channels(), np.mean(shares, axis=0).tolist())
+    return Validation(float(np.mean(decibels)), work)
 
 
-def held_out(count: int, wanted: int) -> list[int]:
-    """Indices, evenly spread over `count` images, of those held out; wanted -1: one in fifty, at most 100."""
-    number = min(100, max(1, count // 50)) if wanted == -1 else wanted
+def held_out(count: int, number: int) -> list[int]:
+    """Indices, evenly spread over `count` images, of those held out; number -1: one in fifty, at most 100."""
+    if number == -1:
+        number = min(100, max(1, count // 50))
     return sorted({round(position) for position in np.linspace(0, count - 1, number + 2)[1:-1]})

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from safetensors.torch import save
+from smsr_runtime import files
+from smsr_runtime.errors import UsageError
 
-from smsr import checkpoint, files
-from smsr.errors import UsageError
-from smsr.network import Network
-from smsr.training import checkpoints
+if TYPE_CHECKING:
+    from smsr.network import Network
 
 
 def parser() -> argparse.ArgumentParser:
@@ -24,6 +24,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace) -> int:
+    """Writes the file; returns the exit code. Raises CheckpointError, OutputError, UsageError."""
+    from smsr import checkpoint
+
     if options.output.exists() and not options.force:
         raise UsageError(options.output, "a new file", "one that exists", "use --force to replace it")
     write(options.output, checkpoint.load_network(options.checkpoint))
@@ -32,9 +35,13 @@ def run(options: argparse.Namespace) -> int:
 
 
 def write(path: Path, network: Network) -> None:
-    """The network's weights, float32, with its sizes as metadata. Raises UsageError, DataError."""
+    """The network's weights, float32, with its sizes as metadata. Raises UsageError, OutputError."""
+    from safetensors.torch import save
+
+    from smsr.training import checkpoints
+
     if path.suffix != ".safetensors":
-        raise UsageError(path, "a name ending in .safetensors", path.suffix or "no suffix", "name it so")
+        raise UsageError(path, "a name ending in .safetensors", path.suffix or "no suffix", "give it that suffix")
     config = network.config
     sizes = {"scale": config.scale, "features": config.features, "modules": config.modules, "layers": config.layers}
     # one entry: safetensors writes several in an order that changes from process to process

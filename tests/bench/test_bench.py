@@ -1,9 +1,10 @@
-"""smsr-bench: every engine computes what it says, masks and sizes are the ones asked for, the report adds up."""
+"""smsr-bench: every engine computes what its label says, masks and sizes are as given, the report adds up."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
+import importlib.util
 import json
 import shutil
 from pathlib import Path
@@ -14,12 +15,15 @@ import pytest
 import torch
 
 from smsr.complexity import network_macs
-from smsr.errors import UsageError
 from smsr.network import Network, NetworkConfig
 from smsr_bench import cli, engines, inputs, machine, masks, report
-from smsr_bench.engines import ENGINES, Subject
-from smsr_export.bundle import ExportRequest, export_onnx
-from smsr_export.verify import own_pictures
+from smsr_bench.engines import ENGINES
+from smsr_bench.runs import Run
+from smsr_bench.subject import Subject
+from smsr_export.parity.pictures import own_pictures
+from smsr_export.writing import ExportRequest, export
+from smsr_runtime.errors import UsageError
+from tests.conftest import missing
 from tests.helpers import NATIVE_LIBRARY, files_no_larger_than, random_image, random_network, run_python
 
 SPLITS = [[(5, 0), (0, 3), (16, 0)], [(0, 0), (9, 7), (1, 2)]]
@@ -34,7 +38,7 @@ def network() -> Network:
 def subject(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Subject:
     folder = tmp_path_factory.mktemp("bench")
     torch.save(network.state_dict(), folder / "small.pt")
-    export_onnx(network, ExportRequest(folder / "small.pt", folder / "small.smsr", own_pictures(2)))
+    export(network, ExportRequest(folder / "small.pt", folder / "small.smsr", own_pictures(2)))
     return Subject.open(folder / "small.smsr")
 
 
@@ -52,12 +56,12 @@ IMAGE = np.asarray(random_image(1, 17, 22, seed=1, dtype=torch.float32))
 def test_exact_engines_compute_the_network(name: str, subject: Subject, network: Network) -> None:
     with torch.inference_mode():
         expected = network.infer(torch.from_numpy(IMAGE)).upscaled.numpy()
-    found = ENGINES[name].make(subject, 1)(IMAGE)
+    upscaled = ENGINES[name].make(subject, 1)(IMAGE)
     if ENGINES[name].reduced:
-        assert rms(found - expected) < 0.04 * rms(expected)
-        assert rms(found - expected) > 1e-3 or not ENGINES[name].installed
+        assert rms(upscaled - expected) < 0.04 * rms(expected)
+        assert rms(upscaled - expected) > 1e-3 or not ENGINES[name].installed
     else:
-        assert np.abs(found - expected).max() < 1e-3
+        assert np.abs(upscaled - expected).max() < 1e-3
 
 
 @pytest.mark.parametrize("name", ["torch", "torch-sparse", "torch-rows"])
@@ -74,7 +78,8 @@ def test_exact_engines_take_pictures_without_and_with_nothing_but_active_pixels(
 def test_rivals_are_the_network_where_every_pixel_is_active_and_only_there(
     name: str, subject: Subject, tmp_path: Path
 ) -> None:
-    pytest.importorskip(ENGINES[name].package)
+    if importlib.util.find_spec(ENGINES[name].package) is None:
+        missing(f"no package {ENGINES[name].package}")
     everywhere = subject.changed(masks.with_active_share(subject.network, 1.0, _unused), tmp_path)
     tolerance = 1.0 if ENGINES[name].reduced else 1e-3
     assert rms(ENGINES[name].make(everywhere, 1)(IMAGE) - everywhere.upscaler(1).upscale_float(IMAGE)[0]) < tolerance
@@ -110,9 +115,9 @@ def test_a_mirrored_input_keeps_its_pixels_and_its_texture() -> None:
 
 
 def test_frames_of_a_video_come_at_the_sizes_asked_for(shared: Path) -> None:
-    found = inputs.read([shared / "data" / "video" / "bikes.mp4"], [(360, 640), (720, 1280)])
-    assert [item.size for item in found] == [(360, 640), (720, 1280)]
-    assert np.array_equal(found[0].image, found[1].image[:, :, :360, :640])
+    small, large = inputs.read([shared / "data" / "video" / "bikes.mp4"], [(360, 640), (720, 1280)])
+    assert [small.size, large.size] == [(360, 640), (720, 1280)]
+    assert np.array_equal(small.image, large.image[:, :, :360, :640])
 
 
 def test_the_peak_is_above_what_any_cpu_does_without_vectors() -> None:
@@ -122,16 +127,16 @@ def test_the_peak_is_above_what_any_cpu_does_without_vectors() -> None:
 def test_the_report_is_complete_and_adds_up(subject: Subject, picture: Path, tmp_path: Path) -> None:
     words = [subject.bundle.path, picture, picture, "--engines", "body,rival", "--rounds", "2", "--threads", "1"]
     assert cli.main([*map(str, words), "--series", "shares", "-o", str(tmp_path / "out")]) == 0
-    found = json.loads((tmp_path / "out" / "bench.json").read_text())
-    row = found["pictures"][0]
+    written = json.loads((tmp_path / "out" / "bench.json").read_text())
+    row = written["pictures"][0]
     counts = [module.dense_channels for module in subject.network.modules]
     macs = network_macs(NetworkConfig(2, 16, 2, 3), counts)
     assert row["gmacs"] == pytest.approx(macs.remaining(row["active_shares"]) * 18 * 23 / 1e9)
     assert set(row["seconds"]) == set(row["memory"]) == {"native", "body", "rival"}
-    assert found["pictures"][1]["memory"] == {}
+    assert written["pictures"][1]["memory"] == {}
     assert min(row["memory"].values()) > 2**24
     assert row["ratios"]["native"] == 1.0
-    assert [np.mean(other["active_shares"]) for other in found["shares"]][:: len(found["shares"]) - 1] == [0.0, 1.0]
+    assert [np.mean(other["active_shares"]) for other in written["shares"]][:: len(written["shares"]) - 1] == [0.0, 1.0]
     text = (tmp_path / "out" / "bench.md").read_text()
     assert report.NOT_EXACT in text
     assert "geometric mean" in text
@@ -182,7 +187,7 @@ def test_unreadable_inputs_are_named_in_words(
 def test_an_engine_that_fails_is_named_and_the_old_report_stays(
     subject: Subject, picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(subject: Subject, threads: int) -> engines.Run:
+    def broken(subject: Subject, threads: int) -> Run:
         raise RuntimeError("no kernel\nfor this")
 
     (tmp_path / "bench.json").write_text("old")
@@ -252,8 +257,8 @@ def test_each_engines_memory_is_measured_in_a_process_that_needs_no_more_than_it
     code = (
         "import sys; from smsr_bench import memory; memory._main(); print(sorted({'torch', 'onnx'} & set(sys.modules)))"
     )
-    found = run_python(
+    memory, heavy = run_python(
         "-c", code, "native", subject.bundle.path, tmp_path / "image.npy", tmp_path, 1, cwd=tmp_path
     ).stdout.splitlines()
-    assert int(found[0]) > 2**24
-    assert found[1] == "[]"
+    assert int(memory) > 2**24
+    assert heavy == "[]"

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from smsr.network import Network, NetworkConfig
-from smsr_export.bundle import ExportRequest, export_onnx
 from smsr_export.fold import fold
 from smsr_export.freeze import freeze
 from smsr_export.onnx_model import build_model
+from smsr_export.writing import ExportRequest, export
 from tests.export.onnx_tools import FEW_PIXELS
 from tests.helpers import random_network
 
@@ -40,7 +40,7 @@ def small_checkpoint(small_network: Network, tmp_path_factory: pytest.TempPathFa
 def x2_bundle(x2_network: Network, x2_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The published weights, exported; the tests measure its parity themselves."""
     output = tmp_path_factory.mktemp("bundle") / "x2.smsr"
-    export_onnx(x2_network, ExportRequest(x2_checkpoint, output, FEW_PIXELS))
+    export(x2_network, ExportRequest(x2_checkpoint, output, FEW_PIXELS))
     return output
 
 
@@ -48,5 +48,5 @@ def x2_bundle(x2_network: Network, x2_checkpoint: Path, tmp_path_factory: pytest
 def x2_bf16_bundle(x2_network: Network, x2_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The published weights in bf16."""
     output = tmp_path_factory.mktemp("bundle") / "x2_bf16.smsr"
-    export_onnx(x2_network, ExportRequest(x2_checkpoint, output, FEW_PIXELS, accept_failure=True, precision="bf16"))
+    export(x2_network, ExportRequest(x2_checkpoint, output, FEW_PIXELS, accept_failure=True, precision="bf16"))
     return output

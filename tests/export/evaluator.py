@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from smsr import contract, reference
-from smsr_export.graph import Array, Convolution, FoldedBranch, FoldedModule, FoldedNetwork
+from smsr_export.records import Array, Convolution, FoldedBranch, FoldedModule, FoldedNetwork
 
 
 def conv(x: Tensor, weights: Convolution, padding: int = 1) -> Tensor:

@@ -12,10 +12,10 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from smsr import contract, reference
-from smsr_export.onnx_model import IR_VERSION
+from smsr_export.model_file import IR_VERSION
 from smsr_export.op_function import OPSET, module_function
+from smsr_export.parity.pictures import Picture
 from smsr_export.sample import sample_picture
-from smsr_export.verify import Picture
 from tests.helpers import relative_difference
 
 FEW_PIXELS = [Picture("tiny", sample_picture(15, 22))]
@@ -86,12 +86,12 @@ def run_operator(
         feeds["features"] = np.ascontiguousarray(feeds["features"].transpose(0, 3, 1, 2))
     if not weights_as_inputs:
         feeds = {name: feeds[name] for name in names[:3]}
-    (found,) = session(model, library, threads).run(None, feeds)
-    return found.transpose(0, 2, 3, 1) if layout == "NCHW" else found
+    output: np.ndarray = session(model, library, threads).run(None, feeds)[0]
+    return output.transpose(0, 2, 3, 1) if layout == "NCHW" else output
 
 
-def operator_difference(found: np.ndarray, inputs: reference.ModuleInputs, dense: Sequence[int]) -> float:
+def operator_difference(output: np.ndarray, inputs: reference.ModuleInputs, dense: Sequence[int]) -> float:
     """As the contract measures it: against the float64 reference, relative to the largest |result - features|."""
     expected = reference.sparse_mask_module(inputs, dense)
     features = inputs.features.astype(np.float64)
-    return relative_difference(found - features, expected - features)
+    return relative_difference(output - features, expected - features)

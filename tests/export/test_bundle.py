@@ -18,10 +18,12 @@ import smsr_runtime
 from smsr import contract
 from smsr.complexity import network_macs
 from smsr.network import Network
-from smsr_export import bundle as bundle_module
-from smsr_export.bundle import ExportRequest, export_onnx
-from smsr_export.errors import UsageError
+from smsr_export import writing
 from smsr_export.sample import sample_picture
+from smsr_export.writing import ExportRequest, export
+from smsr_runtime import files
+from smsr_runtime.bundle import FORMAT_VERSION
+from smsr_runtime.errors import UsageError
 from tests.export.onnx_tools import FEW_PIXELS
 from tests.helpers import planes
 
@@ -36,7 +38,7 @@ KINDS = {
 @pytest.fixture(scope="module")
 def bundle(small_network: Network, small_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("bundle") / "small.smsr"
-    export_onnx(small_network, ExportRequest(small_checkpoint, output, FEW_PIXELS))
+    export(small_network, ExportRequest(small_checkpoint, output, FEW_PIXELS))
     return output
 
 
@@ -51,7 +53,7 @@ def test_the_manifest_has_the_documented_entries(facts: dict[str, Any]) -> None:
 
 def test_the_manifest_says_what_the_network_is(facts: dict[str, Any], small_checkpoint: Path) -> None:
     expected = {
-        "format": "smsr-bundle", "format_version": contract.BUNDLE_FORMAT, "name": "small", "target": "onnx",
+        "format": "smsr-bundle", "format_version": FORMAT_VERSION, "name": "small", "target": "onnx",
         "precision": "fp32", "scale": 2, "features": 16, "layers": 3, "modules": 2, "value_range": [0, 255],
         "interface_hash": contract.interface_hash(), "dense_channels": [[5, 0, 16], [0, 9, 1]], "engine": None,
         "checkpoint": {"file": "small.pt", "sha256": hashlib.sha256(small_checkpoint.read_bytes()).hexdigest()},
@@ -61,11 +63,11 @@ def test_the_manifest_says_what_the_network_is(facts: dict[str, Any], small_chec
 
 
 def test_every_file_is_named_with_its_size_and_hash(bundle: Path, facts: dict[str, Any]) -> None:
-    found = {path.relative_to(bundle).as_posix(): path for path in bundle.rglob("*") if path.is_file()}
-    assert set(found) == {"manifest.json", *facts["files"]}
+    files = {path.relative_to(bundle).as_posix(): path for path in bundle.rglob("*") if path.is_file()}
+    assert set(files) == {"manifest.json", *facts["files"]}
     assert set(facts["files"]) == {"model.onnx", "golden/input.png", "golden/output.npy"}
     for name, described in facts["files"].items():
-        content = found[name].read_bytes()
+        content = files[name].read_bytes()
         assert described == {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
 
 
@@ -85,14 +87,16 @@ def test_macs_are_those_of_the_masks(facts: dict[str, Any], small_network: Netwo
 def test_golden_files_are_our_own_picture_and_what_pytorch_makes_of_it(
     bundle: Path, facts: dict[str, Any], small_network: Network
 ) -> None:
-    image = cv2.imread(str(bundle / facts["golden"]["input"]), cv2.IMREAD_COLOR)[..., ::-1]
+    stored = cv2.imread(str(bundle / facts["golden"]["input"]), cv2.IMREAD_COLOR)
+    assert stored is not None
+    image = stored[..., ::-1]
     assert np.array_equal(image, sample_picture(*image.shape[:2]))
     expected = np.load(bundle / facts["golden"]["output"])
     assert expected.dtype == np.float32 and expected.shape == (1, 3, 2 * image.shape[0], 2 * image.shape[1])
     with torch.inference_mode():
         assert np.array_equal(expected, small_network.infer(planes(image)).upscaled.numpy())
-    found, _ = smsr_runtime.load(bundle).upscale_float(planes(image).numpy())
-    assert np.abs(found - expected).max() < facts["golden"]["max_abs"] == 1e-3
+    upscaled, _ = smsr_runtime.load(bundle).upscale_float(planes(image).numpy())
+    assert np.abs(upscaled - expected).max() < facts["golden"]["max_abs"] == 1e-3
 
 
 def test_the_model_in_it_is_a_checked_onnx_file(bundle: Path) -> None:
@@ -107,7 +111,7 @@ def test_exported_twice_the_bytes_are_the_same(
     bundle: Path, small_network: Network, small_checkpoint: Path, tmp_path: Path
 ) -> None:
     again = tmp_path / "small.smsr"
-    export_onnx(small_network, ExportRequest(small_checkpoint, again, FEW_PIXELS))
+    export(small_network, ExportRequest(small_checkpoint, again, FEW_PIXELS))
     for file in (path for path in bundle.rglob("*") if path.is_file()):
         assert file.read_bytes() == (again / file.relative_to(bundle)).read_bytes(), file.name
 
@@ -128,7 +132,7 @@ def test_a_reader_never_sees_half_a_bundle(small_network: Network, small_checkpo
 
     watcher = threading.Thread(target=look)
     watcher.start()
-    export_onnx(small_network, ExportRequest(small_checkpoint, output, FEW_PIXELS))
+    export(small_network, ExportRequest(small_checkpoint, output, FEW_PIXELS))
     done.set()
     watcher.join()
     assert seen <= {("golden", "input.png", "manifest.json", "model.onnx", "output.npy")}
@@ -140,9 +144,9 @@ def test_an_interrupted_export_leaves_nothing(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(bundle_module, "verify", interrupted)
+    monkeypatch.setattr(writing, "verify", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        export_onnx(small_network, ExportRequest(small_checkpoint, tmp_path / "x.smsr", FEW_PIXELS))
+        export(small_network, ExportRequest(small_checkpoint, tmp_path / "x.smsr", FEW_PIXELS))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -162,11 +166,11 @@ def test_an_old_bundle_comes_back_when_its_replacement_is_interrupted(
 
     monkeypatch.setattr(Path, "rename", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        bundle_module._swap(new, old)
+        files._swap(new, old)
     assert (old / "manifest.json").read_text() == "x.smsr" and set(tmp_path.iterdir()) == {old, new}
 
 
 def test_an_existing_name_is_refused_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--force"):
-        bundle_module.check_output(tmp_path, force=False)
-    bundle_module.check_output(tmp_path / "new.smsr", force=False)
+        writing.check_output(tmp_path, force=False)
+    writing.check_output(tmp_path / "new.smsr", force=False)

@@ -40,7 +40,7 @@ def assert_refused(done: Done, code: int, *words: str) -> None:
     """One line on stderr with these words, nothing on stdout, this exit code."""
     lines = done.stderr.splitlines()
     assert done.returncode == code and len(lines) == 1 and not done.stdout, done
-    assert lines[0].startswith("smsr-export: ") and "unexpected" not in lines[0]
+    assert lines[0].startswith("smsr-export: error: ") and "unexpected" not in lines[0]
     assert "expected " in lines[0] and ", got " in lines[0] and "; " in lines[0], lines[0]
     assert all(word in lines[0] for word in words), lines[0]
 
@@ -106,7 +106,7 @@ def full_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_full_disk_is_one_line_and_leaves_nothing(checkpoint: Path, full_disk: Path, tmp_path: Path) -> None:
     done = export("net.pt", "-o", full_disk / "x.smsr", cwd=tmp_path)
-    assert_refused(done, 1, "No space left", "nothing was left behind")
+    assert_refused(done, 1, "no space left", "nothing was left behind")
     assert tree(full_disk) == {}
 
 

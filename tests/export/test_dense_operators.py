@@ -11,10 +11,10 @@ import pytest
 from onnx import TensorProto, helper
 
 from smsr import contract, dense_reference
-from smsr_export.graph import Convolution, FoldedBranch
-from smsr_export.onnx_model import IR_VERSION
+from smsr_export.model_file import IR_VERSION
 from smsr_export.op_function import OPSET, operator_functions
 from smsr_export.packing import pack, pack_branch, unpack, unpack_branch
+from smsr_export.records import Convolution, FoldedBranch
 from tests.export.onnx_tools import session
 from tests.helpers import relative_difference
 
@@ -50,8 +50,8 @@ def run(
         opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(contract.DOMAIN, contract.OPERATOR_VERSION)],
         ir_version=IR_VERSION,
     )
-    (found,) = session(model, library, threads).run(None, {name: given[name] for name in fed})
-    return np.asarray(found)
+    (output,) = session(model, library, threads).run(None, {name: given[name] for name in fed})
+    return np.asarray(output)
 
 
 def convolution_inputs(case: contract.ConvolutionCase, operator: contract.Operator) -> list[np.ndarray]:
@@ -106,9 +106,9 @@ def test_native_convolution_is_the_reference(
     case: contract.ConvolutionCase, operator: contract.Operator, compute: str, native_library: Path, variant: str
 ) -> None:
     arrays = convolution_inputs(case, operator)
-    found = run(operator, arrays, native_library, compute=compute)
+    output = run(operator, arrays, native_library, compute=compute)
     allowed = contract.OPERATOR_RELATIVE_TOLERANCE[compute]
-    assert relative_difference(found, expected_convolution(operator, arrays)) < allowed
+    assert relative_difference(output, expected_convolution(operator, arrays)) < allowed
 
 
 @COMPUTE
@@ -117,9 +117,9 @@ def test_native_mask_branch_is_the_reference(
     size: tuple[int, int, int, int], compute: str, native_library: Path, variant: str
 ) -> None:
     arrays = branch_inputs(size)
-    found = run(contract.MASK_BRANCH, arrays, native_library, compute=compute)
+    output = run(contract.MASK_BRANCH, arrays, native_library, compute=compute)
     allowed = contract.OPERATOR_RELATIVE_TOLERANCE[compute]
-    assert relative_difference(found, dense_reference.mask_branch(*arrays)) < allowed
+    assert relative_difference(output, dense_reference.mask_branch(*arrays)) < allowed
 
 
 def test_packed_weights_unpack_to_the_same() -> None:

@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 
 from smsr import masks
-from smsr.network import NetworkConfig
+from smsr.network import Network, NetworkConfig
 from smsr_export.fold import bicubic_kernel, fold, fold_channel_masks, fold_collect, fold_logits
 from smsr_export.freeze import channel_classes, freeze
-from smsr_export.graph import Convolution, FoldedModule, FrozenBranch
+from smsr_export.records import Convolution, FoldedModule, FrozenBranch
 from tests.export import evaluator
 from tests.helpers import Split, channel_mask, random_image, random_network, random_splits, relative_difference
 
@@ -74,14 +74,14 @@ def test_fold_channel_masks_alone(splits: list[Split]) -> None:
     folded = FoldedModule(fold_logits(frozen.branch), tuple(d for d, _ in splits), packed, collect,
                           frozen.collect.bias, *zeros)  # fmt: skip
     with torch.inference_mode():
-        expected = 0.5 * network.body[0].body.hard(x, mask_margin > 0) + x
+        expected = 0.5 * network.sparse_mask_modules[0].body.hard(x, mask_margin > 0) + x
     assert relative_difference(evaluator.module(folded, x, mask_margin, 0.0), expected) < EXACT
 
 
 @pytest.mark.parametrize(("h", "w"), SIZES)
 def test_fold_logits_alone(h: int, w: int) -> None:
     network = random_network(NetworkConfig(2, 32, 1, 1), 2, dtype=torch.float64)
-    branch = network.body[0].spa_mask
+    branch = network.sparse_mask_modules[0].spa_mask
     x = torch.from_numpy(random(2, 32, h, w))
     with torch.inference_mode():
         expected = masks.spatial_margin(branch(x))
@@ -97,8 +97,8 @@ def test_phases_equal_the_transposed_convolution_with_unequal_taps() -> None:
     phases = fold_logits(FrozenBranch(unused, unused, Convolution(weight, bias))).phases
     x = torch.from_numpy(random(1, 3, 4, 5))
     logits = F.conv_transpose2d(x, torch.from_numpy(weight), torch.from_numpy(bias), 2, 1, 1)
-    found = F.pixel_shuffle(evaluator.conv(F.pad(x, (0, 1, 0, 1)), phases, 0), 2)
-    assert relative_difference(found, logits[:, 1:] - logits[:, :1]) < EXACT
+    margin = F.pixel_shuffle(evaluator.conv(F.pad(x, (0, 1, 0, 1)), phases, 0), 2)
+    assert relative_difference(margin, logits[:, 1:] - logits[:, :1]) < EXACT
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
@@ -106,8 +106,8 @@ def test_phases_equal_the_transposed_convolution_with_unequal_taps() -> None:
 def test_bicubic_kernel_alone(scale: int, h: int, w: int) -> None:
     image = random_image(2, h, w)
     expected = F.interpolate(image, scale_factor=scale, mode="bicubic", align_corners=False)
-    found = F.pixel_shuffle(evaluator.bicubic(image, bicubic_kernel(scale)), scale)
-    assert relative_difference(found, expected) < EXACT
+    upscaled = F.pixel_shuffle(evaluator.bicubic(image, bicubic_kernel(scale)), scale)
+    assert relative_difference(upscaled, expected) < EXACT
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
@@ -122,8 +122,8 @@ def test_fold_collect_alone(modules: int) -> None:
     features = [torch.from_numpy(random(2, C, 4, 5, seed=k)) for k in range(modules)]
     parts, bias = fold_collect(collect, modules)
     products = [torch.einsum("nchw,cd->ndhw", x, torch.from_numpy(p)) for x, p in zip(features, parts, strict=True)]
-    found = sum(products) + torch.from_numpy(bias).view(1, -1, 1, 1)
-    assert relative_difference(found, evaluator.conv(torch.cat(features, 1), collect, 0)) < EXACT
+    collected = sum(products) + torch.from_numpy(bias).view(1, -1, 1, 1)
+    assert relative_difference(collected, evaluator.conv(torch.cat(features, 1), collect, 0)) < EXACT
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -137,18 +137,18 @@ def test_all_passes_together(seed: int) -> None:
         expected = network.infer(image, theta)
         upscaled, margins = evaluator.evaluate(folded, image, theta)
     assert relative_difference(upscaled, expected.upscaled) < EXACT
-    for found, theirs in zip(margins, expected.margins, strict=True):
-        assert relative_difference(found, theirs) < 1e-12
-        assert torch.equal(found > theta, theirs > theta)
+    for ours, theirs in zip(margins, expected.margins, strict=True):
+        assert relative_difference(ours, theirs) < 1e-12
+        assert torch.equal(ours > theta, theirs > theta)
 
 
-def test_all_passes_together_on_the_published_weights(x2_network: torch.nn.Module) -> None:
+def test_all_passes_together_on_the_published_weights(x2_network: Network) -> None:
     folded = fold(freeze(x2_network, np.float64))
     assert folded.modules[0].dense_channels == (24, 9, 3, 0)
     image = random_image(1, 13, 18)
-    double = type(x2_network)(x2_network.config).eval().double()
+    double = Network(x2_network.config).eval().double()
     double.load_state_dict(x2_network.state_dict())
     double.mean = torch.from_numpy(folded.mean).view(1, 3, 1, 1)
     with torch.inference_mode():
-        found, expected = evaluator.evaluate(folded, image)[0], double.infer(image).upscaled
-    assert relative_difference(found, expected) < EXACT
+        upscaled, expected = evaluator.evaluate(folded, image)[0], double.infer(image).upscaled
+    assert relative_difference(upscaled, expected) < EXACT

@@ -14,7 +14,8 @@ from smsr import contract
 from smsr.network import Network, NetworkConfig
 from smsr_export.fold import fold
 from smsr_export.freeze import freeze
-from smsr_export.onnx_model import IR_VERSION, build_model
+from smsr_export.model_file import IR_VERSION
+from smsr_export.onnx_model import build_model
 from smsr_export.op_function import OPSET
 from tests.export.onnx_tools import session
 from tests.helpers import random_image, random_network, relative_difference
@@ -25,7 +26,7 @@ CLOSE = 2e-6
 
 def run(model: onnx.ModelProto, image: torch.Tensor, theta: float | None = None) -> list[np.ndarray]:
     feeds = {"image": image.numpy()} | ({} if theta is None else {"theta": np.array(theta, np.float32)})
-    return session(model).run(None, feeds)
+    return list(session(model).run(None, feeds))
 
 
 def dimensions(value: onnx.ValueInfoProto) -> list[str | int]:
@@ -84,9 +85,9 @@ def test_batch_height_and_width_are_free(
     upscaled, *margins = run(small_model, image)
     assert relative_difference(upscaled, expected.upscaled) < CLOSE
     assert len(margins) == 2
-    for found, theirs in zip(margins, expected.margins, strict=True):
-        assert relative_difference(found, theirs) < 1e-5
-        assert ((found > 0) != (theirs.numpy() > 0)).sum() == 0
+    for ours, theirs in zip(margins, expected.margins, strict=True):
+        assert relative_difference(ours, theirs) < 1e-5
+        assert ((ours > 0) != (theirs.numpy() > 0)).sum() == 0
 
 
 @pytest.mark.parametrize(
@@ -117,7 +118,7 @@ def test_the_tensor_of_all_modules_channels_never_exists(small_model: onnx.Model
     assert "Concat" not in {node.op_type for node in small_model.graph.node}
 
 
-def test_one_operator_node_a_module_with_its_attributes(small_model: onnx.ModelProto) -> None:
+def test_one_operator_node_per_module_with_its_attributes(small_model: onnx.ModelProto) -> None:
     nodes = [node for node in small_model.graph.node if node.op_type == contract.SPARSE_MASK_MODULE.name]
     assert len(nodes) == 2
     facts = [{a.name: onnx.helper.get_attribute_value(a) for a in node.attribute} for node in nodes]

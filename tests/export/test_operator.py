@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from smsr import contract, reference
-from smsr_export.onnx_model import check_dense_channels
+from smsr_export.standard import check_dense_channels
 from tests.export.onnx_tools import operator_difference, operator_model, run_operator, session
 from tests.helpers import native_variants, run_python
 
@@ -47,26 +47,26 @@ def test_the_native_variant_in_reduced_precision_is_within_its_tolerance(
     case: contract.Case, compute: str, variant: str, native_library: Path
 ) -> None:
     inputs = reference.random_inputs(case)
-    found, again = (run_operator(inputs, case.dense, native_library, n, compute=compute) for n in (1, 3))
-    assert operator_difference(found, inputs, case.dense) < contract.OPERATOR_RELATIVE_TOLERANCE[compute]
-    assert np.array_equal(found, again)
-    same = np.array_equal(found, run_operator(inputs, case.dense, native_library))
+    output, again = (run_operator(inputs, case.dense, native_library, n, compute=compute) for n in (1, 3))
+    assert operator_difference(output, inputs, case.dense) < contract.OPERATOR_RELATIVE_TOLERANCE[compute]
+    assert np.array_equal(output, again)
+    same = np.array_equal(output, run_operator(inputs, case.dense, native_library))
     assert same or has_kernels_for(variant, compute), "no such kernels: must be float32, bit for bit"
 
 
 @pytest.mark.parametrize("compute", ["bfloat16", "float16"])
 def test_a_variant_with_reduced_kernels_uses_them(compute: str, variant: str, native_library: Path) -> None:
     inputs = reference.random_inputs(SOME)
-    same = np.array_equal(*(run_operator(inputs, SOME.dense, native_library, compute=c) for c in (compute, "float32")))
-    assert same == (not has_kernels_for(variant, compute))
+    reduced, exact = (run_operator(inputs, SOME.dense, native_library, compute=c) for c in (compute, "float32"))
+    assert np.array_equal(reduced, exact) == (not has_kernels_for(variant, compute))
 
 
 def test_infinities_do_not_leak_natively_in_reduced_precision(variant: str, native_library: Path) -> None:
     for compute in ("bfloat16", "float16"):
-        found = run_operator(overflowing(), SOME.dense, native_library, compute=compute)
+        output = run_operator(overflowing(), SOME.dense, native_library, compute=compute)
         with np.errstate(invalid="ignore"):
-            found_difference = operator_difference(found, overflowing(), SOME.dense)
-        assert found_difference < contract.OPERATOR_RELATIVE_TOLERANCE[compute]
+            difference = operator_difference(output, overflowing(), SOME.dense)
+        assert difference < contract.OPERATOR_RELATIVE_TOLERANCE[compute]
 
 
 @CASES
@@ -91,8 +91,8 @@ def test_native_results_are_the_same_run_after_run(variant: str, native_library:
 def test_weights_may_be_inputs(native: bool, request: pytest.FixtureRequest) -> None:
     library = request.getfixturevalue("native_library") if native else None
     inputs = reference.random_inputs(SOME)
-    found = run_operator(inputs, SOME.dense, library, weights_as_inputs=True)
-    assert operator_difference(found, inputs, SOME.dense) < ALLOWED
+    output = run_operator(inputs, SOME.dense, library, weights_as_inputs=True)
+    assert operator_difference(output, inputs, SOME.dense) < ALLOWED
 
 
 NOT_NUMBERS = {
@@ -133,15 +133,15 @@ def overflowing() -> reference.ModuleInputs:
 
 
 def test_infinities_on_the_side_not_taken_do_not_leak() -> None:
-    found = run_operator(overflowing(), SOME.dense)
+    output = run_operator(overflowing(), SOME.dense)
     with np.errstate(invalid="ignore"):
-        assert operator_difference(found, overflowing(), SOME.dense) < ALLOWED
+        assert operator_difference(output, overflowing(), SOME.dense) < ALLOWED
 
 
 def test_infinities_on_the_side_not_taken_do_not_leak_natively(variant: str, native_library: Path) -> None:
-    found = run_operator(overflowing(), SOME.dense, native_library)
+    output = run_operator(overflowing(), SOME.dense, native_library)
     with np.errstate(invalid="ignore"):
-        assert operator_difference(found, overflowing(), SOME.dense) < ALLOWED
+        assert operator_difference(output, overflowing(), SOME.dense) < ALLOWED
 
 
 def with_shape(name: str, *shape: int) -> reference.ModuleInputs:
@@ -221,11 +221,11 @@ def test_variants_give_results_of_their_own(native_library: Path, monkeypatch: p
     """Fused multiply-adds round otherwise: were a forced variant ignored, all results would be the same bits."""
     if len(native_variants()) < 2:
         pytest.skip("this CPU has one variant")
-    inputs, found = reference.random_inputs(SOME), set()
+    inputs, outputs = reference.random_inputs(SOME), set()
     for name in native_variants():
         monkeypatch.setenv("SMSR_CPU", name)
-        found.add(run_operator(inputs, SOME.dense, native_library).tobytes())
-    assert len(found) >= 2
+        outputs.add(run_operator(inputs, SOME.dense, native_library).tobytes())
+    assert len(outputs) >= 2
 
 
 @pytest.mark.parametrize("counts", [(-1,), (17,), (3, 2, -5), (0, 16, 17)])

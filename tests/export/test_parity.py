@@ -1,4 +1,4 @@
-"""Parity of DESIGN 9 with the published weights: right networks pass on every path, a wrong one fails."""
+"""Parity with the published weights: right networks pass on every path, a wrong one fails."""
 
 from __future__ import annotations
 
@@ -17,9 +17,15 @@ from smsr import contract
 from smsr.checkpoint import load_network
 from smsr.network import InferenceResult, Network, NetworkConfig
 from smsr_export import manifest
-from smsr_export.bundle import ExportRequest, export_onnx
+from smsr_export.parity import limits
+from smsr_export.parity.pictures import Picture, own_pictures
+from smsr_export.parity.report import Parity
+from smsr_export.parity.rows import ParityRow, summaries
+from smsr_export.parity.verify import verify
 from smsr_export.sample import sample_picture
-from smsr_export.verify import FUNCTION_BODY, Parity, ParityRow, Picture, _failures, own_pictures, verify
+from smsr_export.writing import ExportRequest, export
+from smsr_runtime.backend import FUNCTION_BODY
+from smsr_runtime.bundle import MANIFEST
 from smsr_runtime.selftest import self_test
 from tests.helpers import random_network
 
@@ -76,8 +82,9 @@ def test_set5_in_bf16_is_within_its_parity(
 
 @pytest.mark.slow
 def test_a_bf16_bundle_passes_its_self_test(x2_bf16_bundle: Path, variant: str) -> None:
-    found = self_test(smsr_runtime.load(x2_bf16_bundle))
-    assert found.max_abs <= found.allowed == contract.TOLERANCES["bf16"].golden
+    upscaler = smsr_runtime.load(x2_bf16_bundle)
+    result = self_test(upscaler.bundle, upscaler.opened)
+    assert result.max_abs <= result.allowed == contract.TOLERANCES["bf16"].golden
 
 
 WIDE = Picture("wide, odd", sample_picture(21, 501))
@@ -89,7 +96,7 @@ def exported(network: Network, variant: str, tmp_path: Path) -> Parity:
     checkpoint = tmp_path / "network.pt"
     torch.save(network.state_dict(), checkpoint)
     pictures = [*own_pictures(network.config.scale), WIDE]
-    parity = export_onnx(network, ExportRequest(checkpoint, tmp_path / "network.smsr", pictures))
+    parity = export(network, ExportRequest(checkpoint, tmp_path / "network.smsr", pictures))
     assert {row.path for row in parity.rows} == {f"native {variant}", FUNCTION_BODY}
     return parity
 
@@ -105,13 +112,13 @@ def test_own_weights_export_on_every_variant(name: str, variant: str, tmp_path: 
 def test_networks_of_every_scale_export_on_every_variant(scale: int, variant: str, tmp_path: Path) -> None:
     network = random_network(NetworkConfig(scale, 32, 2, 3), seed=scale)
     with torch.no_grad():
-        network.tail[0].weight *= 0.02  # residuals of some tens of 255, as trained networks have
+        network.get_parameter("tail.0.weight").mul_(0.02)  # residuals of some tens of 255, as trained networks have
     parity = exported(network, variant, tmp_path)
     assert max(row.max_abs for row in parity.rows) < 6e-4
 
 
 def output_masks_only(bundle: Path, output: Path) -> Path:
-    """The bundle with another operator body: one convolution a layer, then output masks (DESIGN 2).
+    """The bundle with another operator body: one convolution per layer, then output masks.
 
     Dense outputs of inactive pixels take the full convolution, sparse inputs and all. The runtime's own checks
     pass: the manifest is written anew.
@@ -124,7 +131,7 @@ def output_masks_only(bundle: Path, output: Path) -> Path:
     for node in picks:
         node.input[2] = node.input[1]
     onnx.save_model(model, output / "model.onnx")
-    manifest.write(output, json.loads((output / manifest.MANIFEST).read_text()), None, False)
+    manifest.write(output, json.loads((output / MANIFEST).read_text()))
     return output
 
 
@@ -138,7 +145,7 @@ def test_a_network_with_output_masks_only_fails_parity_although_its_psnr_is_as_g
     assert not parity.passed
     right = float(np.mean([row.psnr_torch for row in parity.rows]))
     assert right - 0.02 < mean_psnr(parity, FUNCTION_BODY) and mean_psnr(parity, FUNCTION_BODY) < right + 0.02
-    total = Parity("fp32", parity.rows)._means()[0]
+    total = summaries(parity.rows)[0]
     assert total.flips > contract.TOLERANCES["fp32"].flips * total.mask_pixels
     assert max(row.rmse for row in parity.rows) > 0.1
     assert any("mask flips" in failure for failure in parity.failures)
@@ -150,8 +157,8 @@ def row(**facts: object) -> ParityRow:
 
 
 def failures(*rows: ParityRow, precision: str = "fp32") -> list[str]:
-    names = dict.fromkeys(row.path for row in rows)
-    return [text for name in names for text in _failures(list(rows), name, contract.TOLERANCES[precision])]
+    paths = [[row for row in rows if row.path == name] for name in dict.fromkeys(row.path for row in rows)]
+    return [text for path in paths for text in limits.failures(path, contract.TOLERANCES[precision])]
 
 
 @pytest.mark.parametrize(

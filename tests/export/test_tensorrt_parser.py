@@ -6,6 +6,7 @@ knows no plugin layers: with functions the model becomes a real engine, without 
 
 from __future__ import annotations
 
+import importlib
 import json
 import signal
 import sys
@@ -13,6 +14,7 @@ import threading
 from functools import partial
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import onnx
 import pytest
@@ -23,10 +25,11 @@ from smsr_export.fold import fold
 from smsr_export.freeze import freeze
 from smsr_export.tensorrt_engine import PRECISIONS
 from smsr_export.trt_model import build_trt_model
-from smsr_runtime.engine.build import BuildRequest, build_engine
-from smsr_runtime.engine.plugin import load_plugin
-from smsr_runtime.engine.shapes import Profile, Wanted, profiles
 from smsr_runtime.errors import BackendError, MemoryLimitError, NativeLibraryError
+from smsr_runtime.sizes import Profile, Wanted
+from smsr_runtime.tensorrt.build import BuildRequest, build_engine
+from smsr_runtime.tensorrt.plugin import load_plugin
+from smsr_runtime.tensorrt.profiles import profiles
 from tests.conftest import missing
 from tests.helpers import run_python
 
@@ -41,10 +44,9 @@ def trt() -> ModuleType:
     if sys.platform != "linux":
         pytest.skip("TensorRT-RTX has wheels for Linux only")
     try:
-        import tensorrt_rtx_bindings
+        return importlib.import_module("tensorrt_rtx_bindings")
     except ImportError as error:
         missing(f"tensorrt_rtx_cu13_bindings or _libs: {error}; pip install 'smsr[trt-check]'")
-    return tensorrt_rtx_bindings
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +56,7 @@ def models(small_network: Network, tmp_path_factory: pytest.TempPathFactory) -> 
     for kind in PRECISIONS:
         for name, functions in ((kind, True), (f"{kind} plugin", False)):
             files[name] = folder / f"{name}.onnx"
-            onnx.save_model(build_trt_model(folded, kind, functions), files[name])
+            onnx.save_model(build_trt_model(folded, kind, functions=functions), files[name])
     return files
 
 
@@ -81,7 +83,7 @@ def test_the_function_variant_becomes_an_engine_of_its_types(
     assert len(engine.data) > 10_000 and engine.profile == SMALL[0] and engine.cache
 
 
-def parsed(trt: ModuleType, model: Path) -> object:
+def parsed(trt: ModuleType, model: Path) -> Any:
     logger = trt.Logger(trt.Logger.ERROR)
     network = trt.Builder(logger).create_network(0)
     parser = trt.OnnxParser(network, logger)
@@ -89,8 +91,8 @@ def parsed(trt: ModuleType, model: Path) -> object:
     return network
 
 
-def convolution_types(trt: ModuleType, network: object) -> dict[str, object]:
-    layers = [network.get_layer(i) for i in range(network.num_layers)]  # type: ignore[attr-defined]
+def convolution_types(trt: ModuleType, network: Any) -> dict[str, object]:
+    layers = [network.get_layer(i) for i in range(network.num_layers)]
     wanted = ("bicubic/Conv", "head.0/Conv", "tail/Conv")
     return {layer.name: layer.get_input(0).dtype for layer in layers if layer.name in wanted}
 
@@ -115,7 +117,7 @@ MARSHALL = """
 import json, sys
 import numpy as np
 import tensorrt_rtx_bindings as trt
-from smsr_runtime.engine import plugin
+from smsr_runtime.tensorrt import plugin
 
 class Creator(trt.IPluginCreatorV3One):
     def __init__(self):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from pathlib import Path
 
 import numpy as np
@@ -14,24 +13,18 @@ from onnx import TensorProto, numpy_helper
 
 from smsr import contract
 from smsr.network import InferenceResult, Network, NetworkConfig
-from smsr_export.errors import ExportError
 from smsr_export.fold import fold
 from smsr_export.freeze import freeze
-from smsr_export.graph import FoldedNetwork
 from smsr_export.op_function import OPSET
-from smsr_export.tensorrt_bundle import FunctionVariant, TensorRtTarget, verify_tensorrt
+from smsr_export.parity.pictures import Picture
+from smsr_export.records import FoldedNetwork
+from smsr_export.tensorrt_bundle import FunctionVariant, verify_tensorrt
 from smsr_export.tensorrt_engine import PRECISIONS
-from smsr_export.trt_model import (
-    FLOAT32_NODES,
-    MAX_CHANNELS,
-    MAX_LAYERS,
-    PLUGIN_NAMESPACE,
-    PLUGIN_VERSION,
-    build_trt_model,
-)
-from smsr_export.verify import Picture
-from smsr_runtime.engine import plugin, precision
-from tests.helpers import REPOSITORY, random_image, random_network, relative_difference
+from smsr_export.trt_model import build_trt_model
+from smsr_runtime.errors import ExportError
+from smsr_runtime.tensorrt import plugin
+from smsr_runtime.tensorrt.precision import FLOAT32_NODES
+from tests.helpers import random_image, random_network, relative_difference
 
 BOTH = pytest.mark.parametrize("kind", PRECISIONS)
 CLOSE = {"fp32": 2e-6, "fp16": 2e-2}
@@ -82,7 +75,7 @@ def test_each_module_is_one_plugin_node_as_the_runtime_looks_for_it(kind: str, f
     }  # fmt: skip
     assert facts == [{**common, "dense_channels": [5, 0, 16]}, {**common, "dense_channels": [0, 9, 1]}]
     assert {node.op_type for node in nodes} == {plugin.NAME} == {contract.SPARSE_MASK_MODULE.name}
-    assert (PLUGIN_VERSION, PLUGIN_NAMESPACE) == (plugin.VERSION, plugin.NAMESPACE)
+    assert (plugin.VERSION, plugin.NAMESPACE) == ("1", "smsr")
     assert all(len(node.input) == len(contract.SPARSE_MASK_MODULE.inputs) for node in nodes)
 
 
@@ -96,11 +89,10 @@ def test_the_plugin_s_inputs_all_have_one_type(kind: str, folded: FoldedNetwork)
         assert {weights[name] for name in node.input[3:]} == {element}
         assert casts[node.input[2]] == element  # theta
     floats = {name: kind for name, kind in weights.items() if kind != TensorProto.INT64}
-    assert {name for name, found in floats.items() if found != element} <= {"mean", "bicubic.weight"}
+    assert {name for name, element_type in floats.items() if element_type != element} <= {"mean", "bicubic.weight"}
 
 
 def test_the_float32_ends_are_float32_and_the_runtime_knows_them(folded: FoldedNetwork) -> None:
-    assert FLOAT32_NODES == precision.FLOAT32_NODES
     graph = build_trt_model(folded, "fp16").graph
     nodes = {node.name: node for node in graph.node}
     assert set(FLOAT32_NODES) <= set(nodes)
@@ -147,8 +139,8 @@ def test_theta_reaches_every_module(theta: float, folded: FoldedNetwork, small_n
     image = random_image(1, 8, 9, dtype=torch.float32)
     with torch.inference_mode():
         expected, default = small_network.infer(image, theta).upscaled, small_network.infer(image).upscaled
-    found, _ = FunctionVariant(folded, "fp32").upscale_float(image.numpy(), theta=theta)
-    assert relative_difference(found, expected) < CLOSE["fp32"] and relative_difference(expected, default) > 1e-3
+    upscaled, _ = FunctionVariant(folded, "fp32").upscale_float(image.numpy(), theta=theta)
+    assert relative_difference(upscaled, expected) < CLOSE["fp32"] and relative_difference(expected, default) > 1e-3
 
 
 @pytest.mark.parametrize("config", [NetworkConfig(3, 32, 1, 4), NetworkConfig(4, 48, 3, 1)], ids=str)
@@ -157,8 +149,8 @@ def test_other_networks_export_too(config: NetworkConfig) -> None:
     image = random_image(1, 7, 10, dtype=torch.float32)
     with torch.inference_mode():
         expected = network.infer(image).upscaled
-    found, _ = FunctionVariant(fold(freeze(network)), "fp32").upscale_float(image.numpy())
-    assert relative_difference(found, expected) < 1e-5
+    upscaled, _ = FunctionVariant(fold(freeze(network)), "fp32").upscale_float(image.numpy())
+    assert relative_difference(upscaled, expected) < 1e-5
 
 
 @pytest.mark.slow
@@ -168,7 +160,7 @@ def test_real_pictures_are_within_parity(
 ) -> None:
     pictures = [picture for picture, _ in set5_x2 if picture.name in names]
     assert len(pictures) == len(names)
-    parity = verify_tensorrt(x2_network, fold(freeze(x2_network)), pictures, TensorRtTarget(kind))
+    parity = verify_tensorrt(x2_network, fold(freeze(x2_network)), pictures, kind)
     assert parity.passed, parity.failures
     if kind == "fp16":
         assert max(row.rmse for row in parity.rows) > 1e-3  # it really rounds
@@ -184,12 +176,9 @@ def test_a_weight_beyond_float16_is_named(folded: FoldedNetwork) -> None:
 
 
 def test_a_network_larger_than_the_plugin_takes_is_refused() -> None:
-    header = (REPOSITORY / "plugins/kernels/cuda/sparse_mask_module_cuda.h").read_text()
-    for name, most in (("CHANNELS", MAX_CHANNELS), ("LAYERS", MAX_LAYERS)):
-        assert re.search(rf"\bSMSR_CUDA_MAX_{name} = {most}\b", header)
     for config, words in (
-        (NetworkConfig(2, MAX_CHANNELS + 16, 1, 2), "at most 128 features, got 144"),
-        (NetworkConfig(2, 16, 1, MAX_LAYERS + 1), "at most 8 layers, got 9"),
+        (NetworkConfig(2, contract.TENSORRT_MAX_CHANNELS + 16, 1, 2), "at most 128 features, got 144"),
+        (NetworkConfig(2, 16, 1, contract.TENSORRT_MAX_LAYERS + 1), "at most 8 layers, got 9"),
     ):
         with pytest.raises(ExportError, match=words):
             build_trt_model(fold(freeze(random_network(config))), "fp16")

@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,17 +20,20 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from smsr import contract
+from smsr_runtime.bundle import FORMAT_VERSION
 
 REPO = Path(__file__).resolve().parents[2]
 RUNTIME = REPO / "runtime"
 SHARED = Path(os.environ.get("SMSR_SHARED", REPO.parent / "shared"))
 MODULES = 2
 NEAREST = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric"}
+PACKAGES = dict.fromkeys(str(Path(package.__file__).parents[1]) for package in (np, onnxruntime))
+"""Where the runtime's packages lie."""
 Done = subprocess.CompletedProcess
 Run = Callable[..., "Done[str]"]
 
 
-MAIN = f"import sys; sys.path.insert(0, {str(RUNTIME)!r}); from smsr_runtime.cli import main; sys.exit(main())"
+MAIN = f"import sys; sys.path.insert(0, {str(RUNTIME)!r}); from smsr_runtime.run.command import main; sys.exit(main())"
 LIMITED = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (@, @)); " + MAIN
 """The command; and under a limit of @ bytes a file, which stands for the full disk: the same failing write."""
 
@@ -112,7 +114,7 @@ def write_manifest(folder: Path, scale: int = 2, **changes: object) -> None:
     }
     manifest = {
         "format": "smsr-bundle",
-        "format_version": contract.BUNDLE_FORMAT,
+        "format_version": FORMAT_VERSION,
         "name": "tiny",
         "target": "onnx",
         "precision": "fp32",
@@ -134,7 +136,7 @@ def plain_python(code: str, runtime: Path = RUNTIME, **options: Any) -> Done[str
     """Runs `code` where nothing of ours is installed: numpy and the rest by path, no .pth file, no editable hook."""
     environment = {
         "PATH": "/usr/bin:/bin",
-        "PYTHONPATH": os.pathsep.join([str(runtime), sysconfig.get_path("purelib")]),
+        "PYTHONPATH": os.pathsep.join([str(runtime), *PACKAGES]),
     }
     command = [sys.executable, "-S", "-c", code]
     return subprocess.run(
@@ -147,7 +149,7 @@ def assert_one_line_error(done: Done[str], code: int, *words: str) -> None:
     lines = done.stderr.strip().splitlines()
     assert done.returncode == code, done.stderr
     assert len(lines) == 1, done.stderr
-    assert lines[0].startswith("error: ")
+    assert lines[0].startswith("smsr-run: error: ")
     for word in (": expected ", ", got ", "; ", *words):
         assert word in lines[0]
 

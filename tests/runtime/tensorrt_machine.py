@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from smsr import contract
-from smsr_runtime import cli
+from smsr_runtime.run import command
 from tests.runtime.fake_tensorrt import World, make_modules
 from tests.runtime.helpers import compile_library, write_manifest
 
@@ -58,7 +58,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 def error_of(capsys: pytest.CaptureFixture[str], code: int, *arguments: object) -> str:
     """Runs the command in this process; its one error line."""
-    assert cli.main([str(argument) for argument in arguments]) == code
-    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert command.main([str(argument) for argument in arguments]) == code
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("smsr-run: error: ")]
     assert ": expected " in line and ", got " in line and "; " in line
     return line

@@ -11,14 +11,12 @@ import pytest
 from onnx import numpy_helper
 
 import smsr_runtime
-from smsr import __version__, contract
-from smsr_runtime import metadata
+from smsr import __version__
 from tests.runtime.helpers import assert_one_line_error, tiny_model, write_manifest
 
 
 def test_versions_agree() -> None:
     assert smsr_runtime.__version__ == __version__
-    assert metadata.SUPPORTED_FORMAT == contract.BUNDLE_FORMAT
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "golden/input.png", "golden/output.npy"])
@@ -52,7 +50,8 @@ def test_missing_and_cut_files_are_found(own_bundle: Path) -> None:
         ({"files": {}}, "model.onnx"),
         ({"files": {"model.onnx": 3}}, "sha256 and bytes"),
         ({"files": {"model.onnx": {}, "../../etc/passwd": {}}}, '"bytes"|inside the bundle'),
-        ({"modules": 3}, "margin_3"),
+        ({"modules": 3}, '"dense_channels" as 3 lists of 4 numbers'),
+        ({"modules": 3, "dense_channels": [[0, 0, 0, 0]] * 3}, "margin_3"),
     ],
 )
 def test_wrong_manifest_is_refused(own_bundle: Path, changes: dict[str, object], message: str) -> None:

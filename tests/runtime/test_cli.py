@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from smsr_runtime.plan import natural_order
+from smsr_runtime.run.plan import natural_order
 from tests.runtime.helpers import LIMITED, RUNTIME, assert_one_line_error, need
 
 

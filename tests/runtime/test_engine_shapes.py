@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smsr_runtime.engine.shapes import Profile, Wanted, parse_size, parse_wanted, profiles, stored_wanted
 from smsr_runtime.errors import UsageError
+from smsr_runtime.sizes import Profile, Wanted
+from smsr_runtime.tensorrt.profiles import profiles
 
 SIZE = st.none() | st.tuples(st.integers(1, 5000), st.integers(1, 5000))
 
@@ -15,11 +16,11 @@ SIZE = st.none() | st.tuples(st.integers(1, 5000), st.integers(1, 5000))
 @pytest.mark.parametrize("value", ["", "9", "9x", "x9", "9x9x9", "-1x9", "0x9", "9x0", "9.5x9", "a x b", "99999x9"])
 def test_a_malformed_size_is_wrong_usage(value: str) -> None:
     with pytest.raises(UsageError, match=r"--max-shape: expected HEIGHTxWIDTH"):
-        parse_size("--max-shape", value)
+        Wanted.parse(None, None, value)
 
 
 def test_sizes_are_height_first() -> None:
-    assert parse_wanted("16x32", None, "720X1280") == Wanted((16, 32), None, (720, 1280))
+    assert Wanted.parse("16x32", None, "720X1280") == Wanted((16, 32), None, (720, 1280))
 
 
 @pytest.mark.parametrize(
@@ -33,7 +34,7 @@ def test_sizes_are_height_first() -> None:
 )
 def test_sizes_that_contradict_each_other_are_wrong_usage(named: tuple[str | None, ...], words: str) -> None:
     with pytest.raises(UsageError, match=words):
-        parse_wanted(*named)
+        Wanted.parse(*named)
 
 
 @given(smallest=SIZE, usual=SIZE, largest=SIZE, free=st.integers(0, 1 << 40))
@@ -44,7 +45,7 @@ def test_every_profile_is_in_order_and_keeps_what_was_named(
         return [None if size is None else f"{size[0]}x{size[1]}" for size in (smallest, usual, largest)]
 
     try:
-        wanted = parse_wanted(*texts())
+        wanted = Wanted.parse(*texts())
     except UsageError:
         return
     found = profiles(wanted, free, 2400)
@@ -73,7 +74,7 @@ def test_a_profile_holds_what_lies_between_its_sides() -> None:
 
 def test_sizes_come_back_from_the_manifest() -> None:
     wanted = Wanted((1, 2), None, (3, 4))
-    assert wanted.as_json() == {"min": [1, 2], "max": [3, 4]} and stored_wanted(wanted.as_json()) == wanted
+    assert wanted.as_json() == {"min": [1, 2], "max": [3, 4]} and Wanted.from_json(wanted.as_json()) == wanted
     assert Wanted().as_json() is None
     for record in (None, 3, {"min": "9x9"}, {"max": [0, 3]}, {"max": [1, 2, 3]}):
-        assert stored_wanted(record) == Wanted()
+        assert Wanted.from_json(record) == Wanted()

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 import smsr_runtime
-from smsr_runtime.image import decode, encode, fitted
-from smsr_runtime.picture import Picture, upscale_picture
+from smsr_runtime.media.image import decode, encode, fitted
+from smsr_runtime.media.picture import Picture
+from smsr_runtime.run.upscale import upscale_picture
 from tests.runtime.helpers import SHARED, assert_one_line_error, nearest, need
 
 ODD = SHARED / "data" / "odd"

@@ -105,7 +105,7 @@ def test_too_large_a_picture_is_refused_before_running(upscaler: smsr_runtime.Up
     free = resources.available_memory()
     if free is None:
         pytest.skip("the system does not say how much memory is free")
-    side = int(math.sqrt(free / resources.bytes_per_pixel(upscaler.path, 16))) + 200
+    side = int(math.sqrt(free / resources.bytes_per_pixel(upscaler.compute_path, 16))) + 200
     huge = np.broadcast_to(np.float32(0), (1, 3, side, side))
     with pytest.raises(smsr_runtime.MemoryLimitError, match=r"GiB of memory free.*cut the picture"):
         upscaler.upscale_float(huge)

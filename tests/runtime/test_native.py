@@ -11,8 +11,9 @@ import pytest
 
 import smsr_runtime
 from smsr import contract
-from smsr_runtime import native
-from tests.runtime.helpers import RUNTIME, assert_one_line_error, compile_library, plain_python
+from smsr_runtime.backend import FUNCTION_BODY, NATIVE, TENSORRT, ComputePath
+from smsr_runtime.ort import native
+from tests.runtime.helpers import RUNTIME, assert_one_line_error, compile_library, plain_python, write_manifest
 
 SOURCE = """
 #include <stdlib.h>
@@ -29,9 +30,10 @@ const char* smsr_cpu_variant(void) {{
 ENTRY = "void* RegisterCustomOps(void* options, const void* api) { (void)options; (void)api; return NULL; }"
 
 
-def build(folder: Path, interface_hash: str, entry: str = ENTRY) -> Path:
-    """A library with the exports of docs/interfaces.md and no operator, by the C compiler."""
-    return compile_library(folder / "libsmsr_ort.so", SOURCE.format(hash=interface_hash, entry=entry))
+def build(folder: Path, interface_hash: str, entry: str = ENTRY, best: str = "fast") -> Path:
+    """A library with the exports of docs/interfaces.md and no operator, by the C compiler; best: its best variant."""
+    source = SOURCE.format(hash=interface_hash, entry=entry).replace("fast", best)
+    return compile_library(folder / "libsmsr_ort.so", source)
 
 
 @pytest.fixture
@@ -48,6 +50,43 @@ def test_matching_library_is_used(bundle: Path, library: Path) -> None:
 def test_variant_is_forced(bundle: Path, library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SMSR_CPU", "scalar")
     assert smsr_runtime.load(bundle).path == "native scalar"
+
+
+def test_the_caller_s_choice_of_library_goes_before_the_environment_s(
+    bundle: Path, library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SMSR_CPU", "scalar")
+    assert smsr_runtime.load(bundle, library=smsr_runtime.Library.NONE).path == "function body"
+    monkeypatch.setenv("SMSR_ORT_LIBRARY", "none")
+    assert smsr_runtime.load(bundle, library=library).path == "native scalar"
+    with pytest.raises(smsr_runtime.NativeLibraryError, match=r"other\.so: expected .* got no such file"):
+        smsr_runtime.load(bundle, library=tmp_path / "other.so")
+
+
+@pytest.mark.parametrize(
+    ("variant", "precision", "target", "computed"),
+    [
+        ("avx512bf16", "bf16", "onnx", "bf16"),
+        ("avx512bf16", "fp32", "onnx", "fp32"),
+        ("avx512", "bf16", "onnx", "fp32"),
+        ("neonfp16", "fp16", "trt", "fp32"),
+    ],
+)
+def test_the_compute_path_names_variant_and_precision(
+    own_bundle: Path, tmp_path: Path, variant: str, precision: str, target: str, computed: str
+) -> None:
+    """In the bundle's precision where the variant has kernels for it; model.onnx of a TensorRT bundle is float32."""
+    write_manifest(own_bundle, precision=precision, target=target)
+    library = build(tmp_path, contract.interface_hash(), best=variant)
+    path = smsr_runtime.load(own_bundle, library=library).compute_path
+    assert path == ComputePath(NATIVE, computed, variant) and path.native and path.computes_in(computed)
+    assert str(path) == f"native {variant}"
+
+
+def test_compute_paths_have_the_names_that_tables_show() -> None:
+    paths = [ComputePath(FUNCTION_BODY), ComputePath(TENSORRT, "fp16", "10.3.0")]
+    assert [str(path) for path in paths] == ["function body", "TensorRT 10.3.0 fp16"]
+    assert not any(path.native for path in paths)
 
 
 def test_unknown_variant_is_an_error(run, library: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,9 +16,9 @@ import pytest
 from PIL import Image
 
 import smsr_runtime
-from smsr_runtime import cli
-from smsr_runtime.engine import cuda_graph, execution
-from smsr_runtime.engine.finish import EngineOptions
+from smsr_runtime.run import command
+from smsr_runtime.tensorrt import cuda_graph, execution
+from smsr_runtime.tensorrt.options import EngineOptions
 from tests.runtime.fake_tensorrt import World
 from tests.runtime.helpers import nearest
 from tests.runtime.tensorrt_machine import PICTURE, error_of, install, manifest, tree, write_pending
@@ -131,15 +131,15 @@ def test_an_engine_with_outputs_of_another_type_is_refused(world: World, pending
 def test_a_size_outside_the_profile_names_the_range_and_the_way_to_widen_it(
     world: World, pending: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main([str(pending), "--rebuild", "--min-shape", "8x8", "--max-shape", "20x30"]) == 0
+    assert command.main([str(pending), "--rebuild", "--min-shape", "8x8", "--max-shape", "20x30"]) == 0
     capsys.readouterr()
     Image.new("RGB", (40, 6)).save(tmp_path / "in.png")
     line = error_of(capsys, 1, pending, tmp_path / "in.png", "-o", tmp_path / "out.png")
     assert "from 8x8 to 20x30" in line and "got 6x40" in line
     assert "--rebuild --min-shape 6x8 --max-shape 20x40" in line
     assert not (tmp_path / "out.png").exists()
-    assert cli.main([str(pending), "--rebuild", "--min-shape", "6x8", "--max-shape", "20x40"]) == 0
-    assert cli.main([str(pending), str(tmp_path / "in.png"), "-o", str(tmp_path / "out.png")]) == 0
+    assert command.main([str(pending), "--rebuild", "--min-shape", "6x8", "--max-shape", "20x40"]) == 0
+    assert command.main([str(pending), str(tmp_path / "in.png"), "-o", str(tmp_path / "out.png")]) == 0
 
 
 def test_running_out_of_gpu_memory_for_one_picture_is_one_line(world: World, pending: Path) -> None:
@@ -211,9 +211,9 @@ def test_an_engine_of_another_machine_is_refused_and_rebuilt_on_demand(
     before = tree(pending)
     line = error_of(capsys, 1, pending, "--selftest", "--backend", backend)
     assert words in line and "--rebuild" in line and tree(pending) == before
-    assert cli.main([str(pending), "--selftest", "--backend", backend, "--rebuild"]) == 0
+    assert command.main([str(pending), "--selftest", "--backend", backend, "--rebuild"]) == 0
     assert manifest(pending)["engine"]["tensorrt"] == world.version
-    assert cli.main([str(pending), "--selftest", "--backend", "ort"]) == 0
+    assert command.main([str(pending), "--selftest", "--backend", "ort"]) == 0
 
 
 def test_a_damaged_engine_is_named_and_rebuilt_on_demand(
@@ -222,7 +222,7 @@ def test_a_damaged_engine_is_named_and_rebuilt_on_demand(
     smsr_runtime.load(pending)
     (pending / "model.engine").write_bytes(b"x")
     assert "--rebuild" in error_of(capsys, 1, pending, "--selftest")
-    assert cli.main([str(pending), "--selftest", "--rebuild"]) == 0
+    assert command.main([str(pending), "--selftest", "--rebuild"]) == 0
 
 
 def test_an_engine_tensorrt_cannot_read_is_one_line(
@@ -294,7 +294,7 @@ def test_without_the_variable_no_graph_is_made_and_another_value_is_refused(
     assert all(np.array_equal(upscaler(PICTURE), nearest(PICTURE)) for _ in range(3)) and not driver.calls
     monkeypatch.setenv("SMSR_CUDA_GRAPH", "yes")
     with pytest.raises(smsr_runtime.UsageError, match="SMSR_CUDA_GRAPH: expected 0 or 1"):
-        execution.graphs_wanted()
+        cuda_graph.graphs_wanted()
     with pytest.raises(smsr_runtime.UsageError, match="SMSR_CUDA_GRAPH: expected 0 or 1"):
         smsr_runtime.load(pending, engine=EngineOptions(rebuild=True))
     assert len(world.builds) == 1  # refused ahead of the work
@@ -322,14 +322,14 @@ def test_a_failure_within_a_capture_is_the_one_reported(world: World, pending: P
     driver.failing = "cuStreamEndCapture"
     upscaler = smsr_runtime.load(pending)
     upscaler(PICTURE)
-    upscaler.engine._execution._context.execute_async_v3 = lambda _: False
+    upscaler.opened._execution._context.execute_async_v3 = lambda _: False
     with pytest.raises(smsr_runtime.BackendError, match="expected a result, got a failed execution"):
         upscaler(PICTURE)
     assert driver.calls == ["cuStreamBeginCapture_v2", "cuStreamEndCapture"]
 
 
 def test_closing_frees_and_a_second_time_does_nothing(world: World, pending: Path) -> None:
-    backend = smsr_runtime.load(pending).engine
+    backend = smsr_runtime.load(pending).opened
     backend.close()
     backend.close()
     assert backend._execution._engine is None and not backend._execution._buffers and world.stray == []

@@ -17,10 +17,10 @@ import pytest
 
 import smsr_runtime
 from smsr import contract
-from smsr_runtime.engine import record
-from smsr_runtime.engine.finish import EngineOptions
-from smsr_runtime.engine.shapes import Wanted
 from smsr_runtime.selftest import self_test
+from smsr_runtime.sizes import Wanted
+from smsr_runtime.tensorrt import publish
+from smsr_runtime.tensorrt.options import EngineOptions
 from tests.runtime.fake_tensorrt import Engine as PlanEngine
 from tests.runtime.fake_tensorrt import Network, World
 from tests.runtime.helpers import compile_library, nearest
@@ -153,7 +153,7 @@ def test_without_a_library_the_one_for_this_tensorrt_is_named(
     world: World, pending: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("SMSR_TRT_LIBRARY")
-    monkeypatch.setattr("smsr_runtime.engine.plugin.NATIVE", pending)
+    monkeypatch.setattr("smsr_runtime.tensorrt.plugin.NATIVE", pending)
     assert "libsmsr_trt10.so" in error_of(capsys, 1, pending, "--selftest")
 
 
@@ -226,13 +226,14 @@ def test_the_golden_output_may_differ_by_the_rmse_of_fp16(world: World, pending:
     write_pending(pending)
     assert smsr_runtime.load(pending).backend == "trt"
     with pytest.raises(smsr_runtime.SelfTestError, match=r"largest difference at most 0\.001"):
-        self_test(smsr_runtime.load(pending, backend="ort"))
+        on_cpu = smsr_runtime.load(pending, backend="ort")
+        self_test(on_cpu.bundle, on_cpu.opened)
 
 
 def test_a_golden_picture_outside_the_profile_is_noted(world: World, pending: Path) -> None:
     lines: list[str] = []
     wanted = Wanted((32, 32), None, (64, 64))
-    smsr_runtime.load(pending, engine=EngineOptions(True, wanted, None, lines.append))
+    smsr_runtime.load(pending, engine=EngineOptions(rebuild=True, wanted=wanted, say=lines.append))
     assert any(line.startswith("note: no self-test") for line in lines)
 
 
@@ -263,9 +264,9 @@ def test_two_processes_that_finish_one_bundle_leave_one_whole_engine(
     world: World, pending: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another one comes between the first one's engine and manifest, as far as it can."""
-    other = EngineOptions(True, Wanted((8, 8), None, (32, 32)))
+    other = EngineOptions(rebuild=True, wanted=Wanted((8, 8), None, (32, 32)))
     thread = threading.Thread(target=lambda: smsr_runtime.load(pending, engine=other))
-    write = record.write_bytes
+    write = publish.write_bytes
 
     def write_and_let_the_other(path: Path, data: bytes) -> None:
         write(path, data)
@@ -273,7 +274,7 @@ def test_two_processes_that_finish_one_bundle_leave_one_whole_engine(
             thread.start()
             thread.join(timeout=2)
 
-    monkeypatch.setattr(record, "write_bytes", write_and_let_the_other)
+    monkeypatch.setattr(publish, "write_bytes", write_and_let_the_other)
     smsr_runtime.load(pending)
     thread.join()
     assert smsr_runtime.load(pending).backend == "trt" and len(world.builds) == 2
@@ -305,7 +306,7 @@ def test_a_crash_between_engine_and_manifest_leaves_a_pending_bundle(
         path.write_bytes(data)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(record, "write_bytes", lambda path, data: (
+    monkeypatch.setattr(publish, "write_bytes", lambda path, data: (
         crash(path, data) if path.name == "model.engine" else path.write_bytes(data)
     ))  # fmt: skip
     with pytest.raises(KeyboardInterrupt):

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import Tensor
 
-from smsr import checkpoint, contract
+from smsr import contract
 from smsr.checkpoint import load_network
-from smsr.errors import CheckpointError
 from smsr.network import Network, NetworkConfig
+from smsr_runtime.bundle import sha256
+from smsr_runtime.errors import CheckpointError
 from tests.helpers import random_network
 
 State = dict[str, Tensor]
@@ -50,7 +51,7 @@ def test_the_published_checkpoint_reads(x2_checkpoint: Path) -> None:
     network = load_network(x2_checkpoint)
     assert network.config == NetworkConfig(scale=2, features=64, modules=5, layers=4)
     assert not network.training and {p.dtype for p in network.parameters()} == {torch.float32}
-    assert checkpoint.sha256(x2_checkpoint).startswith("fe2a9ea0")
+    assert sha256(x2_checkpoint).startswith("fe2a9ea0")
 
 
 @pytest.mark.parametrize(

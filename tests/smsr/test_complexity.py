@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from smsr import masks
-from smsr.complexity import module_macs, network_macs
+from smsr.complexity import module_macs, network_macs, parameters
 from smsr.network import InferenceResult, Network, NetworkConfig
-from smsr_export.verify import Picture
+from smsr_export.parity.pictures import Picture
 
 REAL_X2 = [(24, 9, 3, 0), (16, 4, 1, 0), (16, 7, 1, 0), (3, 0, 0, 0), (14, 5, 0, 0)]
 
@@ -24,6 +24,11 @@ def test_every_convolution_is_counted(scale: int) -> None:
         if name.endswith("weight") and "conv_du" not in name
     )
     assert network_macs(config, REAL_X2).dense == total
+
+
+@pytest.mark.parametrize("config", [NetworkConfig(), NetworkConfig(3, 16, 2, 3), NetworkConfig(4, 32, 1, 1)], ids=str)
+def test_every_trained_value_is_counted(config: NetworkConfig) -> None:
+    assert parameters(config) == sum(parameter.numel() for parameter in Network(config).parameters())
 
 
 @pytest.mark.slow

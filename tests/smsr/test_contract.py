@@ -8,7 +8,6 @@ import re
 import pytest
 
 from smsr import contract, contract_header
-from smsr_runtime import metadata
 
 
 def changed(field: str, value: object) -> contract.Operator:
@@ -105,7 +104,3 @@ def test_cases_hold_every_mask_split_and_odd_size() -> None:
     shapes = [case.shape for case in cases]
     assert any(h != w for _, h, w in shapes) and any(h % 2 and w % 2 for _, h, w in shapes)
     assert any(n > 1 for n, _, _ in shapes) and (1, 1, 1) in shapes and any(case.dead for case in cases)
-
-
-def test_the_runtime_reads_the_bundle_format_of_the_contract() -> None:
-    assert metadata.SUPPORTED_FORMAT == contract.BUNDLE_FORMAT

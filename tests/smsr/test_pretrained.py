@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from smsr import checkpoint, evaluate
-from smsr.errors import CheckpointError
+from smsr import checkpoint
+from smsr.evaluation import measure
+from smsr.evaluation.models import Opening, open_model
+from smsr_runtime.bundle import sha256
+from smsr_runtime.errors import CheckpointError
 
 CARD = (checkpoint.PRETRAINED / "README.md").read_text()
 ROWS = {
@@ -21,15 +24,15 @@ ROWS = {
 def test_card_and_files_name_the_same_weights() -> None:
     assert sorted(ROWS) == checkpoint.own_weights()
     for name, cells in ROWS.items():
-        assert cells[-1].strip("`") == checkpoint.sha256(name)[:16]
+        assert cells[-1].strip("`") == sha256(checkpoint.locate(name))[:16]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(ROWS))
 def test_set5_is_what_the_card_says(name: str, shared: Path) -> None:
-    model = evaluate.open_model(Path(name), evaluate.Opening())
+    model = open_model(Path(name), Opening())
     assert f"x{model.config.scale}" == name
-    result = evaluate.Result(model, "Set5", list(evaluate.evaluate(model, shared / "data" / "Set5")), [])
+    result = measure.Result(model, "Set5", list(measure.evaluate(model, shared / "data" / "Set5")), [])
     psnr, ssim = (float(value) for value in ROWS[name][2].split("/"))
     assert result.psnr == pytest.approx(psnr, abs=0.006)
     assert result.ssim == pytest.approx(ssim, abs=0.0002)

@@ -7,7 +7,7 @@ import pytest
 
 from smsr import masks, metrics
 from smsr.network import InferenceResult, Network
-from smsr_export.verify import Picture
+from smsr_export.parity.pictures import Picture
 
 
 @pytest.mark.slow

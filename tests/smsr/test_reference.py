@@ -10,7 +10,7 @@ from smsr import contract, reference
 from smsr.network import NetworkConfig
 from smsr_export.fold import fold_module
 from smsr_export.freeze import freeze
-from smsr_export.graph import FoldedModule
+from smsr_export.records import FoldedModule
 from tests.helpers import random_image, random_network, random_splits, relative_difference
 
 

@@ -31,20 +31,20 @@ def _one_thread() -> None:
 def fit(weight: float, steps: int, rate: float = 2e-3) -> tuple[list[float], list[float]]:
     """L1 and sparsity of each step on one batch of two patches, always the same."""
     recipe = Recipe(features=16, modules=1, layers=2, steps=steps, sparsity_weight=weight, learning_rate=rate)
-    found = state.new(recipe, CPU, False, None)
+    training = state.new(recipe, CPU)
     highs = [picture(32, 32, seed) for seed in (1, 2)]
     low, high = (
         torch.from_numpy(np.stack(side)).permute(0, 3, 1, 2)
         for side in ([resize.downscale(h, 2) for h in highs], highs)
     )
-    objective, noise = Objective(found.network), NoiseSource(recipe.network, 0, CPU)
+    objective, noise = Objective(training.network), NoiseSource(recipe.network, 0, CPU)
     l1, sparsity = [], []
     for step in range(steps):
         annealing = Annealing(torch.tensor(schedules.tau(recipe, step)), torch.tensor(weight))
         losses = objective(low, high, annealing, noise.draw(step, range(2), 16, 16))
-        found.optimizer.zero_grad()
+        training.optimizer.zero_grad()
         losses.total.backward()
-        found.optimizer.step()
+        training.optimizer.step()
         l1.append(losses.l1.item())
         sparsity.append(losses.sparsity.item())
     return l1, sparsity

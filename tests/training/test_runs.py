@@ -79,7 +79,7 @@ def _first_weights(saved: dict[str, object]) -> dict[str, torch.Tensor]:
     from smsr.training.state import new
 
     recipe = Recipe(**saved["recipe"])  # type: ignore[arg-type]
-    return dict(new(recipe, torch.device("cpu"), False, None).network.state_dict())
+    return dict(new(recipe, torch.device("cpu")).network.state_dict())
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

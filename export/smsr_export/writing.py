@@ -1,0 +1,106 @@
+"""Writes a bundle: everything into a temporary folder beside it, verified there, then renamed into place."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import torch
+
+from smsr import contract
+from smsr.network import Network
+from smsr_export import manifest
+from smsr_export.fold import fold
+from smsr_export.freeze import freeze
+from smsr_export.onnx_model import build_model
+from smsr_export.parity.pictures import Picture
+from smsr_export.parity.report import Parity, together
+from smsr_export.parity.verify import verify
+from smsr_export.records import FoldedNetwork
+from smsr_export.sample import sample_picture
+from smsr_export.tensorrt_bundle import TensorRtTarget, add_tensorrt, verify_tensorrt
+from smsr_runtime.arrays import to_planes
+from smsr_runtime.bundle import GOLDEN_INPUT, GOLDEN_OUTPUT, MODEL, is_bundle
+from smsr_runtime.errors import ExportError, ParityError, UsageError
+from smsr_runtime.files import replacing_folder
+
+_GOLDEN_SIZE = (40, 56)
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """pictures: what parity is measured on; force: replace an existing bundle; accept_failure: write it although parity
+    failed; tensorrt: also a model for TensorRT, its engine pending; precision: of model.onnx, one of
+    contract.PRECISIONS."""
+
+    checkpoint: Path
+    output: Path
+    pictures: Sequence[Picture]
+    force: bool = False
+    accept_failure: bool = False
+    tensorrt: TensorRtTarget | None = None
+    precision: str = "fp32"
+
+
+def check_output(output: Path, *, force: bool) -> None:
+    """Raises UsageError or ExportError, before any work, where the bundle could not or must not be written."""
+    if output.exists() and not force:
+        raise UsageError(output, "a name not taken", "an existing bundle or file", "give --force to replace it, or -o")
+    if output.exists() and not is_bundle(output):
+        raise UsageError(
+            output, "a bundle to replace", "something else", "name another -o; --force replaces bundles only"
+        )
+    parent = output.absolute().parent
+    if not (parent.is_dir() and os.access(parent, os.W_OK)):
+        raise ExportError(
+            parent, "a folder to write to", "no such folder or no permission", "make it, or name another -o"
+        )
+
+
+def export(network: Network, request: ExportRequest) -> Parity:
+    """Makes the bundle of `network`; returns its parity.
+
+    Raises ParityError, and leaves no bundle, unless `accept_failure`.
+    """
+    check_output(request.output, force=request.force)
+    folded = fold(freeze(network))
+    with replacing_folder(request.output) as work:
+        return _fill(work, network, folded, request)
+
+
+def _fill(work: Path, network: Network, folded: FoldedNetwork, request: ExportRequest) -> Parity:
+    facts = manifest.describe(request.output.stem, request.checkpoint, network.config, folded, request.precision)
+    model = build_model(folded, compute=contract.COMPUTE_OF_PRECISION[request.precision])
+    onnx.save_model(model, work / MODEL)
+    facts["golden"] = _write_golden(work, network, request.precision)
+    manifest.write(work, facts)
+    parity = verify(network, work, request.pictures, facts["precision"])
+    if request.tensorrt:
+        add_tensorrt(work, facts, folded, request.tensorrt)
+        parity = together(parity, verify_tensorrt(network, folded, request.pictures, request.tensorrt.precision))
+    if not parity.passed and not request.accept_failure:
+        raise ParityError(
+            request.checkpoint, "the exported model to equal PyTorch", "; ".join(parity.failures),
+            "report this with the checkpoint, or write the bundle all the same with --accept-parity-failure",
+        )  # fmt: skip
+    manifest.write(work, facts, parity)
+    return parity
+
+
+def _write_golden(work: Path, network: Network, precision: str) -> dict[str, object]:
+    """Our own small picture and what PyTorch makes of it, for the self-test on the device."""
+    picture = sample_picture(*_GOLDEN_SIZE)
+    (work / GOLDEN_INPUT).parent.mkdir()
+    coded, data = cv2.imencode(".png", picture[..., ::-1])
+    if not coded:
+        raise ExportError(work / GOLDEN_INPUT, "a PNG", "a failed encoder", "check the OpenCV installation")
+    (work / GOLDEN_INPUT).write_bytes(data.tobytes())
+    with torch.inference_mode():
+        upscaled = network.infer(torch.from_numpy(to_planes(picture))).upscaled
+    np.save(work / GOLDEN_OUTPUT, upscaled.numpy())
+    return {"input": GOLDEN_INPUT, "output": GOLDEN_OUTPUT, "max_abs": contract.TOLERANCES[precision].golden}

@@ -1,0 +1,60 @@
+"""What computes a network: the protocol that every backend follows, and its compute path."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+NATIVE, FUNCTION_BODY, TENSORRT = "native", "function body", "TensorRT"
+
+
+@dataclass(frozen=True)
+class ComputePath:
+    """What runs the sparse mask modules; `str()` gives the name that tables and --json show.
+
+    kernels: NATIVE (our CPU kernels in ONNX Runtime), FUNCTION_BODY (standard operators in ONNX Runtime) or TENSORRT.
+    precision: of the multiplicands, "fp32", "bf16" or "fp16".
+    variant: the instruction set of NATIVE ("avx512bf16"), the version of TENSORRT ("10.3.0"), else "".
+    """
+
+    kernels: str
+    precision: str = "fp32"
+    variant: str = ""
+
+    @property
+    def native(self) -> bool:
+        """Whether our CPU kernels run it."""
+        return self.kernels == NATIVE
+
+    def computes_in(self, precision: str) -> bool:
+        """Whether the multiplicands are of this precision: "fp32", "bf16" or "fp16"."""
+        return self.precision == precision
+
+    def __str__(self) -> str:
+        """Such as "native avx512bf16", "function body", "TensorRT 10.3.0 fp16"."""
+        parts = [self.kernels, self.variant, self.precision if self.kernels == TENSORRT else ""]
+        return " ".join(part for part in parts if part)
+
+
+class Backend(Protocol):
+    """One network, ready to run. `name`: "ort" or "trt", as --backend calls it."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def path(self) -> ComputePath: ...
+
+    def run(
+        self, image: NDArray[np.float32], theta: float = 0.0, *, margins: bool = False
+    ) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]]:
+        """(N, 3, H, W) float32 0..255 -> upscaled (N, 3, sH, sW), not clamped, and margin_1..K (N, 1, H, W).
+
+        theta: a pixel is active where margin - theta > 0. The margins come back as an empty list where not asked for.
+        Raises MemoryLimitError, InputError for a size that the backend does not take, BackendError.
+        """
+        ...

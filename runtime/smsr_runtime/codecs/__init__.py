@@ -1,1 +1,0 @@
-"""Image formats, one file each; `smsr_runtime.image` chooses among them."""

@@ -1,0 +1,108 @@
+"""What the commands share: exit codes, errors as one line, stopping signals.
+
+Exit codes: 0 done; 1 the work failed, a missing package included; 2 wrong usage; 128 + N stopped by signal N.
+Lines on stderr begin with the program's name, as argparse's own do: `smsr-run: error: ...`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import traceback
+from typing import Any, Callable, Iterator, NoReturn
+
+from smsr_runtime.errors import InternalError, MissingPackageError, SmsrError, one_line
+
+INTERRUPTED = 128 + signal.SIGINT
+_STOPPING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+OnError = Callable[[SmsrError], None]
+
+
+def run_command(
+    program: str,
+    work: Callable[[], int | None],
+    debug: bool = False,
+    interrupted: str = "interrupted: nothing half-written is left",
+    on_error: OnError | None = None,
+) -> int:
+    """Runs `work` and returns the process's exit code: `work`'s own, or that of the error it ended with.
+
+    debug: also shows the traceback; interrupted: what Ctrl-C leaves behind; on_error: sees the error, for --json.
+    """
+    try:
+        with _unwinding():
+            code = work()
+            sys.stdout.flush()
+            return code or 0
+    except KeyboardInterrupt:
+        say(program, interrupted)
+        return INTERRUPTED
+    except BrokenPipeError as error:
+        detach_stdout()
+        error_ = SmsrError("standard output", "a reader until the end", "one that closed it", "read all of it")
+        return _report(program, error_, error, debug, on_error)
+    except Exception as error:
+        return _report(program, as_smsr(program, error), error, debug, on_error)
+
+
+def as_smsr(where: object, error: Exception) -> SmsrError:
+    """The error itself where it is ours, else one that wraps it."""
+    if isinstance(error, SmsrError):
+        return error
+    if isinstance(error, ModuleNotFoundError):
+        return missing_package(where, error.name or str(error))
+    return InternalError(where, error)
+
+
+def missing_package(where: object, package: str) -> MissingPackageError:
+    """The one wording for a package that an optional part of smsr needs."""
+    todo = f"pip install 'smsr[{EXTRAS[package]}]'" if package in EXTRAS else f"pip install {package}"
+    return MissingPackageError(where, f"the package {package}", "not installed", todo)
+
+
+EXTRAS = {
+    "torch": "export", "onnx": "export", "onnx_graphsurgeon": "export", "safetensors": "export", "tabulate": "export",
+    "matplotlib": "train", "openvino": "bench", "tensorrt": "trt", "pycuda": "trt",
+}  # fmt: skip
+"""The extra of the distribution `smsr` that brings each package."""
+
+
+def say(program: str, text: str) -> None:
+    """A line for people, on stderr."""
+    print(f"{program}: {one_line(text)}", file=sys.stderr)
+
+
+def detach_stdout() -> None:
+    """After a broken pipe: what lies in the buffer must not fail again at the end of Python."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _report(program: str, error: SmsrError, cause: Exception, debug: bool, on_error: OnError | None) -> int:
+    if debug:
+        traceback.print_exception(type(cause), cause, cause.__traceback__)
+    say(program, f"error: {error}")
+    if on_error is not None:
+        on_error(error)
+    return error.exit_code
+
+
+@contextlib.contextmanager
+def _unwinding() -> Iterator[None]:
+    """SIGTERM and SIGHUP unwind like Ctrl-C does, so that temporary files are removed; in the main thread only."""
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        heard = [number for number in _STOPPING if signal.getsignal(number) is not signal.SIG_IGN]  # nohup ignores one
+        before = {number: signal.signal(number, _stop) for number in heard}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _stop(number: int, _: object) -> NoReturn:
+    raise SystemExit(128 + number)

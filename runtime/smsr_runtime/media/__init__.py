@@ -1,0 +1,1 @@
+"""Pictures and videos: decoding, encoding, colours, spatial masks as pictures."""

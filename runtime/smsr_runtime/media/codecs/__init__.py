@@ -1,0 +1,1 @@
+"""Image formats, one file each; `smsr_runtime.media.image` chooses among them."""

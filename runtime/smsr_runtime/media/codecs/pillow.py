@@ -1,0 +1,133 @@
+"""What OpenCV decodes wrongly or not at all: CMYK, EXIF, colour profiles, TIFF, GIF. The only file to import Pillow."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from smsr_runtime.errors import PictureError, reason
+from smsr_runtime.media.codecs import opencv
+from smsr_runtime.media.picture import Picture, from_channels, oriented, to_channels
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+_FORMATS = ("JPEG", "WEBP", "BMP", "TIFF", "GIF", "AVIF", "JPEG2000")
+_ORIENTATION, _BITS_PER_SAMPLE = 0x0112, 258
+_AS_THEY_ARE = ("L", "LA", "RGB", "RGBA")
+_CONVERTED = {"1": "L", "La": "LA", "RGBa": "RGBA", "YCbCr": "RGB", "RGBX": "RGB"}
+
+
+def installed() -> bool:
+    try:
+        import PIL.Image  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def decode(data: bytes, where: str) -> Picture:
+    """First picture of the file, upright, as gray | gray, alpha | RGB | RGBA. Raises PictureError."""
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # on large pictures (the memory check speaks for itself) and odd metadata
+        try:
+            formats = [name for name in _FORMATS if name in Image.registered_extensions().values()]
+            with Image.open(io.BytesIO(data), formats=formats) as image:
+                return _picture(image, data, where)
+        except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+            raise opencv.damaged(where, _said(error)) from error
+
+
+def encode(picture: Picture, kind: str, where: str, **options: Any) -> bytes:
+    """8-bit `picture` as Pillow's format `kind` ("JPEG" or "WEBP") with its profile and resolution."""
+    from PIL import Image
+
+    extra = dict(options)
+    if picture.icc:
+        extra["icc_profile"] = picture.icc
+    if picture.dpi and kind == "JPEG":
+        extra["dpi"] = tuple(round(value) for value in picture.dpi)
+    stream = io.BytesIO()
+    Image.fromarray(to_channels(picture)).save(stream, kind, **extra)
+    return stream.getvalue()
+
+
+def _said(error: BaseException) -> str:
+    text = reason(error)
+    return "no picture that can be recognised" if "cannot identify" in text else text
+
+
+def _picture(image: Image.Image, data: bytes, where: str) -> Picture:
+    orientation = int(image.getexif().get(_ORIENTATION, 1) or 1)
+    if image.format == "TIFF" and _deep_color(image):
+        return _deep_tiff(image, data, where, orientation)
+    image.load()
+    orientation = int(image.getexif().get(_ORIENTATION, 1) or 1)  # Pillow itself turns a TIFF when loading it
+    icc = image.info.get("icc_profile") or None
+    upright, notes = _standard_mode(image, icc, where)
+    if getattr(image, "n_frames", 1) > 1:
+        notes += (f"{getattr(image, 'n_frames', 1)} frames or pages: only the first is used",)
+    keep = None if image.mode == "CMYK" else icc
+    array = oriented(np.asarray(upright), orientation)
+    return from_channels(array, where, icc=keep, dpi=_dpi(image), notes=list(notes))
+
+
+def _standard_mode(image: Image.Image, icc: bytes | None, where: str) -> tuple[Image.Image, tuple[str, ...]]:
+    """The image as L, LA, RGB, RGBA or 16-bit gray, and what was done to it."""
+    if image.mode == "CMYK":
+        return _from_cmyk(image, icc)
+    if image.mode in ("P", "PA"):
+        transparent = image.mode == "PA" or "transparency" in image.info
+        return image.convert("RGBA" if transparent else "RGB"), ()
+    if image.mode in _AS_THEY_ARE and "transparency" in image.info:
+        return image.convert("RGBA"), ()
+    if image.mode in _AS_THEY_ARE or image.mode.startswith("I;16"):
+        return image, ()
+    if image.mode in _CONVERTED:
+        return image.convert(_CONVERTED[image.mode]), ()
+    todo = "convert it to RGB with 8 or 16 bits per channel first"
+    raise PictureError(where, "gray, RGB, CMYK or palette colours", f"Pillow's mode {image.mode}", todo)
+
+
+def _from_cmyk(image: Image.Image, icc: bytes | None) -> tuple[Image.Image, tuple[str, ...]]:
+    """CMYK to sRGB: through the profile where there is a usable one, else by plain subtraction."""
+    from PIL import ImageCms
+
+    if not icc:
+        return image.convert("RGB"), ("CMYK without a colour profile: converted to RGB by the plain formula",)
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+        converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError) as error:
+        return image.convert("RGB"), (f"CMYK profile not usable ({reason(error)}): converted by the plain formula",)
+    assert converted is not None
+    return converted, ("CMYK: converted to sRGB through its colour profile",)
+
+
+def _deep_color(image: Image.Image) -> bool:
+    """More than 8 bits in a colour TIFF, which Pillow would cut to 8."""
+    bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (1,))
+    return max(bits) > 8 and len(bits) > 1
+
+
+def _deep_tiff(image: Image.Image, data: bytes, where: str, orientation: int) -> Picture:
+    if image.mode == "CMYK":
+        raise PictureError(where, "RGB in a 16-bit TIFF", "CMYK", "convert it to RGB or to 8 bits first")
+    array = oriented(opencv.decode(data, where), orientation)
+    plain = from_channels(array, where, icc=image.info.get("icc_profile") or None, dpi=_dpi(image))
+    frames = getattr(image, "n_frames", 1)
+    notes = [f"{frames} pages: only the first is used"] if frames > 1 else []
+    return dataclasses.replace(plain, notes=notes)
+
+
+def _dpi(image: Image.Image) -> tuple[float, float] | None:
+    dpi = image.info.get("dpi")
+    if not dpi or min(dpi) <= 0:
+        return None
+    return float(dpi[0]), float(dpi[1])

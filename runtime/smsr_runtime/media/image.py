@@ -1,0 +1,121 @@
+"""Image files: decode any supported kind, encode by the name of the result."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from smsr_runtime.errors import OutputError, PictureError, reason
+from smsr_runtime.media.codecs import opencv, pillow, plain, png, pnm, tiff
+from smsr_runtime.media.picture import Picture, eight_bit, to_channels
+
+_QUALITY = 95
+"""JPEG and WebP; JPEG also with full colour resolution (4:4:4)."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """What an output format can hold."""
+
+    kind: str
+    alpha: bool = False
+    deep: bool = False
+    profile: bool = False
+    gray: bool = True
+    color: bool = True
+    longest_side: int | None = None
+
+
+_PNG = Format("PNG", alpha=True, deep=True, profile=True)
+_JPEG = Format("JPEG", profile=True, longest_side=65535)
+_TIFF = Format("TIFF", alpha=True, deep=True, profile=True)
+FORMATS: dict[str, Format] = {
+    "png": _PNG,
+    "jpg": _JPEG,
+    "jpeg": _JPEG,
+    "webp": Format("WEBP", alpha=True, profile=True, gray=False, longest_side=16383),
+    "tif": _TIFF,
+    "tiff": _TIFF,
+    "bmp": Format("BMP"),
+    "pgm": Format("PGM", deep=True, color=False),
+    "ppm": Format("PPM", deep=True, gray=False),
+}
+"""Output formats by extension without its dot."""
+
+
+def decode(path: Path) -> Picture:
+    """Reads an image file. Raises PictureError (never half a picture) or MissingPackageError."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise PictureError(path, "a readable file", reason(error), "check the name and its permissions") from error
+    where = str(path)
+    if not data:
+        raise opencv.damaged(where, "an empty file")
+    if data.startswith(png.SIGNATURE):
+        return png.decode(data, where)
+    if data[:2] in pnm.MAGIC:
+        return pnm.decode(data, where)
+    return pillow.decode(data, where) if pillow.installed() else plain.decode(data, where)
+
+
+def fitted(picture: Picture, output: Path, scale: int) -> Picture:
+    """The part of the picture that `output`'s format can hold, with a note for every loss; called before the work.
+
+    Raises OutputError where transparency, colour or the upscaled size would be lost.
+    """
+    kind = FORMATS[output.suffix[1:].lower()]
+    _check_fits(picture, kind, output, scale)
+    notes = list(picture.notes)
+    if picture.alpha is not None and not kind.alpha:
+        picture = dataclasses.replace(picture, alpha=None)
+    if picture.deep and not kind.deep:
+        picture = eight_bit(picture)
+        notes.append(f"16 bits reduced to the 8 that {kind.kind} holds")
+    if picture.icc and (not kind.profile or (picture.gray and not kind.gray)):
+        picture = dataclasses.replace(picture, icc=None)
+        notes.append(f"{kind.kind} cannot hold its colour profile: left out")
+    return dataclasses.replace(picture, notes=notes)
+
+
+def _check_fits(picture: Picture, kind: Format, output: Path, scale: int) -> None:
+    longest = scale * max(picture.height, picture.width)
+    if kind.longest_side and longest > kind.longest_side:
+        raise OutputError(
+            output, f"at most {kind.longest_side} pixels a side in {kind.kind}", str(longest), "write a PNG"
+        )
+    if picture.alpha is not None and not kind.alpha and int(picture.alpha.min()) < (65535 if picture.deep else 255):
+        todo = "write png, webp or tiff"
+        raise OutputError(output, "a format that holds transparency", kind.kind, todo)
+    if not picture.gray and not kind.color:
+        raise OutputError(output, "a gray picture in PGM", "colours", "write .ppm or .png")
+
+
+def encode(picture: Picture, output: Path) -> bytes:
+    """The file's bytes in the format of `output`'s suffix; the picture is one that `fitted` gave, upscaled."""
+    target, where = FORMATS[output.suffix[1:].lower()], str(output)
+    kind = target.kind
+    if picture.gray and not target.gray:
+        picture = dataclasses.replace(picture, color=np.dstack([picture.color] * 3))
+    if kind == "PNG":
+        return png.encode(picture, where)
+    if kind == "TIFF":
+        return tiff.encode(picture, where)
+    if kind in ("JPEG", "WEBP"):
+        return _encode_lossy(picture, kind, where)
+    if kind in ("PGM", "PPM"):
+        return pnm.encode(picture, output.suffix.lower(), where)
+    return opencv.encode(f".{kind.lower()}", picture.color, where)
+
+
+def _encode_lossy(picture: Picture, kind: str, where: str) -> bytes:
+    """JPEG or WebP; without Pillow through OpenCV, which keeps no profile."""
+    if pillow.installed():
+        options = {"subsampling": 0} if kind == "JPEG" else {"exact": True}
+        return pillow.encode(picture, kind, where, quality=_QUALITY, **options)
+    quality = cv2.IMWRITE_JPEG_QUALITY if kind == "JPEG" else cv2.IMWRITE_WEBP_QUALITY
+    return opencv.encode(f".{kind.lower()}", to_channels(picture), where, (quality, _QUALITY))

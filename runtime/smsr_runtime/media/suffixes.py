@@ -1,0 +1,8 @@
+"""File name suffixes, in lower case with their dot, by which pictures and videos are recognised."""
+
+from __future__ import annotations
+
+_RASTER = (".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif")
+PICTURE_SUFFIXES = frozenset((*_RASTER, ".pbm", ".pgm", ".ppm", ".pnm", ".avif", ".jp2"))
+_CAMERAS_AND_DISCS = (".mpg", ".mpeg", ".ts", ".m2ts", ".wmv", ".flv", ".3gp")
+VIDEO_SUFFIXES = frozenset((".mp4", ".mkv", ".mov", ".m4v", ".avi", ".webm", *_CAMERAS_AND_DISCS))

@@ -1,0 +1,36 @@
+"""What a caller may say about a video's result, and what a finished one reports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class VideoOptions:
+    """codec: an encoder of FFmpeg. crf: constant quality, lower is better; preset: of x264 and x265."""
+
+    codec: str = "libx264"
+    crf: int = 16
+    preset: str = "medium"
+
+
+@dataclass(frozen=True)
+class Task:
+    """One video to make."""
+
+    source: Path
+    target: Path
+    options: VideoOptions
+
+
+@dataclass
+class VideoReport:
+    """frames written; active: mean share of active pixels per module, 0..1; sizes as (height, width)."""
+
+    frames: int = 0
+    seconds: float = 0.0
+    size_in: list[int] = field(default_factory=list)
+    size_out: list[int] = field(default_factory=list)
+    active: list[float] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)

@@ -1,0 +1,112 @@
+"""ONNX Runtime on the CPU, with the native library's kernels where there is one. The only file to import it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Sequence
+
+import numpy as np
+
+from smsr_runtime.backend import FUNCTION_BODY, NATIVE, ComputePath
+from smsr_runtime.bundle import Bundle
+from smsr_runtime.errors import BackendError, MissingPackageError, reason
+from smsr_runtime.ort.native import Library, LibraryChoice, NativeLibrary, find_library
+from smsr_runtime.resources import bytes_per_pixel, check_memory, usable_processors
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_UNIQUE_NAMES_SINCE = (1, 22)
+_CLASHING = ("GatherSliceToSplitFusion", "GatherToSplitFusion")
+"""Switched off before 1.22: there these fusions give all nameless nodes, which our function body has, the same new
+name, and the model is refused ("two nodes with same node name", microsoft/onnxruntime#24203)."""
+_FATAL_ONLY = 4
+"""ONNX Runtime's log level: its errors are raised as exceptions, and need not be logged too."""
+
+
+class OrtBackend:
+    """One session: a `smsr_runtime.backend.Backend`."""
+
+    name = "ort"
+
+    def __init__(
+        self, bundle: Bundle, threads: int | None = None, library: LibraryChoice = Library.ENVIRONMENT
+    ) -> None:
+        """threads: None for all processors this process may use. Raises BackendError, NativeLibraryError."""
+        native = find_library(bundle.interface_hash, library)
+        self.path = _compute_path(native, bundle)
+        self._where = str(bundle.model)
+        self._per_pixel = bytes_per_pixel(self.path, bundle.features)
+        self._session = open_session(bundle.model, native, threads or usable_processors() or 0)
+        self._margins = [f"margin_{k}" for k in range(1, bundle.modules + 1)]
+        _check_names(self._where, self._session, ["upscaled", *self._margins])
+
+    def run(
+        self, image: NDArray[np.float32], theta: float = 0.0, *, margins: bool = False
+    ) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]]:
+        """As `Backend.run`. MemoryLimitError comes before any work, BackendError where ONNX Runtime fails."""
+        batch, _, height, width = image.shape
+        check_memory(batch * height, width, self._per_pixel)
+        names = ["upscaled", *(self._margins if margins else [])]
+        feeds = {"image": np.ascontiguousarray(image, dtype=np.float32), "theta": np.array(theta, np.float32)}
+        try:
+            upscaled, *asked_for = self._session.run(names, feeds)
+        except Exception as error:  # ONNX Runtime's exceptions share no base class
+            todo = "run --selftest to see if the bundle works"
+            raise BackendError(self._where, "a result", reason(error), todo) from error
+        return upscaled, asked_for
+
+
+def _compute_path(library: NativeLibrary | None, bundle: Bundle) -> ComputePath:
+    """In float32 where the library has no kernels for the bundle's precision; `model.onnx` for TensorRT is float32."""
+    if library is None:
+        return ComputePath(FUNCTION_BODY)
+    reduced = bundle.target == "onnx" and library.computes_in(bundle.precision)
+    return ComputePath(NATIVE, bundle.precision if reduced else "fp32", library.variant)
+
+
+def open_session(model: Path | bytes, library: NativeLibrary | None = None, threads: int = 0) -> Any:
+    """An InferenceSession of a file, or of its bytes; library: with our kernels; threads: 0 for ONNX Runtime's choice.
+
+    Raises MissingPackageError, BackendError where ONNX Runtime refuses the model.
+    """
+    # ONNX Runtime's wheels for Linux report usage over the network since 1.29; a tool that upscales pictures must not.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingPackageError("backend ort", "onnxruntime", "not installed", "pip install onnxruntime") from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = _FATAL_ONLY
+    # With memory patterns the second picture of a size allocates all its memory again, while that of the first stays
+    # allocated: 3.6 GB instead of 1.9 at 1280x720, and no faster.
+    options.enable_mem_pattern = False
+    try:
+        if library:
+            options.register_custom_ops_library(str(library.path))
+        return onnxruntime.InferenceSession(
+            model if isinstance(model, bytes) else str(model),
+            options,
+            providers=["CPUExecutionProvider"],
+            disabled_optimizers=list(_CLASHING) if _version(onnxruntime.__version__) < _UNIQUE_NAMES_SINCE else None,
+        )
+    except Exception as error:  # as above
+        todo = f"update onnxruntime (this is {onnxruntime.__version__}) or export the bundle again"
+        where = "ONNX model" if isinstance(model, bytes) else model
+        raise BackendError(where, "a model ONNX Runtime can run", reason(error), todo) from error
+
+
+def _version(text: str) -> tuple[int, ...]:
+    """Major and minor number."""
+    return tuple(int(part) for part in text.split(".")[:2])
+
+
+def _check_names(where: str, session: Any, outputs: Sequence[str]) -> None:
+    # theta has a default initializer, so ONNX Runtime may list it as an overridable one and not as an input.
+    inputs = {item.name for item in [*session.get_inputs(), *session.get_overridable_initializers()]}
+    given = {item.name for item in session.get_outputs()}
+    missing = [name for name in ("image", "theta") if name not in inputs] + [n for n in outputs if n not in given]
+    if missing:
+        raise BackendError(where, f"inputs and outputs {', '.join(missing)}", "none", "export the bundle again")

@@ -1,0 +1,3 @@
+"""The command smsr-run: arguments, the plan of what to make, the work."""
+
+PROGRAM = "smsr-run"

@@ -1,0 +1,131 @@
+"""Does the jobs: one result per input, one bad input never stops the rest."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import Any, Sequence
+
+from smsr_runtime.console import as_smsr
+from smsr_runtime.errors import MemoryLimitError, SmsrError, reason
+from smsr_runtime.files import make_folder, write_bytes
+from smsr_runtime.media.image import decode, encode, fitted
+from smsr_runtime.media.masks import mosaic
+from smsr_runtime.media.video.options import VideoOptions
+from smsr_runtime.media.video.source import frame_count
+from smsr_runtime.media.video.transfer import upscale_video
+from smsr_runtime.run import PROGRAM
+from smsr_runtime.run.plan import Job, Plan
+from smsr_runtime.run.progress import Progress
+from smsr_runtime.run.upscale import upscale_frame, upscale_picture
+from smsr_runtime.session import Upscaler
+
+
+@dataclass(frozen=True)
+class Settings:
+    """quiet: only errors. json: results, with active shares, go to stdout as JSON and text for people to stderr.
+
+    debug: exceptions are raised instead of recorded.
+    """
+
+    quiet: bool = False
+    json: bool = False
+    debug: bool = False
+    video: VideoOptions = field(default_factory=VideoOptions)
+
+
+def run_plan(upscaler: Upscaler, plan: Plan, settings: Settings) -> list[dict[str, Any]]:
+    """One record per job, in the form --json prints; a failed one has "error"."""
+    if plan.folder:
+        make_folder(plan.folder)
+    if plan.video:
+        return [_video(upscaler, plan.jobs[0], settings)]
+    several = len(plan.jobs) > 1
+    with Progress(len(plan.jobs), "picture", shown=several and not settings.quiet) as progress:
+        records = []
+        for job in plan.jobs:
+            records.append(_attempt(upscaler, job, settings))
+            _print(records[-1], settings, progress)
+            progress.step()
+    return records
+
+
+def _attempt(upscaler: Upscaler, job: Job, settings: Settings) -> dict[str, Any]:
+    try:
+        return _picture(upscaler, job, settings)
+    except Exception as error:  # a decoder may raise anything for a damaged file, and the other files go on
+        if settings.debug:
+            raise
+        return {"input": str(job.input), "output": None, "error": _as_smsr(error, job).as_json()}
+
+
+def _as_smsr(error: Exception, job: Job) -> SmsrError:
+    if isinstance(error, MemoryError) and not isinstance(error, SmsrError):
+        return MemoryLimitError(job.input, "a picture that fits into memory", reason(error), "cut it into parts")
+    return as_smsr(job.input, error)
+
+
+def _picture(upscaler: Upscaler, job: Job, settings: Settings) -> dict[str, Any]:
+    start = time.perf_counter()
+    picture = fitted(decode(job.input), job.output, upscaler.scale)
+    shows_activity = settings.json or job.masks is not None
+    result, margins = upscale_picture(upscaler, picture, str(job.input), margins=shows_activity)
+    write_bytes(job.output, encode(result, job.output))
+    if job.masks is not None:
+        masks = [margin - upscaler.theta > 0 for margin in margins]
+        write_bytes(job.masks, encode(mosaic(picture, masks), job.masks))
+    return {
+        "input": str(job.input),
+        "output": str(job.output),
+        "masks": str(job.masks) if job.masks else None,
+        "input_size": {"width": picture.width, "height": picture.height},
+        "output_size": {"width": result.width, "height": result.height},
+        "seconds": round(time.perf_counter() - start, 4),
+        "active": [round(share, 6) for share in upscaler.active_shares(margins)],
+        "path": upscaler.path,
+        "notes": result.notes,
+        "error": None,
+    }
+
+
+def _video(upscaler: Upscaler, job: Job, settings: Settings) -> dict[str, Any]:
+    with Progress(frame_count(job.input), "frame", shown=not settings.quiet) as progress:
+        upscale = functools.partial(upscale_frame, upscaler)
+        report = upscale_video(upscale, job.input, job.output, settings.video, progress.step)
+        record = {
+            "input": str(job.input),
+            "output": str(job.output),
+            "masks": None,
+            "input_size": dict(zip(("height", "width"), report.size_in)),
+            "output_size": dict(zip(("height", "width"), report.size_out)),
+            "frames": report.frames,
+            "seconds": round(report.seconds, 4),
+            "active": [round(share, 6) for share in report.active],
+            "path": upscaler.path,
+            "notes": report.notes,
+            "error": None,
+        }
+        _print(record, settings, progress)
+    return record
+
+
+def _print(record: dict[str, Any], settings: Settings, progress: Progress) -> None:
+    """One line for people per result; notes and errors on stderr."""
+    if record["error"]:
+        progress.say(f"{PROGRAM}: error: {record['error']['message']}", sys.stderr)
+        return
+    if settings.quiet:
+        return
+    for note in record["notes"]:
+        progress.say(f"{PROGRAM}: note: {record['input']}: {note}", sys.stderr)
+    size = record["output_size"]
+    frames = f", {record['frames']} frames" if "frames" in record else ""
+    text = f"{record['output']}  {size['width']}x{size['height']}{frames}  {record['seconds']:.2f} s  {_share(record)}"
+    progress.say(f"{text}{record['path']}", sys.stderr if settings.json else sys.stdout)
+
+
+def _share(record: dict[str, Any]) -> str:
+    active: Sequence[float] = record["active"]
+    return f"{sum(active) / len(active):.0%} active  " if active else ""
