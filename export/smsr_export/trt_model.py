@@ -67,17 +67,18 @@ def _round_weights(graph: gs.Graph, dtype: np.dtype[np.floating]) -> None:
     for node in graph.nodes:
         for tensor in node.inputs:
             if isinstance(tensor, gs.Constant) and tensor.dtype == np.float32 and node.name not in FLOAT32_NODES:
-                tensor.values = _rounded(tensor.values, dtype, tensor.name)
+                tensor.values = rounded(tensor.values, dtype, tensor.name)
 
 
-def _rounded(array: NDArray[np.float32], dtype: np.dtype[np.floating], name: str) -> NDArray[np.floating]:
+def rounded(array: NDArray[np.float32], dtype: np.dtype[np.floating], name: str) -> NDArray[np.floating]:
+    """The constant `name` in `dtype`. Raises ExportError where a value is too large for it."""
     with np.errstate(over="ignore"):
-        rounded = array.astype(dtype)
-    if not np.isfinite(rounded).all():
+        result = array.astype(dtype)
+    if not np.isfinite(result).all():
         largest = float(np.abs(array).max())
         limit = float(np.finfo(dtype).max)
         raise ExportError(name, f"weights up to {limit:g} for {dtype}", f"{largest:g}", "export with --precision fp32")
-    return rounded
+    return result
 
 
 def _put_casts(graph: gs.Graph, dtype: np.dtype[np.floating]) -> None:
@@ -87,35 +88,35 @@ def _put_casts(graph: gs.Graph, dtype: np.dtype[np.floating]) -> None:
     """
     tensors = graph.tensors()
     centred, theta, tail = tensors["centred"], tensors["theta"], tensors["tail"]
-    _cast_for_readers(graph, centred, "pixels", dtype, behind=centred.inputs[0])
-    _cast_for_readers(graph, theta, "theta_inside", dtype, behind=centred.inputs[0])
-    _cast_for_readers(graph, tail, "residual", np.dtype(np.float32), behind=tail.inputs[0])
-    graph.outputs = [graph.outputs[0], *(_cast_output(graph, margin) for margin in graph.outputs[1:])]
+    cast_for_readers(graph, centred, "pixels", dtype, behind=centred.inputs[0])
+    cast_for_readers(graph, theta, "theta_inside", dtype, behind=centred.inputs[0])
+    cast_for_readers(graph, tail, "residual", np.dtype(np.float32), behind=tail.inputs[0])
+    graph.outputs = [graph.outputs[0], *(cast_output(graph, margin) for margin in graph.outputs[1:])]
 
 
-def _cast_for_readers(
-    graph: gs.Graph, tensor: gs.Tensor, name: str, dtype: np.dtype[np.floating], *, behind: gs.Node
+def cast_for_readers(
+    graph: gs.Graph, tensor: gs.Tensor, name: str, dtype: np.dtype[np.floating], *, behind: gs.Node | None
 ) -> None:
-    """All nodes that read `tensor` read `name` instead, its Cast to `dtype`."""
+    """All nodes that read `tensor` read `name` instead, its Cast to `dtype`. behind: its place; None: the first."""
     readers = list(tensor.outputs)
     cast = _insert_cast(graph, tensor, name, dtype, behind)
     for node in readers:
         node.inputs[list(node.inputs).index(tensor)] = cast
 
 
-def _cast_output(graph: gs.Graph, margin: gs.Variable) -> gs.Variable:
-    """Cast to float32 under the output's name; the modules read the margin itself, now {name}_inside."""
-    (node,), name, shape = margin.inputs, margin.name, margin.shape
-    margin.name, margin.dtype, margin.shape = f"{name}_inside", None, None
-    node.name = f"{margin.name}/{node.op}"
-    cast = _insert_cast(graph, margin, name, np.dtype(np.float32), behind=node)
+def cast_output(graph: gs.Graph, output: gs.Variable) -> gs.Variable:
+    """Cast to float32 under the output's name; nodes that read it still read the same tensor, now {name}_inside."""
+    (node,), name, shape = output.inputs, output.name, output.shape
+    output.name, output.dtype, output.shape = f"{name}_inside", None, None
+    node.name = f"{output.name}/{node.op}"
+    cast = _insert_cast(graph, output, name, np.dtype(np.float32), behind=node)
     cast.dtype, cast.shape = np.float32, shape
     return cast
 
 
 def _insert_cast(
-    graph: gs.Graph, tensor: gs.Tensor, name: str, dtype: np.dtype[np.floating], behind: gs.Node
+    graph: gs.Graph, tensor: gs.Tensor, name: str, dtype: np.dtype[np.floating], behind: gs.Node | None
 ) -> gs.Variable:
     cast = make_node("Cast", [tensor], name, to=int(onnx.helper.np_dtype_to_tensor_dtype(dtype)))
-    graph.nodes.insert(graph.nodes.index(behind) + 1, cast)
+    graph.nodes.insert(0 if behind is None else graph.nodes.index(behind) + 1, cast)
     return cast.outputs[0]

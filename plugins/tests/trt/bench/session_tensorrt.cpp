@@ -234,6 +234,7 @@ class GpuSession final : public Session {
     std::vector<char> plan;
     if (!options.load_plan.empty()) plan = read_file(options.load_plan, "build it with --save-plan");
     facts_.gpu = gpu_name();
+    stream_ = std::make_unique<Stream>();
     if (plan.empty()) plan = built(options, largest);
     open(plan, options);
   }
@@ -252,7 +253,7 @@ class GpuSession final : public Session {
 
   std::map<std::string, Tensor> outputs() override {
     queue();
-    stream_.wait(where_);
+    stream_->wait(where_);
     std::map<std::string, Tensor> all;
     for (const auto& [name, index] : outputs_) {
       const Dims dims = context_->getTensorShape(name.c_str());
@@ -269,11 +270,11 @@ class GpuSession final : public Session {
 
   double milliseconds(int repeats, bool graph) override {
     for (int i = 0; i < kWarmUps; ++i) queue();
-    stream_.wait(where_);
+    stream_->wait(where_);
     if (!graph) return median(repeats, [&] { queue(); });
-    const Graph captured(stream_, [&] { return context_->enqueueV3(stream_); });
+    const Graph captured(*stream_, [&] { return context_->enqueueV3(*stream_); });
     if (captured.executable() == nullptr) return -1.0;
-    return median(repeats, [&] { check(cudaGraphLaunch(captured.executable(), stream_), "CUDA graph"); });
+    return median(repeats, [&] { check(cudaGraphLaunch(captured.executable(), *stream_), "CUDA graph"); });
   }
 
   std::vector<LayerTime> profile(int repeats) override {
@@ -281,7 +282,7 @@ class GpuSession final : public Session {
     context_->setProfiler(&profiler);
     for (int i = 0; i < repeats; ++i) {
       queue();
-      stream_.wait(where_);
+      stream_->wait(where_);
     }
     context_->setProfiler(nullptr);
     for (LayerTime& layer : profiler.layers) layer.microseconds /= repeats;
@@ -361,7 +362,7 @@ class GpuSession final : public Session {
   }
 
   void queue() {
-    if (!context_->enqueueV3(stream_))
+    if (!context_->enqueueV3(*stream_))
       throw Failure(where_, "a run that is queued", log_.reason(), "see the lines above");
   }
 
@@ -370,9 +371,9 @@ class GpuSession final : public Session {
     const Event start, stop;
     std::vector<float> times(static_cast<size_t>(repeats));
     for (float& time : times) {
-      check(cudaEventRecord(start, stream_), "event");
+      check(cudaEventRecord(start, *stream_), "event");
       queue_one();
-      check(cudaEventRecord(stop, stream_), "event");
+      check(cudaEventRecord(stop, *stream_), "event");
       check(cudaEventSynchronize(stop), where_);
       check(cudaEventElapsedTime(&time, start, stop), "event");
     }
@@ -385,7 +386,7 @@ class GpuSession final : public Session {
   EngineFacts facts_;
   std::unique_ptr<IRuntime> runtime_;
   std::unique_ptr<ICudaEngine> engine_;
-  Stream stream_;
+  std::unique_ptr<Stream> stream_;  // made when there is a GPU
   std::vector<DeviceMemory> memory_;
   std::map<std::string, size_t> outputs_;  // index into memory_
   std::unique_ptr<IExecutionContext> context_;
