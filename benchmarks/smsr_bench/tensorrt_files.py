@@ -2,7 +2,7 @@
 
 python -m smsr_bench.tensorrt_files CHECKPOINT -o FOLDER [--evaluation FOLDER] [--photographs FOLDER]
 
-FOLDER/pictures.txt, NAME.image.f32, NAME.high.u8: see plugins/tests/trt/bench/picture.h. FOLDER/models.txt: a line
+FOLDER/pictures.txt, NAME.image.u8, NAME.high.u8: see plugins/tests/trt/bench/picture.h. FOLDER/models.txt: a line
 MODEL PLUGIN LEAST_PSNR FLOAT32 for each, PLUGIN and FLOAT32 may be "-". FOLDER/MODEL.onnx, and FOLDER/MODEL: its
 references, in float32: PyTorch's for `smsr`, ONNX Runtime's for the rivals.
 """
@@ -38,8 +38,8 @@ from smsr_runtime.tensorrt.precision import FLOAT32_NODES
 FRAME = (360, 640)
 """(h, w) of one photograph's crop; the mosaic is two by two of them."""
 CALM_ZOOM = 4
-LARGE = 256 * 1024
-"""Pixels from which references hold every eighth row only: what travels to a GPU has a limit."""
+REFERENCE_PIXELS = 16 * 1024
+"""About how many low-resolution pixels a reference covers: what travels to a GPU has a limit."""
 Outputs = Mapping[str, NDArray[np.float32]]
 """`upscaled` and perhaps margin_1 .. margin_K, (1, C, H, W)."""
 
@@ -54,7 +54,8 @@ class Picture:
 
     @property
     def step(self) -> int:
-        return 8 if self.low.shape[0] * self.low.shape[1] >= LARGE else 1
+        """References hold every step-th row. Odd, so that all rows of the kernels' tiles have their turn."""
+        return self.low.shape[0] * self.low.shape[1] // REFERENCE_PIXELS | 1
 
 
 @dataclass(frozen=True)
@@ -167,10 +168,10 @@ def write(folder: Path, pictures: Sequence[Picture], written: Sequence[Model]) -
     lines = [f"{one.name} {one.low.shape[0]} {one.low.shape[1]} {one.step}" for one in pictures]
     _write_lines(folder / "pictures.txt", lines)
     for picture in pictures:
-        files.write_bytes(folder / f"{picture.name}.image.f32", to_planes(picture.low).tobytes())
-        if picture.high is not None:
-            planes = np.ascontiguousarray(picture.high.transpose(2, 0, 1))
-            files.write_bytes(folder / f"{picture.name}.high.u8", planes.tobytes())
+        for kind, pixels in (("image", picture.low), ("high", picture.high)):
+            if pixels is not None:
+                planes = np.ascontiguousarray(pixels.transpose(2, 0, 1))
+                files.write_bytes(folder / f"{picture.name}.{kind}.u8", planes.tobytes())
     for model in written:
         files.write_bytes(folder / f"{model.name}.onnx", model.file.SerializeToString(deterministic=True))
         _write_references(folder / model.name, pictures, model)

@@ -169,7 +169,7 @@ def test_wrong_options_end_with_one_line(words: list[str], message: str, program
         ("plain 13", "expected lines NAME HEIGHT WIDTH STEP, got 'plain 13'"),
         ("plain 0 18 1", "got 'plain 0 18 1'"),
         ("plain 13 18 1 1", "got 'plain 13 18 1 1'"),
-        ("plain 13 19 1", "plain.image.f32: expected 2964 bytes, got 2808"),
+        ("plain 13 19 1", "plain.image.u8: expected 741 bytes, got 702"),
         ("", "expected lines NAME"),
     ],
 )

@@ -99,7 +99,7 @@ def test_files_hold_the_models_and_what_they_compute(
         "dense": "- 50.0 -", "masked": "- 50.0 -",
     }  # fmt: skip
     assert (data / "smsr.onnx").read_bytes() == build_trt_model(folded, "fp16").SerializeToString(deterministic=True)
-    image = np.fromfile(data / "plain.image.f32", np.float32).reshape(3, *SIZE)
+    image = np.fromfile(data / "plain.image.u8", np.uint8).reshape(3, *SIZE).astype(np.float32)
     np.testing.assert_array_equal(image, pictures[0].low.transpose(2, 0, 1))
     with torch.inference_mode():
         expected = small_network.infer(torch.from_numpy(image[None]))
@@ -110,14 +110,14 @@ def test_files_hold_the_models_and_what_they_compute(
     assert not list((data / "dense").glob("*margin*")) and (data / "masked" / "graded.margin_1.f32").is_file()
 
 
-def test_large_references_hold_every_eighth_row(small_network: Network, tmp_path: Path) -> None:
+def test_large_references_hold_every_so_manieth_row(tmp_path: Path) -> None:
     large = tensorrt_files.Picture("large", np.zeros((512, 512, 3), np.uint8))
     rows = np.arange(1024, dtype=np.float32)[None, None, :, None].repeat(3, 1).repeat(1024, 3)
     model = tensorrt_files.Model("m", onnx.ModelProto(), lambda _: {"upscaled": rows}, False, 1.0)
     tensorrt_files.write(tmp_path, [large], [model])
-    assert (tmp_path / "pictures.txt").read_text() == "large 512 512 8\n"
-    stored = np.fromfile(tmp_path / "m" / "large.upscaled.f32", np.float32).reshape(3, 128, 1024)
-    np.testing.assert_array_equal(stored[2, :, 5], np.arange(0, 1024, 8))
+    assert (tmp_path / "pictures.txt").read_text() == "large 512 512 17\n"
+    stored = np.fromfile(tmp_path / "m" / "large.upscaled.f32", np.float32).reshape(3, 61, 1024)
+    np.testing.assert_array_equal(stored[2, :, 5], np.arange(0, 1024, 17))
 
 
 def test_frames_are_a_crop_a_mosaic_and_a_calm_picture() -> None:

@@ -145,7 +145,7 @@ done
 check_engine_bench() {
   local bench=$1 runtime=$2 plugin=$3 said
   printf 'one 1 1 1\n' >"$build/pictures.txt"
-  head -c 12 /dev/zero >"$build/one.image.f32"
+  head -c 3 /dev/zero >"$build/one.image.u8"
   said=$("$bench" --pictures "$build" --load-plan "$build/pictures.txt" --tensorrt "$(dirname "$runtime")" \
     --plugin "$plugin" 2>&1 >/dev/null) && fail "engine_bench: expected an error, got none"
   grep -qE "^engine_bench: (GPU: expected a CUDA device|.*an engine of this TensorRT and GPU)" <<<"$said" ||

@@ -154,7 +154,8 @@ std::vector<Picture> read_pictures(const std::string& folder) {
         words >> more || picture.size.height < 1 || picture.size.width < 1 || picture.step < 1)
       throw Failure(list, "lines NAME HEIGHT WIDTH STEP", "'" + line + "'", kAgain);
     const auto pixels = static_cast<size_t>(picture.size.height) * static_cast<size_t>(picture.size.width);
-    picture.image = read_values<float>(folder + "/" + picture.name + ".image.f32", 3 * pixels);
+    const auto image = read_values<unsigned char>(folder + "/" + picture.name + ".image.u8", 3 * pixels);
+    picture.image.assign(image.begin(), image.end());
     pictures.push_back(std::move(picture));
   }
   if (pictures.empty()) throw Failure(list, "one picture or more", "none", kAgain);

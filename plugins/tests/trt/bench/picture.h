@@ -1,7 +1,7 @@
 // Pictures and expected outputs in raw files, as smsr_bench.tensorrt_files writes them, and the comparison.
 //
 // FOLDER/pictures.txt: a line NAME HEIGHT WIDTH STEP for each picture.
-// FOLDER/NAME.image.f32: 3 x H x W float32. FOLDER/NAME.high.u8, optional: 3 x sH x sW, the original picture.
+// FOLDER/NAME.image.u8: 3 x H x W, RGB. FOLDER/NAME.high.u8, optional: 3 x sH x sW, the original picture.
 // REFERENCES/NAME.OUTPUT.f32: that output's rows 0, STEP, 2 * STEP, ... of each channel, float32.
 #pragma once
 
