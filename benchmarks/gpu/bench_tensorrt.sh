@@ -35,8 +35,9 @@ build_programs() {
   cmake -S "$root/plugins" -B "$build" -DSMSR_BUILD_ORT=OFF -DSMSR_BUILD_CUDA=ON -DSMSR_BUILD_TRT=ON \
     -DSMSR_CUDA_ARCHITECTURES="${ARCHITECTURES:-90}" -DTENSORRT_INCLUDE="${TENSORRT_INCLUDE:-}"
   cmake --build "$build" --parallel "${JOBS:-2}" \
-    --target smsr_trt smsr_engine_bench smsr_engine_bench_rehearsal
-  cp "$build"/trt/libsmsr_trt*.so "$build"/trt/tests/smsr_engine_bench{,_rehearsal} "$bin/"
+    --target smsr_trt smsr_engine_bench smsr_engine_bench_rehearsal smsr_cuda_gpu_branch_test
+  cp "$build"/trt/libsmsr_trt*.so "$build"/trt/tests/smsr_engine_bench{,_rehearsal} \
+    "$build"/tests/cuda/smsr_cuda_gpu_branch_test "$bin/"
 }
 
 # All files of LIBRARIES as one stream: xz with a dictionary so large that the builder's many similar kernels compress.
@@ -78,15 +79,15 @@ unpacked() {
   echo "$folder/libraries"
 }
 
-# measure NAME MODEL [OPTION...]: one engine, within the time left. Saved plans spare the build.
+# measure NAME MODEL REFERENCES [OPTION...]: one engine, within the time left. Saved plans spare the build.
 measure() {
-  local name=$1 model=$2 left=$((deadline - SECONDS)) status=0
-  shift 2
+  local name=$1 model=$2 references=$3 left=$((deadline - SECONDS)) status=0
+  shift 3
   if ((left < ${LEAST_SECONDS:-45})); then
     echo "== $name: skipped, $left s left"
     return
   fi
-  local command=(timeout "$left" "$bench" --pictures "$data" --references "$data/$model" --batches 1,4 --profile
+  local command=(timeout "$left" "$bench" --pictures "$data" --references "$data/$references" --batches 1,4 --profile
     --json "$out/$name.json" "$@")
   [[ -z $tensorrt ]] || command+=(--tensorrt "$tensorrt")
   echo "== $name"
@@ -99,20 +100,20 @@ measure() {
 }
 
 measure_model() {
-  local model=$1 plugin=$2 psnr=$3 float32=$4 kernel options
+  local model=$1 plugin=$2 references=$3 psnr=$4 float32=$5 kernel options
   options=(--least-psnr "$psnr")
   [[ $float32 == - ]] || options+=(--float32 "$float32")
   if [[ $plugin == - ]]; then
-    measure "$model" "$model" "${options[@]}"
+    measure "$model" "$model" "$references" "${options[@]}"
     return
   fi
   options+=(--plugin "$library")
   if [[ -z ${KERNELS:-} ]]; then
-    measure "$model" "$model" "${options[@]}"
+    measure "$model" "$model" "$references" "${options[@]}"
     return
   fi
   for kernel in $KERNELS; do
-    SMSR_CUDA_KERNEL=$kernel measure "$model-$kernel" "$model" "${options[@]}"
+    SMSR_CUDA_KERNEL=$kernel measure "$model-$kernel" "$model" "$references" "${options[@]}"
   done
 }
 
@@ -127,6 +128,9 @@ run() {
   if [[ -n ${3:-} ]]; then tensorrt=$(unpacked "$3"); fi
   [[ -z $tensorrt ]] || export LD_LIBRARY_PATH="$tensorrt${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
   mkdir -p "$out"
+  if [[ $bench == *_bench && -x $folder/bin/smsr_cuda_gpu_branch_test ]]; then
+    "$folder/bin/smsr_cuda_gpu_branch_test" || failed+=" smsr_cuda_gpu_branch_test"
+  fi
   while read -r -a line; do measure_model "${line[@]}" </dev/null; done <"$data/models.txt"
   python3 "$here/table.py" "$out"/*.json | tee "$out/table.md" || failed+=" table"
   echo "took $((SECONDS - deadline + ${SECONDS_LEFT:-480})) s"

@@ -28,7 +28,7 @@ Key = tuple[str, int]
 
 def main(files: Sequence[str]) -> int:
     engines = {}
-    for file in sorted(files, key=lambda name: (not Path(name).name.startswith(OURS), name)):
+    for file in sorted(files, key=lambda name: (not Path(name).stem.startswith(OURS), Path(name).stem)):
         try:
             engines[Path(file).stem] = json.loads(Path(file).read_text())
         except (OSError, ValueError) as error:

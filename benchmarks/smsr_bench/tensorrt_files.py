@@ -3,8 +3,8 @@
 python -m smsr_bench.tensorrt_files CHECKPOINT -o FOLDER [--evaluation FOLDER] [--photographs FOLDER]
 
 FOLDER/pictures.txt, NAME.image.u8, NAME.high.u8: see plugins/tests/trt/bench/picture.h. FOLDER/models.txt: a line
-MODEL PLUGIN LEAST_PSNR FLOAT32 for each, PLUGIN and FLOAT32 may be "-". FOLDER/MODEL.onnx, and FOLDER/MODEL: its
-references, in float32: PyTorch's for `smsr`, ONNX Runtime's for the rivals.
+MODEL PLUGIN REFERENCES LEAST_PSNR FLOAT32 for each, PLUGIN and FLOAT32 may be "-". FOLDER/MODEL.onnx, and
+FOLDER/REFERENCES: what it should compute, in float32: PyTorch's for `smsr`, ONNX Runtime's for the rivals.
 """
 
 from __future__ import annotations
@@ -55,17 +55,22 @@ class Picture:
     @property
     def step(self) -> int:
         """References hold every step-th row. Odd, so that all rows of the kernels' tiles have their turn."""
-        return self.low.shape[0] * self.low.shape[1] // REFERENCE_PIXELS | 1
+        height, width = self.low.shape[:2]
+        return int(height * width // REFERENCE_PIXELS | 1)
 
 
 @dataclass(frozen=True)
 class Model:
-    """least_psnr: dB of its float16 engine against `run`, in float32; float32: nodes that TensorRT 8 must not round."""
+    """run: what it should compute, float32; None: that of the model `references`.
+
+    least_psnr: dB of its float16 engine against that; float32: nodes that TensorRT 8 must not round.
+    """
 
     name: str
     file: onnx.ModelProto
-    run: Callable[[NDArray[np.float32]], Outputs]
+    run: Callable[[NDArray[np.float32]], Outputs] | None
     plugin: bool
+    references: str
     least_psnr: float
     float32: Sequence[str] = ()
 
@@ -86,10 +91,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--photographs", type=Path, metavar="FOLDER", help="of at least 640x360: a crop, a mosaic, and a calm picture"
     )
     options = parser.parse_args(arguments)
-    return run_command("tensorrt_files", lambda: run(options))
+    return run_command("tensorrt_files", lambda: make(options))
 
 
-def run(options: argparse.Namespace) -> None:
+def make(options: argparse.Namespace) -> None:
     """Reads, computes, writes. Raises SmsrError."""
     network = load_network(locate(options.checkpoint))
     pictures = read_pictures(options.evaluation, options.photographs, network.config.scale)
@@ -138,12 +143,18 @@ def _middle(picture: images.Image, height: int, width: int) -> images.Image:
 
 
 def models(network: Network) -> list[Model]:
-    """The network with its plugin, and its two dense rivals, all with float16 inside. Raises ExportError."""
+    """The network with its plugins, and its two dense rivals, all with float16 inside. Raises ExportError.
+
+    smsr-branch: the mask branches are plugins, too.
+    """
     folded = fold(freeze(network))
+    ours, branch = build_trt_model(folded, "fp16"), build_trt_model(folded, "fp16", branch_plugin=True)
+    dense, masked = rivals.build_dense, rivals.build_masked
     return [
-        Model("smsr", build_trt_model(folded, "fp16"), _torch_run(network), True, 65.0, FLOAT32_NODES),
-        Model("dense", rivals.build_dense(folded), _ort_run(rivals.build_dense, folded), False, 50.0),
-        Model("masked", rivals.build_masked(folded), _ort_run(rivals.build_masked, folded), False, 50.0),
+        Model("smsr", ours, _torch_run(network), True, "smsr", 65.0, FLOAT32_NODES),
+        Model("smsr-branch", branch, None, True, "smsr", 65.0, FLOAT32_NODES),
+        Model("dense", dense(folded), _ort_run(dense, folded), False, "dense", 50.0),
+        Model("masked", masked(folded), _ort_run(masked, folded), False, "masked", 50.0),
     ]
 
 
@@ -174,18 +185,20 @@ def write(folder: Path, pictures: Sequence[Picture], written: Sequence[Model]) -
                 files.write_bytes(folder / f"{picture.name}.{kind}.u8", planes.tobytes())
     for model in written:
         files.write_bytes(folder / f"{model.name}.onnx", model.file.SerializeToString(deterministic=True))
-        _write_references(folder / model.name, pictures, model)
+        if model.run is not None:
+            _write_references(folder / model.references, pictures, model.run)
     _write_lines(folder / "models.txt", [_line(model) for model in written])
 
 
 def _line(model: Model) -> str:
-    return f"{model.name} {'plugin' if model.plugin else '-'} {model.least_psnr} {','.join(model.float32) or '-'}"
+    plugin, float32 = "plugin" if model.plugin else "-", ",".join(model.float32) or "-"
+    return f"{model.name} {plugin} {model.references} {model.least_psnr} {float32}"
 
 
-def _write_references(folder: Path, pictures: Sequence[Picture], model: Model) -> None:
+def _write_references(folder: Path, pictures: Sequence[Picture], run: Callable[[NDArray[np.float32]], Outputs]) -> None:
     files.make_folder(folder)
     for picture in pictures:
-        for name, output in model.run(to_planes(picture.low)).items():
+        for name, output in run(to_planes(picture.low)).items():
             rows = np.ascontiguousarray(output[0, :, :: picture.step])
             files.write_bytes(folder / f"{picture.name}.{name}.f32", rows.tobytes())
 

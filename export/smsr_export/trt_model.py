@@ -10,6 +10,8 @@ nothing. Only operators, attributes and types that the parsers of TensorRT 8.5 t
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
@@ -19,30 +21,51 @@ from smsr import contract
 from smsr_export.model_file import model_of
 from smsr_export.network_graph import build_graph
 from smsr_export.onnx_graph import make_node
-from smsr_export.op_function import module_function
-from smsr_export.records import FoldedNetwork
+from smsr_export.op_function import branch_function, module_function
+from smsr_export.packing import pack_branch
+from smsr_export.records import FoldedBranch, FoldedNetwork
 from smsr_export.standard import StandardParts
 from smsr_runtime.errors import ExportError
 from smsr_runtime.tensorrt import plugin
 from smsr_runtime.tensorrt.precision import FLOAT32_NODES
 
 
-def build_trt_model(network: FoldedNetwork, precision: str, *, functions: bool = False) -> onnx.ModelProto:
+@dataclass
+class _BranchParts(StandardParts):
+    """The mask branches as plugins, too."""
+
+    def margin(self, features: gs.Tensor, branch: FoldedBranch, index: int) -> gs.Tensor:
+        weights = [
+            self.graph.constant(value, f"module_{index}.mask.{name}") for name, value in pack_branch(branch).items()
+        ]
+        name = contract.MASK_BRANCH.name
+        return self.graph.add(name, [features, *weights], f"margin_{index}", contract.DOMAIN, layout="NCHW")
+
+
+def build_trt_model(
+    network: FoldedNetwork, precision: str, *, functions: bool = False, branch_plugin: bool = False
+) -> onnx.ModelProto:
     """image, theta (required) -> upscaled, margin_1 .. margin_K, all float32.
 
     precision: one of tensorrt_engine.PRECISIONS.
     functions: with the module's definition as a model-local function, which runs in any ONNX runtime and makes an
     engine without plugins. The shipped file has none: TensorRT 9.0 to 10.6 would prefer it to the plugin.
+    branch_plugin: the mask branches as nodes of the plugin MaskBranch instead of standard layers. fp16 only; no shipped
+    file has it, because no GPU has measured it yet.
     Raises ExportError where a weight is too large for T, or the network is larger than the plugin takes.
     """
     _check_limits(network)
     compute = contract.COMPUTE_OF_PRECISION[precision]
-    built = build_graph(network, StandardParts())
+    if branch_plugin and precision != "fp16":
+        raise ExportError("mask branch as a plugin", "precision fp16", precision, "leave the plugin out")
+    built = build_graph(network, _BranchParts() if branch_plugin else StandardParts())
     _put_plugins(built.graph, compute)
     _round_weights(built.graph, np.dtype(compute))
     _put_casts(built.graph, np.dtype(compute))
-    module = [module_function(network.layers, "NCHW", plugin=True)] if functions else []
-    return model_of(built, network.scale, module)
+    bodies = [module_function(network.layers, "NCHW", plugin=True)] if functions else []
+    if functions and branch_plugin:
+        bodies.append(branch_function("NCHW", plugin=True))
+    return model_of(built, network.scale, bodies)
 
 
 def _check_limits(network: FoldedNetwork) -> None:

@@ -201,13 +201,15 @@ def rehearse(folder: Path, **environment: object) -> subprocess.CompletedProcess
 def test_the_whole_measurement_can_be_rehearsed(folder: Path) -> None:
     done = rehearse(folder)
     assert done.returncode == 0, done.stderr + done.stdout
-    assert [line for line in done.stdout.splitlines() if line.startswith("==")] == ["== smsr", "== dense", "== masked"]
+    assert [line for line in done.stdout.splitlines() if line.startswith("==")] == [
+        "== smsr", "== smsr-branch", "== dense", "== masked"
+    ]  # fmt: skip
     results = folder / "results"
-    names = sorted(path.name for path in results.iterdir())
-    assert names == [
-        *(f"{model}.{kind}" for model in ("dense", "masked", "smsr") for kind in ("json", "plan")),
+    names = {path.name for path in results.iterdir()}
+    assert names == {
+        *(f"{model}.{kind}" for model in ("dense", "masked", "smsr", "smsr-branch") for kind in ("json", "plan")),
         "table.md",
-    ]
+    }
     table = (results / "table.md").read_text()
     assert "| plain 18x13 | 4 |" in table and "1.00x" in table and table in done.stdout
     assert len(json.loads((results / "masked.json").read_text())["pictures"]) == 4
@@ -217,7 +219,8 @@ def test_kernels_are_measured_one_by_one(folder: Path) -> None:
     done = rehearse(folder, KERNELS="gather staged")
     assert done.returncode == 0, done.stderr
     table = (folder / "results" / "table.md").read_text()
-    assert "| dense / smsr-gather | masked / smsr-gather | dense / smsr-staged |" in table
+    assert "| dense / smsr-branch-gather | masked / smsr-branch-gather | dense / smsr-branch-staged |" in table
+    assert "| dense / smsr-staged | masked / smsr-staged |" in table
 
 
 def test_kept_plans_are_loaded_and_others_built_again(folder: Path) -> None:

@@ -94,9 +94,10 @@ def test_files_hold_the_models_and_what_they_compute(
 ) -> None:
     assert (data / "pictures.txt").read_text() == "plain 13 18 1\ngraded 13 18 1\n"
     models = dict(line.split(maxsplit=1) for line in (data / "models.txt").read_text().splitlines())
+    float32 = "centred/Sub,image_padded/Pad,bicubic/Conv,phases/Add,upscaled/DepthToSpace"
     assert models == {
-        "smsr": "plugin 65.0 centred/Sub,image_padded/Pad,bicubic/Conv,phases/Add,upscaled/DepthToSpace",
-        "dense": "- 50.0 -", "masked": "- 50.0 -",
+        "smsr": f"plugin smsr 65.0 {float32}", "smsr-branch": f"plugin smsr 65.0 {float32}",
+        "dense": "- dense 50.0 -", "masked": "- masked 50.0 -",
     }  # fmt: skip
     assert (data / "smsr.onnx").read_bytes() == build_trt_model(folded, "fp16").SerializeToString(deterministic=True)
     image = np.fromfile(data / "plain.image.u8", np.uint8).reshape(3, *SIZE).astype(np.float32)
@@ -113,7 +114,7 @@ def test_files_hold_the_models_and_what_they_compute(
 def test_large_references_hold_every_so_manieth_row(tmp_path: Path) -> None:
     large = tensorrt_files.Picture("large", np.zeros((512, 512, 3), np.uint8))
     rows = np.arange(1024, dtype=np.float32)[None, None, :, None].repeat(3, 1).repeat(1024, 3)
-    model = tensorrt_files.Model("m", onnx.ModelProto(), lambda _: {"upscaled": rows}, False, 1.0)
+    model = tensorrt_files.Model("m", onnx.ModelProto(), lambda _: {"upscaled": rows}, False, "m", 1.0)
     tensorrt_files.write(tmp_path, [large], [model])
     assert (tmp_path / "pictures.txt").read_text() == "large 512 512 17\n"
     stored = np.fromfile(tmp_path / "m" / "large.upscaled.f32", np.float32).reshape(3, 61, 1024)
