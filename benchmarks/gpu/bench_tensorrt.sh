@@ -131,7 +131,10 @@ run() {
   if [[ $bench == *_bench && -x $folder/bin/smsr_cuda_gpu_branch_test ]]; then
     "$folder/bin/smsr_cuda_gpu_branch_test" || failed+=" smsr_cuda_gpu_branch_test"
   fi
-  while read -r -a line; do measure_model "${line[@]}" </dev/null; done <"$data/models.txt"
+  while read -r -a line; do
+    ((${#line[@]} == 5)) || fail "$data/models.txt: expected 5 words in each line, got '${line[*]}'; run prepare again"
+    measure_model "${line[@]}" </dev/null
+  done <"$data/models.txt"
   python3 "$here/table.py" "$out"/*.json | tee "$out/table.md" || failed+=" table"
   echo "took $((SECONDS - deadline + ${SECONDS_LEFT:-480})) s"
   [[ -z $failed ]] || { echo "bench_tensorrt.sh: failed:$failed" >&2; exit 1; }

@@ -250,6 +250,13 @@ def test_a_failing_engine_does_not_stop_the_others(folder: Path) -> None:
     assert (folder / "results" / "masked.json").is_file()
 
 
+def test_data_of_another_release_is_refused(folder: Path) -> None:
+    (folder / "data" / "models.txt").write_text("smsr plugin 65.0 -\n")
+    done = rehearse(folder)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "models.txt: expected 5 words in each line, got 'smsr plugin 65.0 -'; run prepare again" in done.stderr
+
+
 def test_tensorrt_travels_in_parts(tmp_path: Path) -> None:
     libraries, parts, store = tmp_path / "lib", tmp_path / "parts", tmp_path / "store"
     libraries.mkdir()
