@@ -13,6 +13,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
+from numpy.typing import NDArray
 from onnx import helper
 
 from smsr_export.model_file import IR_VERSION
@@ -25,19 +26,24 @@ from smsr_export.standard import add_margin
 
 def build_rival(network: FoldedNetwork) -> onnx.ModelProto:
     """image (N, 3, H, W) -> upscaled (N, 3, sH, sW) and margin_1 .. margin_K, float32 0..255; theta is 0."""
-    rival = _Rival(network)
+    rival = Rival(network)
     rival.add_network()
-    opsets = [helper.make_opsetid("", OPSET)]
-    model = helper.make_model(rival.graph.exported(), opset_imports=opsets, ir_version=IR_VERSION)
-    onnx.checker.check_model(model, full_check=True)
-    return model
+    return rival.model()
 
 
-class _Rival:
+class Rival:
     """Adds the network's parts to a graph; methods return what they add."""
 
     def __init__(self, network: FoldedNetwork) -> None:
         self.network, self.graph = network, OnnxGraph()
+        self.margins: list[gs.Variable] = []
+
+    def model(self) -> onnx.ModelProto:
+        """The graph as a checked model file of standard operators."""
+        opsets = [helper.make_opsetid("", OPSET)]
+        model = helper.make_model(self.graph.exported(), opset_imports=opsets, ir_version=IR_VERSION)
+        onnx.checker.check_model(model, full_check=True)
+        return model
 
     def add_network(self) -> None:
         graph, network = self.graph, self.network
@@ -45,30 +51,47 @@ class _Rival:
         centred = graph.add("Sub", [image, graph.constant(network.mean.reshape(1, 3, 1, 1), "mean")], "centred")
         hidden = self._conv_relu(centred, network.head[0], "head.0")
         features = start = graph.conv(hidden, network.head[1], "head.2")
-        outputs, margins = [], []
+        outputs = []
         for index, module in enumerate(network.modules, 1):
-            margins.append(add_margin(graph, features, module.branch, index))
-            features = self._module(features, margins[-1], module, index)
+            active = self.active(features, module, index)
+            features = self._module(features, active, module, index)
             outputs.append(features)
         joined = graph.add("Concat", outputs, "all_features", axis=1)
         collect = Convolution(_kernel(np.concatenate(network.collect_parts)), network.collect_bias)
         hidden = self._conv_relu(joined, collect, "collect.0")
         deep = graph.add("Add", [graph.conv(hidden, network.collect, "collect.2"), start], "deep_features")
         graph.output(add_bicubic(graph, network, graph.conv(deep, network.tail, "tail")), ["N", 3, "sH", "sW"])
-        for margin in margins:
+        for margin in self.margins:
             graph.output(margin, ["N", 1, "H", "W"])
+
+    def active(self, features: gs.Tensor, module: FoldedModule, index: int) -> gs.Tensor | None:
+        """What `masked` needs to know of module `index`'s active pixels."""
+        self.margins.append(add_margin(self.graph, features, module.branch, index))
+        return self.graph.add("Greater", [self.margins[-1], self._zero()], f"module_{index}.active")
+
+    def masked(self, y: gs.Tensor, active: gs.Tensor | None, dense: int, label: str) -> gs.Tensor:
+        """Zeroes channels from `dense` on where the pixel is not active."""
+        gate = active
+        if dense:
+            gate = self.graph.add(
+                "Or", [active, self.graph.constant(self.is_dense(dense), f"{label}.dense")], f"{label}.gate"
+            )
+        return self.graph.add("Where", [gate, y, self._zero()], f"{label}.masked")
+
+    def is_dense(self, dense: int) -> NDArray[np.bool_]:
+        """(1, C, 1, 1): the first `dense` channels."""
+        return (np.arange(self.network.features) < dense).reshape(1, -1, 1, 1)
 
     def _conv_relu(self, x: gs.Tensor, conv: Convolution, name: str) -> gs.Tensor:
         return self.graph.add("Relu", [self.graph.conv(x, conv, name)], f"{name}.relu")
 
-    def _module(self, features: gs.Tensor, margin: gs.Tensor, module: FoldedModule, index: int) -> gs.Tensor:
+    def _module(self, features: gs.Tensor, active: gs.Tensor | None, module: FoldedModule, index: int) -> gs.Tensor:
         graph, name, channels = self.graph, f"module_{index}", self.network.features
-        active = graph.add("Greater", [margin, self._zero()], f"{name}.active")
         x, outputs, no_bias = features, [], np.zeros(channels, np.float32)
         for layer, (packed, dense) in enumerate(zip(module.conv_weights, module.dense_channels, strict=True)):
             weight = packed.reshape(3, 3, channels, channels).transpose(3, 2, 0, 1)
             label = f"{name}.layer_{layer}"
-            x = self._masked(self._conv_relu(x, Convolution(weight, no_bias), label), active, dense, label)
+            x = self.masked(self._conv_relu(x, Convolution(weight, no_bias), label), active, dense, label)
             outputs.append(x)
         joined = graph.add("Concat", outputs, f"{name}.all", axis=1)
         collect = Convolution(_kernel(module.collect_weight), module.collect_bias)
@@ -82,14 +105,6 @@ class _Rival:
         squeezed = self._conv_relu(pooled, squeeze, f"{name}.squeeze")
         excite = Convolution(_kernel(module.excite_weight), module.excite_bias)
         return self.graph.add("Sigmoid", [self.graph.conv(squeezed, excite, f"{name}.excite")], f"{name}.scale")
-
-    def _masked(self, y: gs.Tensor, active: gs.Tensor, dense: int, label: str) -> gs.Tensor:
-        """Zeroes channels from `dense` on where the pixel is not active."""
-        gate = active
-        if dense:
-            is_dense = (np.arange(self.network.features) < dense).reshape(1, -1, 1, 1)
-            gate = self.graph.add("Or", [active, self.graph.constant(is_dense, f"{label}.dense")], f"{label}.gate")
-        return self.graph.add("Where", [gate, y, self._zero()], f"{label}.masked")
 
     def _zero(self) -> gs.Constant:
         return self.graph.constant(np.zeros((), np.float32), "zero")

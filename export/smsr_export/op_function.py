@@ -29,7 +29,7 @@ def operator_functions(layers: int) -> list[onnx.FunctionProto]:
         _function(contract.CONVOLUTION, _convolution("biased", "biased")),
         _function(contract.CONVOLUTION_RELU, _convolution("rectified", "rectified = Relu (biased)")),
         _function(contract.CONVOLUTION_ADD, _convolution("sum", _ADD)),
-        _function(contract.MASK_BRANCH, _MASK_BRANCH),
+        branch_function("NHWC"),
     ]
 
 
@@ -37,6 +37,16 @@ def module_function(layers: int, layout: str, plugin: bool = False) -> onnx.Func
     """The sparse mask module's function; layout: one of contract.LAYOUTS; plugin: nodes also name a plugin."""
     body = "\n".join([_prologue(layout), *(_layer(index) for index in range(layers)), _epilogue(layers, layout)])
     return _function(contract.SPARSE_MASK_MODULE, body, PLUGIN_ATTRIBUTES if plugin else ())
+
+
+def branch_function(layout: str, plugin: bool = False) -> onnx.FunctionProto:
+    """The mask branch's function; arguments as module_function's."""
+    body = _MASK_BRANCH.replace("TO_NCHW", _to_nchw(layout))
+    return _function(contract.MASK_BRANCH, body, PLUGIN_ATTRIBUTES if plugin else ())
+
+
+def _to_nchw(layout: str) -> str:
+    return "Transpose <perm = [0, 3, 1, 2]> (features)" if layout == "NHWC" else "Identity (features)"
 
 
 def _function(operator: contract.Operator, body: str, more: tuple[str, ...] = ()) -> onnx.FunctionProto:
@@ -51,9 +61,8 @@ def _function(operator: contract.Operator, body: str, more: tuple[str, ...] = ()
 
 def _prologue(layout: str) -> str:
     """Leaves x: features as N C H W, active: the mask, and the constants of all layers."""
-    to_nchw = "Transpose <perm = [0, 3, 1, 2]> (features)" if layout == "NHWC" else "Identity (features)"
     return f"""
-        x = {to_nchw}
+        x = {_to_nchw(layout)}
         shifted = Sub (margin, theta)
         zero_float = Constant <value_float = 0.0> ()
         zero = CastLike (zero_float, features)
@@ -154,7 +163,7 @@ _ADD = """
 """
 
 _MASK_BRANCH = """
-        x = Transpose <perm = [0, 3, 1, 2]> (features)
+        x = TO_NCHW
         kernel_shape = Constant <value_ints = [0, 0, 3, 3]> ()
         phase_shape = Constant <value_ints = [0, 0, 2, 2]> ()
         full_rows = Transpose <perm = [2, 1, 0]> (full_weight)

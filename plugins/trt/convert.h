@@ -4,8 +4,10 @@
 #include <NvInferRuntime.h>
 
 #include <array>
+#include <type_traits>
 #include <vector>
 
+#include "branch_core.h"
 #include "module_core.h"
 
 namespace smsr::trt {
@@ -20,11 +22,13 @@ inline Field to_field(const nvinfer1::PluginField& field) {
   return {field.name != nullptr ? field.name : "", field.data, type, field.length};
 }
 
-inline Module to_module(const char* name, const nvinfer1::PluginFieldCollection* collection) {
+// Node: Module or Branch.
+template <class Node>
+Node to_node(const char* name, const nvinfer1::PluginFieldCollection* collection) {
   std::vector<Field> fields;
   if (collection != nullptr && collection->fields != nullptr)
     for (int32_t i = 0; i < collection->nbFields; ++i) fields.push_back(to_field(collection->fields[i]));
-  return Module::from_fields(name, fields.data(), static_cast<int>(fields.size()));
+  return Node::from_fields(name, fields.data(), static_cast<int>(fields.size()));
 }
 
 inline ElementType to_type(nvinfer1::DataType type) {
@@ -65,33 +69,43 @@ inline Tensor largest(const nvinfer1::DynamicPluginTensorDesc& desc) {
 }
 
 // dims_of(i): Dimensions of input i.
-template <class DimsOf>
-std::array<Dimensions, op::kInputs> input_shapes(const DimsOf& dims_of) {
-  std::array<Dimensions, op::kInputs> shapes;
-  for (int i = 0; i < op::kInputs; ++i) shapes[static_cast<size_t>(i)] = dims_of(i);
+template <class Node, class DimsOf>
+std::array<Dimensions, Node::kInputs> input_shapes(const DimsOf& dims_of) {
+  std::array<Dimensions, Node::kInputs> shapes;
+  for (int i = 0; i < Node::kInputs; ++i) shapes[static_cast<size_t>(i)] = dims_of(i);
   return shapes;
+}
+
+// Of the node's only output.
+template <class Node>
+nvinfer1::DimsExprs output_shape(const nvinfer1::DimsExprs& features, nvinfer1::IExprBuilder& expressions) {
+  nvinfer1::DimsExprs shape = features;
+  if (Node::kOutputChannels != 0) shape.d[1] = expressions.constant(Node::kOutputChannels);
+  return shape;
 }
 
 // What the creators of all versions announce: the operator's name and its attributes. TensorRT's ONNX parser
 // passes on the announced attributes and drops all others.
-template <class Interface>
+template <class Interface, class Node>
 class AnnouncingCreator : public Interface {
  public:
   const nvinfer1::PluginFieldCollection* getFieldNames() noexcept override { return &collection_; }
-  const char* getPluginName() const noexcept override { return op::kName; }
+  const char* getPluginName() const noexcept override { return Node::kName; }
   const char* getPluginVersion() const noexcept override { return contract::kOperatorVersionText; }
   const char* getPluginNamespace() const noexcept override { return contract::kDomain; }
 
  private:
   using Type = nvinfer1::PluginFieldType;
+  static constexpr int32_t kFields =
+      std::is_same_v<Node, Module> ? 3 : 2;  // only modules have dense channels
   const std::array<nvinfer1::PluginField, 3> fields_{
-      nvinfer1::PluginField(op::kDenseChannelsAttribute, nullptr, Type::kINT32, 1),
       nvinfer1::PluginField(op::kLayoutAttribute, nullptr, Type::kCHAR, 1),
-      nvinfer1::PluginField(op::kComputeAttribute, nullptr, Type::kCHAR, 1)};
-  const nvinfer1::PluginFieldCollection collection_{static_cast<int32_t>(fields_.size()), fields_.data()};
+      nvinfer1::PluginField(op::kComputeAttribute, nullptr, Type::kCHAR, 1),
+      nvinfer1::PluginField(op::kDenseChannelsAttribute, nullptr, Type::kINT32, 1)};
+  const nvinfer1::PluginFieldCollection collection_{kFields, fields_.data()};
 };
 
-// The library's only creator.
+// The library's only creator of this class.
 template <class Creator>
 Creator* creator() {
   static Creator made;

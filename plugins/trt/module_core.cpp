@@ -6,6 +6,8 @@
 #include <limits>
 #include <vector>
 
+#include "checks.h"
+
 namespace smsr::trt {
 namespace {
 
@@ -14,32 +16,10 @@ constexpr int kMaxLayers = contract::kTensorrtMaxLayers, kMaxChannels = contract
 constexpr int32_t kFloat32 = static_cast<int32_t>(cuda::Type::kFloat32);
 constexpr int32_t kFloat16 = static_cast<int32_t>(cuda::Type::kFloat16);
 constexpr const char* kTypeNames[] = {contract::kComputeTypes[0], contract::kComputeTypes[2]};
-constexpr const char* kLayout = contract::kLayouts[1];  // of TensorRT's dimensions, whatever the format is
-constexpr const char* kExportAgain = "export the model again with smsr-export --target trt";
 
 static_assert(std::string_view(kTypeNames[kFloat32]) == "float32");
 static_assert(std::string_view(kTypeNames[kFloat16]) == "float16");
-static_assert(std::string_view(kLayout) == "NCHW");
 static_assert(sizeof(State) == 56, "no padding: the state is saved and compared as bytes");
-
-std::string where_of(const char* name) {
-  const std::string node = name != nullptr ? name : "";
-  return node.empty() ? std::string(op::kName) : std::string(op::kName) + " '" + node + "'";
-}
-
-[[noreturn]] void raise(const std::string& where, const std::string& what, const std::string& expected,
-                        const std::string& got, const std::string& advice) {
-  throw Error(where + ": " + what + ": expected " + expected + ", got " + got + "; " + advice);
-}
-
-std::string text(const Dimensions& dims) {
-  std::string joined;
-  for (int i = 0; i < dims.rank && i < kMaxRank; ++i) {
-    const int64_t size = dims.size[static_cast<size_t>(i)];
-    joined += (i == 0 ? "" : ", ") + (size == kUnknown ? "?" : std::to_string(size));
-  }
-  return "(" + joined + ")";
-}
 
 std::string text(const std::vector<int64_t>& counts) {
   std::string joined;
@@ -54,15 +34,6 @@ const char* name_of(ElementType type) {
 
 ElementType element_type(int32_t compute) {
   return compute == kFloat16 ? ElementType::kFloat16 : ElementType::kFloat32;
-}
-
-// Some versions of the ONNX parser count a terminating zero, others do not.
-std::string string_of(const std::string& where, const Field& field) {
-  if (field.type != FieldType::kChar || field.data == nullptr || field.length < 0)
-    raise(where, "attribute " + std::string(field.name), "a string", "another type or nothing", kExportAgain);
-  std::string value(static_cast<const char*>(field.data), static_cast<size_t>(field.length));
-  while (!value.empty() && value.back() == '\0') value.pop_back();
-  return value;
 }
 
 std::vector<int64_t> integers_of(const std::string& where, const Field& field) {
@@ -95,17 +66,6 @@ int32_t compute_of(const std::string& where, const std::string& name) {
   raise(where, "attribute compute", "float32 or float16 on GPUs", "'" + name + "'", kExportAgain);
 }
 
-const Field& only_field(const std::string& where, const Field* fields, int count, const char* name) {
-  const Field* only = nullptr;
-  for (int i = 0; i < count; ++i) {
-    if (fields[i].name != name) continue;
-    if (only != nullptr) raise(where, std::string("attribute ") + name, "it once", "it twice", kExportAgain);
-    only = &fields[i];
-  }
-  if (only == nullptr) raise(where, std::string("attribute ") + name, "a value", "none", kExportAgain);
-  return *only;
-}
-
 void refuse_unknown_fields(const std::string& where, const Field* fields, int count) {
   const std::string expected =
       std::string(op::kDenseChannelsAttribute) + ", " + op::kLayoutAttribute + ", " + op::kComputeAttribute;
@@ -114,14 +74,6 @@ void refuse_unknown_fields(const std::string& where, const Field* fields, int co
     if (name != op::kDenseChannelsAttribute && name != op::kLayoutAttribute && name != op::kComputeAttribute)
       raise(where, "attributes", expected, "'" + std::string(name) + "'", "remove it");
   }
-}
-
-bool fits(const Dimensions& dims, const Dimensions& expected) {
-  if (dims.rank != expected.rank) return false;
-  for (size_t i = 0; i < static_cast<size_t>(dims.rank); ++i)
-    if (dims.size[i] != kUnknown && expected.size[i] != kUnknown && dims.size[i] != expected.size[i])
-      return false;
-  return true;
 }
 
 // The contract's letters, from features (N, C, H, W).
@@ -142,13 +94,6 @@ Dimensions expected_shape(int input, const contract::Letters& letters) {
   return dims;
 }
 
-// TensorRT promises no alignment.
-void* aligned(void* workspace) {
-  const uintptr_t address = reinterpret_cast<uintptr_t>(workspace);
-  return reinterpret_cast<void*>((address + cuda::kWorkspaceAlignment - 1) / cuda::kWorkspaceAlignment *
-                                 cuda::kWorkspaceAlignment);
-}
-
 }  // namespace
 
 void report(const char* text) noexcept {
@@ -157,7 +102,7 @@ void report(const char* text) noexcept {
   std::fprintf(stderr, "smsr: %s\n", text);
 }
 
-Module::Module(const char* name, const State& state) : where_(where_of(name)), state_(state) {
+Module::Module(const char* name, const State& state) : where_(where_of(op::kName, name)), state_(state) {
   description_ = std::string(op::kComputeAttribute) + "=" + kTypeNames[state.compute] + " " +
                  op::kDenseChannelsAttribute + "=";
   for (int32_t i = 0; i < state.layers; ++i)
@@ -166,34 +111,33 @@ Module::Module(const char* name, const State& state) : where_(where_of(name)), s
 }
 
 Module Module::from_fields(const char* name, const Field* fields, int count) {
-  const std::string where = where_of(name);
+  const std::string where = where_of(op::kName, name);
   if (fields == nullptr || count < 0) count = 0;
   refuse_unknown_fields(where, fields, count);
   State state{};
   std::memcpy(state.interface_hash, contract::kInterfaceHash, sizeof state.interface_hash);
   set_dense_channels(where, integers_of(where, only_field(where, fields, count, op::kDenseChannelsAttribute)),
                      &state);
-  const std::string layout = string_of(where, only_field(where, fields, count, op::kLayoutAttribute));
-  if (layout != kLayout) raise(where, "attribute layout", kLayout, "'" + layout + "'", kExportAgain);
+  check_layout(where, fields, count);
   state.compute =
       compute_of(where, string_of(where, only_field(where, fields, count, op::kComputeAttribute)));
   return Module(name, state);
 }
 
 Module Module::from_state(const char* name, const void* bytes, size_t count) {
-  const std::string where = where_of(name);
-  const std::string advice = "build the engine again with this library";
+  const std::string where = where_of(op::kName, name);
   if (bytes == nullptr || count != sizeof(State))
-    raise(where, "saved plugin", std::to_string(sizeof(State)) + " bytes", std::to_string(count), advice);
+    raise(where, "saved plugin", std::to_string(sizeof(State)) + " bytes", std::to_string(count),
+          kBuildAgain);
   State state;
   std::memcpy(&state, bytes, sizeof state);
   const std::string_view hash(state.interface_hash, sizeof state.interface_hash);
   if (hash != contract::kInterfaceHash)
     raise(where, "saved plugin", std::string("interface ") + contract::kInterfaceHash, std::string(hash),
-          advice);
+          kBuildAgain);
   const bool valid = (state.compute == kFloat32 || state.compute == kFloat16) && state.layers >= 1 &&
                      state.layers <= kMaxLayers;
-  if (!valid) raise(where, "saved plugin", "type and layers as written", "damaged bytes", advice);
+  if (!valid) raise(where, "saved plugin", "type and layers as written", "damaged bytes", kBuildAgain);
   set_dense_channels(where, {state.dense_channels, state.dense_channels + state.layers}, &state);
   return Module(name, state);
 }

@@ -71,6 +71,11 @@ class Error : public std::runtime_error {
 // One node. All functions throw Error with one line "where: what: expected, got; what to do".
 class Module {
  public:
+  static constexpr const char* kName = op::kName;
+  static constexpr int kInputs = op::kInputs;
+  static constexpr int kOutputChannels = 0;  // as many as the features have
+  using Saved = State;
+
   // `name`: the layer, for error texts; may be null.
   static Module from_fields(const char* name, const Field* fields, int count);
   static Module from_state(const char* name, const void* bytes, size_t count);

@@ -1,4 +1,4 @@
-// The plugin for TensorRT 8.5 and 8.6 (IPluginV2DynamicExt).
+// The plugins for TensorRT 8.5 and 8.6 (IPluginV2DynamicExt).
 #include <cstring>
 
 #include "convert.h"
@@ -12,11 +12,14 @@ namespace {
 
 using namespace nvinfer1;
 
-class ModulePlugin final : public IPluginV2DynamicExt {
+// Node: Module or Branch.
+template <class Node>
+class NodePlugin final : public IPluginV2DynamicExt {
  public:
-  explicit ModulePlugin(const Module& module) : module_(module) {}
+  using Saved = typename Node::Saved;
+  explicit NodePlugin(const Node& node) : node_(node) {}
 
-  const char* getPluginType() const noexcept override { return op::kName; }
+  const char* getPluginType() const noexcept override { return Node::kName; }
   const char* getPluginVersion() const noexcept override { return contract::kOperatorVersionText; }
   const char* getPluginNamespace() const noexcept override { return contract::kDomain; }
   void setPluginNamespace(const char*) noexcept override {}  // it is always the contract's
@@ -26,7 +29,7 @@ class ModulePlugin final : public IPluginV2DynamicExt {
   void destroy() noexcept override { delete this; }
 
   IPluginV2DynamicExt* clone() const noexcept override {
-    return guarded<IPluginV2DynamicExt*>(nullptr, [&] { return new ModulePlugin(module_); });
+    return guarded<IPluginV2DynamicExt*>(nullptr, [&] { return new NodePlugin<Node>(node_); });
   }
 
   // In a weakly typed network this is float32 whatever `compute` says; supportsFormatCombination() decides.
@@ -35,21 +38,21 @@ class ModulePlugin final : public IPluginV2DynamicExt {
   }
 
   DimsExprs getOutputDimensions(int32_t, const DimsExprs* inputs, int32_t input_count,
-                                IExprBuilder&) noexcept override {
+                                IExprBuilder& expressions) noexcept override {
     DimsExprs refused{};
     refused.nbDims = -1;  // TensorRT refuses the layer
     return guarded(refused, [&] {
-      module_.check_counts(input_count, kOutputs);
-      module_.check_shapes(input_shapes([&](int i) { return to_dimensions(inputs[i]); }));
-      return inputs[op::kFeatures];
+      node_.check_counts(input_count, kOutputs);
+      node_.check_shapes(input_shapes<Node>([&](int i) { return to_dimensions(inputs[i]); }));
+      return output_shape<Node>(inputs[op::kFeatures], expressions);
     });
   }
 
   bool supportsFormatCombination(int32_t position, const PluginTensorDesc* tensors, int32_t input_count,
                                  int32_t output_count) noexcept override {
     return guarded(false, [&] {
-      module_.check_counts(input_count, output_count);
-      return module_.supports(position, to_tensor(tensors[position]), to_tensor(tensors[op::kFeatures]));
+      node_.check_counts(input_count, output_count);
+      return node_.supports(position, to_tensor(tensors[position]), to_tensor(tensors[op::kFeatures]));
     });
   }
 
@@ -57,8 +60,8 @@ class ModulePlugin final : public IPluginV2DynamicExt {
   void configurePlugin(const DynamicPluginTensorDesc* inputs, int32_t input_count,
                        const DynamicPluginTensorDesc*, int32_t output_count) noexcept override {
     guarded(0, [&] {
-      module_.check_counts(input_count, output_count);
-      module_.check_shapes(input_shapes([&](int i) { return to_dimensions(inputs[i].max); }));
+      node_.check_counts(input_count, output_count);
+      node_.check_shapes(input_shapes<Node>([&](int i) { return to_dimensions(inputs[i].max); }));
       return 0;
     });
   }
@@ -67,54 +70,62 @@ class ModulePlugin final : public IPluginV2DynamicExt {
   size_t getWorkspaceSize(const PluginTensorDesc* inputs, int32_t, const PluginTensorDesc*,
                           int32_t) const noexcept override {
     return guarded(kRefusedWorkspace,
-                   [&] { return module_.workspace_bytes(to_tensor(inputs[op::kFeatures])); });
+                   [&] { return node_.workspace_bytes(to_tensor(inputs[op::kFeatures])); });
   }
 
   int32_t enqueue(const PluginTensorDesc* input_descs, const PluginTensorDesc*, const void* const* inputs,
                   void* const* outputs, void* workspace, cudaStream_t stream) noexcept override {
     return guarded(1, [&] {
-      module_.check_shapes(input_shapes([&](int i) { return to_dimensions(input_descs[i].dims); }));
-      module_.enqueue(to_tensor(input_descs[op::kFeatures]), inputs, outputs[0], workspace, stream);
+      node_.check_shapes(input_shapes<Node>([&](int i) { return to_dimensions(input_descs[i].dims); }));
+      node_.enqueue(to_tensor(input_descs[op::kFeatures]), inputs, outputs[0], workspace, stream);
       return 0;
     });
   }
 
-  size_t getSerializationSize() const noexcept override { return sizeof(State); }
+  size_t getSerializationSize() const noexcept override { return sizeof(Saved); }
 
   void serialize(void* buffer) const noexcept override {
-    const State state = module_.state();
+    const Saved state = node_.state();
     std::memcpy(buffer, &state, sizeof state);
   }
 
  private:
-  const Module module_;
+  const Node node_;
 };
 
 // Returns IPluginV2DynamicExt instead of the base class's IPluginV2, which the headers declare deprecated.
-class ModuleCreator final : public AnnouncingCreator<IPluginCreator> {
+template <class Node>
+class NodeCreator final : public AnnouncingCreator<IPluginCreator, Node> {
  public:
   IPluginV2DynamicExt* createPlugin(const char* name, const PluginFieldCollection* fields) noexcept override {
-    return guarded<IPluginV2DynamicExt*>(nullptr, [&] { return new ModulePlugin(to_module(name, fields)); });
+    return guarded<IPluginV2DynamicExt*>(nullptr,
+                                         [&] { return new NodePlugin<Node>(to_node<Node>(name, fields)); });
   }
 
   IPluginV2DynamicExt* deserializePlugin(const char* name, const void* bytes,
                                          size_t count) noexcept override {
     return guarded<IPluginV2DynamicExt*>(
-        nullptr, [&] { return new ModulePlugin(Module::from_state(name, bytes, count)); });
+        nullptr, [&] { return new NodePlugin<Node>(Node::from_state(name, bytes, count)); });
   }
 
   void setPluginNamespace(const char*) noexcept override {}
 };
 
-// Opening this library registers its creator. TensorRT 8.5 can load plugins in no other way. In 8.6 the place
-// of the registry's loadLibrary() in its table of functions differs between patch releases, whereas
+// Opening this library registers its creators. TensorRT 8.5 can load plugins in no other way. In 8.6 the
+// place of the registry's loadLibrary() in its table of functions differs between patch releases, whereas
 // registerCreator() is the first in all of TensorRT 8. Not by REGISTER_TENSORRT_PLUGIN, whose namespace is
 // always "".
+template <class Node>
+void register_creator(IPluginRegistry* registry) {
+  if (registry == nullptr || !registry->registerCreator(*creator<NodeCreator<Node>>(), contract::kDomain))
+    throw Error(std::string(Node::kName) +
+                ": registry: expected to take this plugin, got a refusal; open this library only once");
+}
+
 const bool registered = guarded(false, [] {
   IPluginRegistry* registry = getPluginRegistry();
-  if (registry == nullptr || !registry->registerCreator(*creator<ModuleCreator>(), contract::kDomain))
-    throw Error(std::string(op::kName) +
-                ": registry: expected to take this plugin, got a refusal; open this library only once");
+  register_creator<Module>(registry);
+  register_creator<Branch>(registry);
   return true;
 });
 
@@ -124,8 +135,10 @@ const bool registered = guarded(false, [] {
 #if NV_TENSORRT_MINOR >= 6
 // For the registry's loadLibrary(), which refuses creators that are registered already.
 SMSR_EXPORT nvinfer1::IPluginCreator* const* getPluginCreators(int32_t& count) {
-  static nvinfer1::IPluginCreator* const creators[] = {smsr::trt::creator<smsr::trt::ModuleCreator>()};
-  count = smsr::trt::registered ? 0 : 1;
+  static nvinfer1::IPluginCreator* const creators[] = {
+      smsr::trt::creator<smsr::trt::NodeCreator<smsr::trt::Module>>(),
+      smsr::trt::creator<smsr::trt::NodeCreator<smsr::trt::Branch>>()};
+  count = smsr::trt::registered ? 0 : 2;
   return creators;
 }
 

@@ -22,6 +22,7 @@ from smsr_export.tensorrt_bundle import function_variant, verify_tensorrt
 from smsr_export.tensorrt_engine import PRECISIONS
 from smsr_export.trt_model import build_trt_model
 from smsr_runtime.errors import ExportError
+from smsr_runtime.ort.backend import open_session
 from smsr_runtime.tensorrt import plugin
 from smsr_runtime.tensorrt.precision import FLOAT32_NODES
 from tests.helpers import random_image, random_network, relative_difference
@@ -188,3 +189,35 @@ def test_the_graph_is_a_checked_onnx_file(folded: FoldedNetwork, tmp_path: Path)
     for kind in PRECISIONS:
         onnx.save_model(build_trt_model(folded, kind, functions=True), tmp_path / "model.onnx")
         onnx.checker.check_model(onnx.load(tmp_path / "model.onnx"), full_check=True)
+
+
+def test_the_mask_branch_as_a_plugin_computes_the_same(folded: FoldedNetwork) -> None:
+    """Through its function's body; odd sizes too. No file has it unless it is asked for."""
+    plain = build_trt_model(folded, "fp16", functions=True)
+    model = build_trt_model(folded, "fp16", functions=True, branch_plugin=True)
+    names = [node.op_type for node in model.graph.node if node.domain == contract.DOMAIN]
+    assert names == ["MaskBranch", "SparseMaskModule"] * 2
+    assert [(one.domain, one.name) for one in model.functions] == [("smsr", "SparseMaskModule"), ("smsr", "MaskBranch")]
+    assert "MaskBranch" not in {node.op_type for node in plain.graph.node}
+    branch = next(node for node in model.graph.node if node.op_type == "MaskBranch")
+    attributes = {a.name: onnx.helper.get_attribute_value(a) for a in branch.attribute}
+    assert attributes == {
+        "compute": b"float16", "layout": b"NCHW", "plugin_namespace": b"smsr", "plugin_version": b"1",
+    }  # fmt: skip
+    weights = {item.name: (item.data_type, list(item.dims)) for item in model.graph.initializer}
+    assert [weights[name] for name in branch.input[1:]] == [
+        (TensorProto.FLOAT16, shape) for shape in ([9, 16, 16], [16], [9, 16, 16], [16], [4, 16, 4], [4])
+    ]
+    for height, width in ((8, 9), (7, 6), (1, 1)):
+        image = random_image(2, height, width, dtype=torch.float32).numpy()
+        expected, computed = (
+            open_session(one.SerializeToString()).run(None, {"image": image, "theta": np.zeros((), np.float32)})
+            for one in (plain, model)
+        )
+        for one, other in zip(expected, computed, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_the_mask_branch_s_plugin_is_for_fp16_only(folded: FoldedNetwork) -> None:
+    with pytest.raises(ExportError, match="mask branch as a plugin: expected precision fp16, got fp32"):
+        build_trt_model(folded, "fp32", branch_plugin=True)

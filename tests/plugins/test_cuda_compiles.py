@@ -77,6 +77,13 @@ def test_float_kernels_compile_and_do_not_spill(nvcc: str, architectures: list[i
 
 
 @pytest.mark.slow
+def test_mask_branch_compiles_and_does_not_spill(nvcc: str, architectures: list[int], tmp_path: Path) -> None:
+    report = compile_for(nvcc, CORE / "mask_branch_cuda.cu", architectures, tmp_path)
+    spills = spilled(report, "pool_full|margin_of_pooled")
+    assert len(spills) == 3 * len(architectures) and max(spills) == 0
+
+
+@pytest.mark.slow
 def test_volta_kernels_compile(nvcc: str, architectures: list[int], tmp_path: Path) -> None:
     """For sm_72 where nvcc still supports it, else for the oldest it supports: all have the instruction."""
     report = compile_for(nvcc, CORE / "module_volta.cu", architectures[:1], tmp_path)

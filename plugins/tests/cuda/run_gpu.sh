@@ -26,11 +26,11 @@ done > "$build/commands"
 for source in "$plugins"/kernels/cuda/*.cu; do
   echo "$nvcc -std=c++17 -O3 -DSMSR_CUDA_VOLTA -arch=sm_$architecture $include -c $source -o $build/$(basename "$source").o"
 done >> "$build/commands"
-for program in gpu_test gpu_bench; do
+for program in gpu_test gpu_bench gpu_branch_test; do
   echo "$nvcc -std=c++17 -O2 -arch=sm_$architecture $include -c $plugins/tests/cuda/$program.cu -o $build/$program.main.o"
 done >> "$build/commands"
 xargs -P "$(nproc)" -I{} sh -c '{}' < "$build/commands"
-for program in gpu_test gpu_bench; do
+for program in gpu_test gpu_bench gpu_branch_test; do
   "$nvcc" -arch="sm_$architecture" -o "$build/$program" "$build/$program.main.o" "$build"/*.cpp.o "$build"/*.cu.o -lpthread
 done
 [ -z "${SMSR_BUILD_ONLY:-}" ] || exit 0
@@ -43,6 +43,7 @@ step() {
 }
 # The most important first, what may be missing or slow last.
 step "$build/gpu_test"
+step "$build/gpu_branch_test"
 step "$build/gpu_bench" 720 1280 0.3 float16
 step python3 "$plugins/../benchmarks/gpu/bench_cudnn.py" 720 1280
 for share in 1 0; do step "$build/gpu_bench" 720 1280 "$share" float16; done

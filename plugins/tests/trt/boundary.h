@@ -40,14 +40,19 @@ std::string printed(const Body& body) {
   return text;
 }
 
-// The text must be one line "smsr: where: what: expected ..., got ...; advice" that contains `part`.
-inline void expect_one_line(const std::string& text, const std::string& part, const std::string& what) {
+// The text must be one line "smsr: where: what: expected ..., got ...; advice" that contains `part`; where:
+// the plugin.
+inline void expect_one_line(const std::string& text, const std::string& part, const std::string& what,
+                            const std::string& plugin = "SparseMaskModule") {
   const bool line = !text.empty() && text.find('\n') == text.size() - 1;
-  const bool whole = text.rfind("smsr: SparseMaskModule", 0) == 0 &&
-                     text.find(": expected ") != std::string::npos &&
+  const bool whole = text.rfind("smsr: " + plugin, 0) == 0 && text.find(": expected ") != std::string::npos &&
                      text.find(", got ") != std::string::npos && text.find("; ") != std::string::npos;
   expect(line && whole && text.find(part) != std::string::npos,
          what + ": expected '" + part + "', got: " + text);
+}
+
+inline void expect_branch_line(const std::string& text, const std::string& part) {
+  expect_one_line(text, part, "MaskBranch", "MaskBranch");
 }
 
 // body() returns whether a call failed; it must fail and print one line that contains `part`.

@@ -74,5 +74,35 @@ SMSR_DOUBLE Status sparse_mask_module(const Params& params, void* workspace, siz
   return Status::kOk;
 }
 
+SMSR_DOUBLE size_t branch_workspace_bytes(const BranchShape& s) {
+  testing::recorded().branch_asked = s;
+  const double elements = 1.0 * s.batch * s.height * s.width * s.channels;
+  if (elements > std::numeric_limits<int32_t>::max()) return 0;
+  return 777 +
+         2 * static_cast<size_t>(s.batch) * static_cast<size_t>(s.height) * static_cast<size_t>(s.width);
+}
+
+// The margin's bytes are all 0x3B.
+SMSR_DOUBLE Status mask_branch(const BranchParams& params, void* workspace, size_t bytes,
+                               cudaStream_t stream) {
+  testing::Recorded& recorded = testing::recorded();
+  ++recorded.branch_launches;
+  recorded.branch = params;
+  recorded.stream = stream;
+  if (recorded.next != Status::kOk) return recorded.next;
+  for (const void* pointer : params.inputs)
+    if (bad_pointer(pointer, 16)) return Status::kBadPointer;
+  if (bad_pointer(params.margin, 2) || bad_pointer(workspace, kWorkspaceAlignment))
+    return Status::kBadPointer;
+  const size_t needed = branch_workspace_bytes(params.shape);
+  if (bytes < needed) return Status::kSmallWorkspace;
+  std::memset(workspace, 0x5A, needed);
+  const BranchShape& s = params.shape;
+  std::memset(
+      params.margin, 0x3B,
+      2 * static_cast<size_t>(s.batch) * static_cast<size_t>(s.height) * static_cast<size_t>(s.width));
+  return Status::kOk;
+}
+
 }  // namespace cuda
 }  // namespace smsr

@@ -3,6 +3,7 @@
 // output.
 #pragma once
 
+#include "cuda/mask_branch_cuda.h"
 #include "cuda/sparse_mask_module_cuda.h"
 
 #define SMSR_DOUBLE __attribute__((visibility("default")))
@@ -15,7 +16,10 @@ struct Recorded {
   int32_t dense_channels[contract::kTensorrtMaxLayers];
   cudaStream_t stream;
   cuda::Shape asked;  // by the last query for the workspace
-  Status next;        // what launches return instead of working, where not kOk
+  int branch_launches;
+  cuda::BranchParams branch;       // of the last mask branch
+  cuda::BranchShape branch_asked;  // by the last query for its workspace
+  Status next;                     // what launches return instead of working, where not kOk
 };
 
 SMSR_DOUBLE Recorded& recorded();

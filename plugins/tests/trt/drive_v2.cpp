@@ -6,6 +6,7 @@
 
 #include <memory>
 
+#include "branch_checks.h"
 #include "trt_checks.h"
 
 namespace smsr::testing {
@@ -123,12 +124,56 @@ void check_way(IPluginCreator& creator, const Way& way) {
   check_launch(*plugin, node, way, workspace);
 }
 
-// Records the creator that registers itself.
+void check_branch(IPluginCreator& creator) {
+  check_branch_fields(*creator.getFieldNames(), [&](const PluginFieldCollection* fields) {
+    return create(creator, fields) != nullptr;
+  });
+  PluginPointer plugin = create(creator, BranchFields().collection());
+  expect(plugin != nullptr, "branch: created");
+  if (!plugin) return;
+  expect(same(plugin->getPluginType(), "MaskBranch") && same(plugin->getPluginNamespace(), "smsr"),
+         "branch: names");
+  check_branch_shapes(
+      [&](const DimsExprs* inputs, int32_t count, IExprBuilder& expressions, DimsExprs* shape) {
+        *shape = plugin->getOutputDimensions(0, inputs, count, expressions);
+        return shape->nbDims >= 0;
+      });
+  check_branch_formats([&](int position, const PluginTensorDesc* descs) {
+    return plugin->supportsFormatCombination(position, descs, branch_op::kInputs, 1);
+  });
+  const BranchNode largest{3, 64, 31, 17, 16};
+  const auto dynamic = dynamic_branch_descs(largest);
+  const std::string said = printed(
+      [&] { plugin->configurePlugin(dynamic.data(), branch_op::kInputs, &dynamic[branch_op::kInputs], 1); });
+  expect(said.empty(), "branch: configured, said: " + said);
+  const auto descs_of_largest = branch_descs(largest);
+  const size_t workspace = plugin->getWorkspaceSize(descs_of_largest.data(), branch_op::kInputs,
+                                                    &descs_of_largest[branch_op::kInputs], 1);
+  expect(recorded().branch_asked.height == 31 && workspace > 777, "branch: workspace of the largest");
+  const size_t count = plugin->getSerializationSize();
+  std::vector<unsigned char> bytes(count);
+  plugin->serialize(bytes.data());
+  plugin = restored(creator, bytes.data(), count);
+  expect(plugin != nullptr, "branch: restored");
+  bytes[3] ^= 1;
+  expect_branch_line(
+      printed([&] { expect(restored(creator, bytes.data(), count) == nullptr, "branch: changed bytes"); }),
+      "build the engine again");
+  plugin.reset(plugin->clone());
+  for (const BranchNode& node : {largest, BranchNode{}})
+    check_branch_launch(node, workspace, some_stream(),
+                        [&](const PluginTensorDesc* descs, auto inputs, auto outputs, void* memory) {
+                          return plugin->enqueue(descs, &descs[branch_op::kInputs], inputs, outputs, memory,
+                                                 some_stream());
+                        });
+}
+
+// Records the creators that register themselves.
 class Registry final : public IPluginRegistry {
  public:
   bool registerCreator(IPluginCreator& creator, AsciiChar const* const space) noexcept override {
     ++registrations;
-    registered = &creator;
+    (registered == nullptr ? registered : second) = &creator;
     name_space = space;
     return accepts;
   }
@@ -149,7 +194,7 @@ class Registry final : public IPluginRegistry {
 
   bool accepts = true;
   int registrations = 0;
-  IPluginCreator* registered = nullptr;
+  IPluginCreator *registered = nullptr, *second = nullptr;  // the module's, the branch's
   std::string name_space;
 } registry;
 
@@ -178,7 +223,7 @@ void check_refused_registration(const char* path) {
     void* library = nullptr;
     expect_one_line(printed([&] { library = dlopen(path, RTLD_NOW); }),
                     "registry: expected to take this plugin", "a refused registration");
-    check_entry_points(library, 1);
+    check_entry_points(library, 2);
     std::fflush(stdout);
     _exit(failed == 0 ? 0 : 1);
   }
@@ -191,7 +236,8 @@ IPluginCreator* open_plugin(const char* path) {
   check_refused_registration(path);
   void* library = dlopen(path, RTLD_NOW);
   if (library == nullptr) return std::fprintf(stderr, "%s\n", dlerror()), nullptr;
-  expect(registry.registrations == 1 && registry.name_space == "smsr", "registered once, in namespace smsr");
+  expect(registry.registrations == 2 && registry.name_space == "smsr",
+         "both registered once, in namespace smsr");
   check_entry_points(library, 0);
   return registry.registered;
 }
@@ -203,6 +249,8 @@ int drive(const char* path) {
   check_creator(*creator);
   for (const Way& way : kWays) check_way(*creator, way);
   check_bad_fields([&](const PluginFieldCollection* fields) { return create(*creator, fields) != nullptr; });
+  expect(registry.second != nullptr, "the mask branch is registered");
+  if (registry.second != nullptr) check_branch(*registry.second);
   return summary("own registry");
 }
 

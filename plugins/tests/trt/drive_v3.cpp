@@ -6,6 +6,7 @@
 
 #include <memory>
 
+#include "branch_checks.h"
 #include "trt_checks.h"
 
 namespace smsr::testing {
@@ -108,6 +109,15 @@ void check_identity(IPluginCreatorV3One& creator, IPluginV3OneBuild& build, cons
 // As from an engine: created from the saved fields, which are copied because the plugin that owns them is
 // destroyed first.
 PluginPointer restored(IPluginCreatorV3One& creator, PluginPointer plugin) {
+  const std::string name = creator.getPluginName();
+  const auto refuse = [&](const PluginFieldCollection* fields, const std::string& part,
+                          const std::string& what) {
+    expect_one_line(printed([&] {
+                      expect(create(creator, fields, TensorRTPhase::kRUNTIME) == nullptr,
+                             what + " is refused");
+                    }),
+                    part, what, name);
+  };
   const PluginFieldCollection* saved = Capabilities(*plugin).runtime->getFieldsToSerialize();
   std::vector<std::vector<unsigned char>> bytes;
   std::vector<std::string> names;
@@ -128,11 +138,9 @@ PluginPointer restored(IPluginCreatorV3One& creator, PluginPointer plugin) {
   plugin.reset();
   auto again = create(creator, &collection, TensorRTPhase::kRUNTIME);
   bytes[0][3] ^= 1;
-  refused([&] { return create(creator, &collection, TensorRTPhase::kRUNTIME) == nullptr; },
-          "build the engine again", "a changed saved plugin");
+  refuse(&collection, "build the engine again", "a changed saved plugin");
   collection.nbFields = 0;
-  refused([&] { return create(creator, &collection, TensorRTPhase::kRUNTIME) == nullptr; },
-          "saved plugin: expected", "no saved plugin");
+  refuse(&collection, "saved plugin: expected", "no saved plugin");
   return again;
 }
 
@@ -175,6 +183,60 @@ void check_way(IPluginCreatorV3One& creator, const Way& way) {
   check_launch(*Capabilities(*attached).runtime, node, way, workspace);
 }
 
+void check_branch(IPluginCreatorV3One& creator) {
+  check_branch_fields(*creator.getFieldNames(), [&](const PluginFieldCollection* fields) {
+    return create(creator, fields) != nullptr;
+  });
+  PluginPointer plugin = create(creator, BranchFields().collection());
+  expect(plugin != nullptr, "branch: created");
+  if (!plugin) return;
+  const Capabilities of(*plugin);
+  expect(same(of.core->getPluginName(), "MaskBranch") && same(of.core->getPluginNamespace(), "smsr"),
+         "branch: names");
+  std::array<DataType, branch_op::kInputs> types;
+  types.fill(DataType::kHALF);
+  DataType output = DataType::kINT8;
+  expect(of.build->getOutputDataTypes(&output, 1, types.data(), branch_op::kInputs) == 0 &&
+             output == DataType::kHALF,
+         "branch: output's type");
+  types[3] = DataType::kFLOAT;
+  expect_branch_line(printed([&] {
+                       expect(of.build->getOutputDataTypes(&output, 1, types.data(), branch_op::kInputs) != 0,
+                              "branch: a float32 weight");
+                     }),
+                     "type of half_weight: expected float16");
+  check_branch_shapes(
+      [&](const DimsExprs* inputs, int32_t count, IExprBuilder& expressions, DimsExprs* shape) {
+        return of.build->getOutputShapes(inputs, count, nullptr, 0, shape, 1, expressions) == 0;
+      });
+  check_branch_formats([&](int position, const PluginTensorDesc* descs) {
+    std::vector<DynamicPluginTensorDesc> dynamic(branch_op::kInputs + 1);
+    for (size_t i = 0; i < dynamic.size(); ++i) dynamic[i].desc = descs[i];
+    return of.build->supportsFormatCombination(position, dynamic.data(), branch_op::kInputs, 1);
+  });
+  const BranchNode largest{3, 64, 31, 17, 16};
+  const auto dynamic = dynamic_branch_descs(largest);
+  expect(of.build->configurePlugin(dynamic.data(), branch_op::kInputs, &dynamic[branch_op::kInputs], 1) == 0,
+         "branch: configured");
+  const size_t workspace =
+      of.build->getWorkspaceSize(dynamic.data(), branch_op::kInputs, &dynamic[branch_op::kInputs], 1);
+  expect(recorded().branch_asked.height == 31 && workspace > 777, "branch: workspace of the largest");
+  const PluginPointer copy = restored(creator, PluginPointer(plugin->clone()));
+  plugin.reset();
+  expect(copy != nullptr, "branch: restored");
+  IPluginV3OneRuntime& runtime = *Capabilities(*copy).runtime;
+  for (const BranchNode& node : {largest, BranchNode{}}) {
+    expect(runtime.onShapeChange(branch_descs(node).data(), branch_op::kInputs,
+                                 &branch_descs(node)[branch_op::kInputs], 1) == 0,
+           "branch: shape accepted");
+    check_branch_launch(node, workspace, some_stream(),
+                        [&](const PluginTensorDesc* descs, auto inputs, auto outputs, void* memory) {
+                          return runtime.enqueue(descs, &descs[branch_op::kInputs], inputs, outputs, memory,
+                                                 some_stream());
+                        });
+  }
+}
+
 template <class Function>
 Function symbol(void* library, const char* name) {
   return reinterpret_cast<Function>(dlsym(library, name));
@@ -201,6 +263,9 @@ int drive(const char* runtime_path, const char* plugin_path) {
   check_creator(*creator);
   for (const Way& way : kWays) check_way(*creator, way);
   check_bad_fields([&](const PluginFieldCollection* fields) { return create(*creator, fields) != nullptr; });
+  auto* branch = static_cast<IPluginCreatorV3One*>(registry->getCreator("MaskBranch", "1", "smsr"));
+  expect(branch != nullptr, "the mask branch is registered");
+  if (branch != nullptr) check_branch(*branch);
   expect(registry->loadLibrary(plugin_path) != nullptr || find("smsr") == creator,
          "loaded twice: still there");
   registry->deregisterLibrary(handle);

@@ -14,6 +14,7 @@ build=$(cd "$build" && pwd)
 PYTHON=${PYTHON:-python3}
 TENSORRT_REPOSITORY=${TENSORRT_REPOSITORY:-https://github.com/NVIDIA/TensorRT.git}
 TENSORRT_TAGS=${TENSORRT_TAGS:-8.5.3 v8.6.1 v10.0.0 v10.3.0 v10.8.0 v10.13.3 v10.16 v11.0 v11.1}
+PARSER_REPOSITORY=${PARSER_REPOSITORY:-https://github.com/onnx/onnx-tensorrt.git}
 LEAN_VERSIONS=${LEAN_VERSIONS:-10.15.1.29 10.16.1.11 11.0.0.114 11.4.0.106}
 
 fail() {
@@ -33,6 +34,23 @@ unpack_wheels() {
   touch "$folder/done"
 }
 
+# NvOnnxParser.h, for engine_bench: before TensorRT 11 in a repository of its own, which names branches, not versions.
+add_parser_header() {
+  local folder=$2 branch clone=$build/headers/parser
+  [[ -e $folder/NvOnnxParser.h ]] && return
+  case $1 in
+    8.5*) branch=8.5-GA ;;
+    v8.6*) branch=8.6-GA ;;
+    *) branch=10.1-GA ;;
+  esac
+  rm -rf "$clone"
+  { git clone --quiet --depth 1 --branch "$branch" --filter=blob:none --no-checkout "$PARSER_REPOSITORY" "$clone" &&
+    git -C "$clone" checkout --quiet HEAD -- NvOnnxParser.h; } 2>"$build/git.log" ||
+    fail "NvOnnxParser.h: expected branch $branch of $PARSER_REPOSITORY, got: $(tail -1 "$build/git.log");" \
+         "set TENSORRT_INCLUDE=FOLDER[:FOLDER...]"
+  cp "$clone/NvOnnxParser.h" "$folder/"
+}
+
 headers=()
 if [[ -n ${TENSORRT_INCLUDE:-} ]]; then
   IFS=: read -ra headers <<<"$TENSORRT_INCLUDE"
@@ -46,6 +64,7 @@ else
         fail "TensorRT's headers: expected tag $tag of $TENSORRT_REPOSITORY, got: $(tail -1 "$build/git.log");" \
              "set TENSORRT_INCLUDE=FOLDER[:FOLDER...]"
     fi
+    add_parser_header "$tag" "$build/headers/$tag/include"
     headers+=("$build/headers/$tag/include")
   done
 fi
@@ -88,17 +107,25 @@ check_symbols() {
     fail "$version: symbols of TensorRT: expected '$foreign', got '$(imported "$library")'"
 }
 
-compiled=() libraries=()
+compiled=() libraries=() benches=()
 declare -A drive
 for folder in "${headers[@]}"; do
   [[ -f $folder/NvInferRuntime.h ]] || fail "TENSORRT_INCLUDE: expected folders with NvInferRuntime.h, got $folder"
   work=$build/$(echo "$folder" | cksum | cut -d' ' -f1)
   cmake -S "$plugins" -B "$work" -DCMAKE_BUILD_TYPE=Release -DSMSR_BUILD_ORT=OFF -DSMSR_BUILD_TRT=ON \
     -DTENSORRT_INCLUDE="$folder" -DCUDA_INCLUDE="$cuda" >"$work.log" 2>&1 || { cat "$work.log" >&2; exit 1; }
+  cp "$work.log" "$work.configured"
   version=$(sed -n 's/^-- TensorRT: \([0-9.]*\) headers.*/\1/p' "$work.log")
   [[ -n $version ]] || fail "CUDA's headers: expected CUDA_INCLUDE or an installed CUDA, got none"
   cmake --build "$work" --parallel 2 --target smsr_trt_core_test smsr_trt_on_double smsr_trt_drive >"$work.log" 2>&1 ||
     { cat "$work.log" >&2; fail "TensorRT $version: expected a build without warnings, got the errors above"; }
+  if ! grep -q "engine_bench is not built" "$work.configured"; then
+    cmake --build "$work" --parallel 2 --target smsr_engine_bench_tensorrt >"$work.log" 2>&1 ||
+      { cat "$work.log" >&2; fail "TensorRT $version: expected engine_bench without warnings, got the errors above"; }
+    benches+=("$version")
+    # only with CUDA's static library
+    cmake --build "$work" --parallel 2 --target smsr_engine_bench >"$work.log" 2>&1 || true
+  fi
   major=${version%%.*}
   library=$work/trt/tests/libsmsr_trt$major.so
   check_symbols "$library" "$version"
@@ -113,7 +140,19 @@ for folder in "${headers[@]}"; do
   fi
 done
 
-driven=0
+# engine_bench opens this runtime and the plugin, and ends at the missing GPU, or, where there is one, at the file that is
+# no engine.
+check_engine_bench() {
+  local bench=$1 runtime=$2 plugin=$3 said
+  printf 'one 1 1 1\n' >"$build/pictures.txt"
+  head -c 3 /dev/zero >"$build/one.image.u8"
+  said=$("$bench" --pictures "$build" --load-plan "$build/pictures.txt" --tensorrt "$(dirname "$runtime")" \
+    --plugin "$plugin" 2>&1 >/dev/null) && fail "engine_bench: expected an error, got none"
+  grep -qE "^engine_bench: (GPU: expected a CUDA device|.*an engine of this TensorRT and GPU)" <<<"$said" ||
+    fail "engine_bench with $runtime: expected to end at the GPU, got: $said"
+}
+
+driven=0 benched=0
 for runtime in "${runtimes[@]}"; do
   major=${runtime##*.so.}
   major=${major%%.*}
@@ -126,7 +165,14 @@ for runtime in "${runtimes[@]}"; do
     echo -n "headers ${entry%%=*}, "
     "${drive[$major]}" "$runtime" "${entry#*=}"
     driven=$((driven + 1))
+    bench=${entry#*=}
+    bench=${bench%/*}/smsr_engine_bench
+    if [[ -x $bench && ${entry%%.*} == "$major" ]]; then
+      check_engine_bench "$bench" "$runtime" "${entry#*=}"
+      benched=$((benched + 1))
+    fi
   done
 done
 ((driven > 0 || ${#libraries[@]} == 0)) || fail "runtimes: expected one for TensorRT 10 or newer, got none"
+echo "engine_bench compiled without warnings: ${benches[*]:-for none (no NvOnnxParser.h)}; opened runtime and plugin: $benched times"
 echo "compiled without warnings: ${compiled[*]}; driven through runtimes: $driven pairs; no kernel ran (no GPU)"

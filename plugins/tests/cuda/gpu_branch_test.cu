@@ -1,0 +1,41 @@
+// The mask branch on a GPU, compared with the double-precision reference.
+#include <cstdio>
+
+#include "branch_test.h"
+#include "gpu.h"
+
+namespace smsr::testing {
+namespace {
+
+class GpuMemory {
+ public:
+  explicit GpuMemory(size_t bytes) : buffer_(bytes) { buffer_.fill(0xff); }
+  explicit GpuMemory(const Bytes& from) : buffer_(from) {}
+  void* data() const { return buffer_.data(); }
+  Bytes bytes() const {
+    expect(buffer_.canaries_alive(), "nothing written behind a tensor");
+    Bytes all = buffer_.read();
+    all.resize(buffer_.bytes());
+    return all;
+  }
+
+ private:
+  DeviceBuffer buffer_;
+};
+
+void check_case(const BranchCase& of, const std::string& name) {
+  const Bytes margin = run_branch<GpuMemory>(of, name);
+  check_branch_error(of, margin, name);
+  expect(run_branch<GpuMemory>(of, name) == margin, name + ": other bits the second time");
+}
+
+}  // namespace
+}  // namespace smsr::testing
+
+int main() {
+  using namespace smsr::testing;
+  for_each_branch_case(check_case);
+  std::printf("mask branch: largest relative error %.2e; %d passed, %d failed\n", worst_branch_error, passed,
+              failed);
+  return failed == 0 ? 0 : 1;
+}
