@@ -69,7 +69,7 @@ template <class T>
 SMSR_DEVICE void store_piece(const Piece<T>& piece, T* to) {
 #pragma unroll
   for (int i = 0; i < static_cast<int>(sizeof(piece) / sizeof(Vector)); ++i)
-    reinterpret_cast<Vector*>(to)[i] = piece.part[i];
+    store_vector(reinterpret_cast<Vector*>(to) + i, piece.part[i]);
 }
 
 // Keeps the first `keep` numbers of a vector and sets the others to zero. The last argument names their type.

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "case_checks.h"
+#include "cuda/module.h"
 #include "interface_test.h"
 #include "machine.h"
 
@@ -33,7 +34,9 @@ class Buffer {
   void* data_;
 };
 
-Bytes run(const ModuleCase& module_case, cuda::Layout layout, const std::string& where) {
+// kernels null: as the API chooses.
+Bytes run(const ModuleCase& module_case, cuda::Layout layout, const std::string& where,
+          const cuda::Kernels* kernels = nullptr) {
   std::vector<std::unique_ptr<Buffer>> inputs;
   void* pointers[op::kInputs];
   for (int i = 0; i < op::kInputs; ++i) {
@@ -44,12 +47,34 @@ Bytes run(const ModuleCase& module_case, cuda::Layout layout, const std::string&
   const size_t bytes = cuda::workspace_bytes(shape);
   const Buffer workspace(bytes), output(module_case.output_bytes());
   const cuda::Params params = module_case.params(layout, pointers, output.data());
-  const Status status = cuda::sparse_mask_module(params, workspace.data(), bytes, nullptr);
+  const cuda::Device device = {emulated::gpu.processors, emulated::gpu.shared_memory};
+  const Status status =
+      kernels == nullptr ? cuda::sparse_mask_module(params, workspace.data(), bytes, nullptr)
+                         : cuda::launch_module(*kernels, device, params, workspace.data(), bytes, nullptr);
   expect(status == Status::kOk, where + ": " + cuda::describe(status));
   for (int i = 0; i < op::kInputs; ++i)
     expect(inputs[static_cast<size_t>(i)]->bytes() == module_case.input(i, layout),
            where + ": input written");
   return output.bytes();
+}
+
+// Shared memory of compute capability 9.0, 8.0 and 8.6 hold different numbers of stages, with or without the
+// weights.
+void check_staged(ModuleCase* module_case, const std::string& where) {
+  const cuda::Kernels kernels = cuda::Kernels::kStaged;
+  emulated::gpu = {};
+  const Bytes output = run(*module_case, cuda::Layout::kNhwc, where + " staged", &kernels);
+  check_error(module_case, output, where + " staged", &worst_error[3]);
+  for (const int kilobytes : {227, 163, 99}) {
+    emulated::gpu = {};
+    emulated::gpu.shared_memory = kilobytes * 1024;
+    emulated::gpu.reversed = kilobytes != 163;
+    emulated::gpu.processors = kilobytes == 163 ? 1 : 7;
+    const cuda::Layout layout = kilobytes == 227 ? cuda::Layout::kNchw : cuda::Layout::kNhwc;
+    const std::string what = where + " staged, " + std::to_string(kilobytes) + " KB";
+    const Bytes other = run(*module_case, layout, what, &kernels);
+    expect(module_case->same(output, cuda::Layout::kNhwc, other, layout), what + ": other bits");
+  }
 }
 
 void check_case(const std::string& name, const Spec& spec, cuda::Type type) {
@@ -72,6 +97,7 @@ void check_case(const std::string& name, const Spec& spec, cuda::Type type) {
   emulated::gpu.minor = 5;
   same(cuda::Layout::kNhwc, " little shared memory");
   if (!half) return;
+  check_staged(&module_case, where);
   emulated::gpu = {};
   emulated::gpu.major = 7;
   emulated::gpu.minor = 2;
