@@ -65,11 +65,14 @@ class Gather {
     }
     place();
   }
-  SMSR_DEVICE void load(int step, uint32 (&to)[StagedTile::kPairs][4]) const {
+  template <bool kAllPairs>
+  SMSR_DEVICE void load(int step, int pairs, uint32 (&to)[StagedTile::kPairs][4]) const {
     const uint32 within = static_cast<uint32>(step % 4) << 5, block = static_cast<uint32>(step / 4) * 128;
 #pragma unroll
-    for (int pair = 0; pair < StagedTile::kPairs; ++pair)
+    for (int pair = 0; pair < StagedTile::kPairs; ++pair) {
+      if (!kAllPairs && pair >= pairs) break;
       load_matrices(to[pair], (now_[pair] ^ within) + block);
+    }
   }
 
  private:
@@ -84,58 +87,81 @@ class Gather {
   int group_ = 0, kx_ = 0;
 };
 
+using PairValues = uint32[StagedTile::kPairs][4];
+
+SMSR_DEVICE void copy_values(const PairValues& from, PairValues* to) {
+#pragma unroll
+  for (int pair = 0; pair < StagedTile::kPairs; ++pair)
+#pragma unroll
+    for (int i = 0; i < 4; ++i) (*to)[pair][i] = from[pair][i];
+}
+
 // All pixels and output channels, 64 input channels: nothing is left out, nothing branches.
 template <class Box>
 SMSR_DEVICE void sum_all(int groups, Gather<Box> gather, const Vector* weights, StagedTile* tile) {
   constexpr int kSteps = kBlockChannels / StagedTile::kDepth;
-  uint32 ahead[StagedTile::kPairs][4];
-  gather.load(0, ahead);
+  PairValues ahead, now;
+  gather.template load<true>(0, 0, ahead);
 #pragma unroll 1
   for (int group = 0; group < groups; ++group) {
 #pragma unroll
     for (int step = 0; step < kSteps; ++step) {
-      uint32 now[StagedTile::kPairs][4];
-#pragma unroll
-      for (int pair = 0; pair < StagedTile::kPairs; ++pair)
-#pragma unroll
-        for (int i = 0; i < 4; ++i) now[pair][i] = ahead[pair][i];
+      copy_values(ahead, &now);
       if (step + 1 < kSteps) {
-        gather.load(step + 1, ahead);
+        gather.template load<true>(step + 1, 0, ahead);
       } else if (group + 1 < groups) {
         gather.next();
-        gather.load(0, ahead);
+        gather.template load<true>(0, 0, ahead);
       }
-      tile->template multiply<true>(now, weights + step * StagedTile::kStepVectors, 0, 0);
+      tile->template multiply<true, true>(now, weights + step * StagedTile::kStepVectors, 0, 0);
     }
     weights += kSteps * StagedTile::kStepVectors;
   }
 }
 
-// The first `pairs` pairs of pixels, `tiles` times 16 output channels, and those steps whose inputs exist. An
-// inactive pixel takes dense channels only, whatever else its active neighbours have in the same step.
-template <class Box>
+// The first `pairs` pairs of pixels (kAllPairs: all), `tiles` times 16 output channels, and those steps whose
+// inputs exist. An inactive pixel takes dense channels only, whatever else its active neighbours have in the same
+// step.
+template <class Box, bool kAllPairs>
 SMSR_DEVICE void sum_some(const StagedInputs& in, Gather<Box> gather, const Vector* weights, bool active,
                           int pairs, int tiles, StagedTile* tile) {
   const int all_steps = in.channels / StagedTile::kDepth;
-  for (; gather.group() < in.groups; gather.next()) {
-    const int dense = dense_of(in.dense, Box::kCollect ? gather.group() : 0);
-    const int steps = active ? all_steps : divide_up(dense, StagedTile::kDepth);
-    for (int step = 0; step < steps; ++step) {
-      uint32 now[StagedTile::kPairs][4];
-      gather.load(step, now);
-      if (!Box::kCollect && !active) {
-        const int keep = dense - step * StagedTile::kDepth - tile->input_channel();
-#pragma unroll
-        for (int pair = 0; pair < StagedTile::kPairs; ++pair)
-#pragma unroll
-          for (int i = 0; i < 4; ++i) {
-            const int left = keep - 8 * (i % 2);
-            now[pair][i] &= left > 1 ? 0xffffffffu : left > 0 ? 0x0000ffffu : 0u;
-          }
-      }
-      tile->template multiply<false>(
-          now, weights + (gather.group() * all_steps + step) * StagedTile::kStepVectors, pairs, tiles);
+  const auto steps_of = [&](int group) {
+    const int dense = group < in.groups ? dense_of(in.dense, Box::kCollect ? group : 0) : 0;
+    return active ? all_steps : divide_up(dense, StagedTile::kDepth);
+  };
+  const auto enter = [&] {  // the next group that has steps
+    while (gather.group() < in.groups && steps_of(gather.group()) == 0) gather.next();
+    return steps_of(gather.group());
+  };
+  const int keep = dense_of(in.dense, 0) % StagedTile::kDepth;
+  const bool trims = !Box::kCollect && !active && keep != 0;
+  int step = 0, steps = enter();
+  if (gather.group() == in.groups) return;
+  PairValues ahead, now;
+  gather.template load<kAllPairs>(0, pairs, ahead);
+#pragma unroll 1
+  for (bool done = false; !done;) {
+    copy_values(ahead, &now);
+    const Vector* at = weights + (gather.group() * all_steps + step) * StagedTile::kStepVectors;
+    const bool trim = trims && step + 1 == steps;
+    if (++step == steps) {
+      step = 0;
+      gather.next();
+      steps = enter();
     }
+    done = gather.group() == in.groups;
+    if (!done) gather.template load<kAllPairs>(step, pairs, ahead);
+    if (trim) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const int left = keep - tile->input_channel() - 8 * (i % 2);
+        const uint32 mask = left > 1 ? 0xffffffffu : left > 0 ? 0x0000ffffu : 0u;
+#pragma unroll
+        for (int pair = 0; pair < StagedTile::kPairs; ++pair) now[pair][i] &= mask;
+      }
+    }
+    tile->template multiply<kAllPairs, false>(now, at, pairs, tiles);
   }
 }
 
@@ -178,12 +204,12 @@ SMSR_DEVICE void finish_staged(const ConvolutionOutputs& to, const StagedInputs&
     Piece<Half> piece = tile->piece(j, 0);
     if (!unit.active) keep_leading(&piece.part[0], end - channel, Half());
     const uint32 at = rows.of(*tile, j);
-    if (at == kNowhere) continue;
-    if (channel < end) store_piece(piece, static_cast<Half*>(to.out) + (at + static_cast<uint32>(channel)));
+    if (at != kNowhere && channel < end)
+      store_piece(piece, static_cast<Half*>(to.out) + (at + static_cast<uint32>(channel)));
     float values[kPiece];
     piece.unpack(values);
 #pragma unroll
-    for (int c = 0; c < kPiece; ++c) sums[c] += values[c];
+    for (int c = 0; c < kPiece; ++c) sums[c] += at != kNowhere ? values[c] : 0.0f;
   }
 #pragma unroll
   for (int mask = StagedTile::kSameChannels; mask < StagedTile::kEndChannels; mask *= 2)
@@ -263,8 +289,11 @@ SMSR_DEVICE void run_tile_unit(const StagedInputs& in, const Outputs& to, const 
   const Gather<Box> gather(tile, header, unit, boxes, in.channels);
   if (unit.active && unit.rows == kUnitRows && in.channels == kBlockChannels)
     sum_all<Box>(in.groups, gather, weights, &tile);
+  else if (unit.rows == kUnitRows)
+    sum_some<Box, true>(in, gather, weights, unit.active, StagedTile::kPairs, divide_up(columns, 16), &tile);
   else
-    sum_some<Box>(in, gather, weights, unit.active, divide_up(unit.rows, 16), divide_up(columns, 16), &tile);
+    sum_some<Box, false>(in, gather, weights, unit.active, divide_up(unit.rows, 16), divide_up(columns, 16),
+                         &tile);
   finish_staged<Box>(to, in, header, unit, boxes, index, &tile);
 }
 

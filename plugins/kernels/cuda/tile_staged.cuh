@@ -26,17 +26,17 @@ class StagedTile : public HalfTile<kUnitRows> {
     *column = 16 * (offset / 256) + 2 * (lane / 4) + word % 2;
   }
 
-  // Adds one step: in[pair] as load_matrices() gives it; kAll: all pixels and output channels, else only the
-  // first `pairs` pairs and the first 16 * tiles output channels. All lanes together.
-  template <bool kAll>
+  // Adds one step: in[pair] as load_matrices() gives it. Only the first `pairs` pairs unless kAllPairs, and the
+  // first 16 * tiles output channels unless kAllTiles. All lanes together.
+  template <bool kAllPairs, bool kAllTiles>
   SMSR_DEVICE void multiply(const uint32 (&in)[kPairs][4], const Vector* weights, int pairs, int tiles) {
 #pragma unroll
     for (int m = 0; m < kTiles; ++m) {
-      if (!kAll && m >= tiles) break;
+      if (!kAllTiles && m >= tiles) break;
       const Vector w = load_weights(weights + m * kWarpSize + lane_);
 #pragma unroll
       for (int pair = 0; pair < kPairs; ++pair) {
-        if (!kAll && pair >= pairs) break;
+        if (!kAllPairs && pair >= pairs) break;
 #pragma unroll
         for (int n = 0; n < 2; ++n)
           multiply_16x8x16(sums_[m][2 * pair + n], w.word[0], w.word[1], w.word[2], w.word[3], in[pair][2 * n],
