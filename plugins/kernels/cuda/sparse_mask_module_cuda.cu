@@ -10,6 +10,7 @@ namespace smsr::cuda {
 namespace {
 
 constexpr int64_t kMostValues = 2147483647;
+constexpr int kStagedSharedMemory = 99 * 1024;  // what every GPU from sm_80 on has; the staged kernels fit
 
 Status check_shape(const Shape& s) {
   if (s.batch < 1 || s.batch > kMaxBatch || s.height < 1 || s.width < 1) return Status::kBadSize;
@@ -88,7 +89,7 @@ Status launch_prepared(Kernels kernels, const Launch& launch) {
     case Kernels::kFloat:
       return launch_with<FloatTile>(launch);
     case Kernels::kStaged:
-      return launch_staged(launch);
+      return launch.device.shared_memory < kStagedSharedMemory ? Status::kBadDevice : launch_staged(launch);
     case Kernels::kVolta:
 #ifdef SMSR_CUDA_VOLTA
       return launch_with<VoltaTile>(launch);

@@ -22,6 +22,7 @@ Gpu gpu;
 int launches = 0;
 bool counting = false;
 Counts counts;
+std::vector<Counts> launch_counts;
 
 namespace {
 
@@ -289,11 +290,13 @@ cudaError_t run_grid(int x, int y, int threads, size_t shared, int shared_allowe
     return cudaErrorInvalidConfiguration;
   if (shared > static_cast<size_t>(shared_allowed)) return cudaErrorInvalidValue;
   block.body = &body;
+  counts = {};
   for (int i = 0; i < x * y; ++i) {
     const int at = gpu.reversed ? x * y - 1 - i : i;
     block.place = {0, threads, at % x, at / x, x};
     run_block(threads, shared);
   }
+  if (counting) launch_counts.push_back(counts);
   return cudaSuccess;
 }
 
@@ -362,7 +365,10 @@ void note(Access access, const void* at, bool exists) {
   fiber(block.place.thread).noted.push_back({access, at, exists});
 }
 
-void note_rows(void* const (&rows)[32]) { count_wavefronts({rows, rows + 32}); }
+void note_rows(void* const (&rows)[32]) {
+  ++counts.matrix_loads;
+  count_wavefronts({rows, rows + 32});
+}
 
 bool is_shared(const void* at) {
   return at >= block.shared.get() && at < block.shared.get() + block.shared_bytes;

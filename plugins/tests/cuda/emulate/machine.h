@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "cuda_runtime_api.h"
 
@@ -61,10 +62,11 @@ struct Counts {
   long long store_requests, store_sectors;  // to global memory
   long long copy_requests, copy_sectors;    // from global to shared memory
   long long shared_requests, shared_wavefronts, least_wavefronts;  // least: without bank conflicts
-  long long mma;                                                   // m16n8k16
+  long long matrix_loads, mma;                                     // ldmatrix.x4, m16n8k16
 };
 extern bool counting;
-extern Counts counts;
+extern Counts counts;  // of the last launch
+extern std::vector<Counts> launch_counts;
 enum class Access { kGlobalLoad, kGlobalStore, kSharedLoad, kSharedStore, kCopy };
 void note(Access access, const void* at, bool exists);  // 16 bytes of this lane
 void note_rows(void* const (&rows)[32]);                // of a whole warp, read from shared memory
