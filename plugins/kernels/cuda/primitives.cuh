@@ -109,10 +109,12 @@ SMSR_DEVICE void copies_arrive() {
 
 // What follows up to the products exists from sm_80 on; the host launches no kernel that uses it on others.
 
-// Copies 16 bytes from global to shared memory asynchronously, or zeros where they do not exist (then `from` is
-// not read): complete for the threads that waited for a barrier at which this one's copies arrived.
-SMSR_DEVICE void copy_or_zero(uint32 to, const void* from, bool exists) {
+// Where `copies`: copies 16 bytes from global to shared memory asynchronously, or zeros where they do not exist
+// (then `from` is not read): complete for the threads that waited for a barrier at which this one's copies
+// arrived.
+SMSR_DEVICE void copy_or_zero(bool copies, uint32 to, const void* from, bool exists) {
 #if __CUDA_ARCH__ >= 800
+  if (!copies) return;
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(exists ? 16 : 0)
                : "memory");
 #else

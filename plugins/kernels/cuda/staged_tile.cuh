@@ -193,9 +193,9 @@ SMSR_DEVICE void copy_box(const StagedInputs& in, const Half* source, const Tile
 #pragma unroll
       for (int i = 0; i < kAcross; ++i) {
         const bool there = (exists[i] >> row & 1u) != 0;
-        if (kAtOnce * (i + 1) <= Box::kWide || first_column < Box::kWide - kAtOnce * i)
-          copy_or_zero(to + static_cast<uint32>(kAtOnce * i * pixel_bytes + (swizzled ^ (i % 2 * 64))),
-                       there ? from + kAtOnce * i * in.channels : source, there);
+        copy_or_zero(kAtOnce * (i + 1) <= Box::kWide || first_column < Box::kWide - kAtOnce * i,
+                     to + static_cast<uint32>(kAtOnce * i * pixel_bytes + (swizzled ^ (i % 2 * 64))),
+                     there ? from + kAtOnce * i * in.channels : source, there);
       }
       from += static_cast<long long>(in.sizes.width) * in.channels;
     }

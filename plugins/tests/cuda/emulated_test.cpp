@@ -21,6 +21,7 @@ Bytes run(const ModuleCase& module_case, cuda::Layout layout, const std::string&
   const size_t bytes = cuda::workspace_bytes(tensors.params.shape);
   const cuda::Device device = {emulated::gpu.processors, emulated::gpu.shared_memory};
   void* workspace = tensors.workspace.data();
+  if (emulated::gpu.reversed) std::memset(workspace, 0x7f, bytes);  // other numbers than the buffer's
   const Status status =
       kernels == nullptr ? cuda::sparse_mask_module(tensors.params, workspace, bytes, nullptr)
                          : cuda::launch_module(*kernels, device, tensors.params, workspace, bytes, nullptr);

@@ -123,12 +123,11 @@ void check_arguments() {
          [](Call* c) { c->params.output = reinterpret_cast<char*>(c->inputs[op::kFeatures].data()) + 16; });
 }
 
-void check_devices() {
-  refuse(Status::kBadDevice, "sm_70", [](Call*) { emulated::gpu.major = 7; });
-  refuse(Status::kBadDevice, "no GPU", [](Call*) { emulated::gpu.major = -1; });
+void check_failing_launches(cuda::Kernels kernels) {
   emulated::gpu = {};
+  const cuda::Device device = {emulated::gpu.processors, emulated::gpu.shared_memory};
   const int before = emulated::launches;
-  expect(Call().status() == Status::kOk, "the unchanged call is accepted");
+  expect(Call().status(kernels, device) == Status::kOk, "the unchanged call is accepted");
   const int all = emulated::launches - before;
   for (int i = 0; i < all; ++i) {
     for (const bool no_code : {false, true}) {
@@ -136,7 +135,7 @@ void check_devices() {
       emulated::gpu.failure = no_code ? cudaErrorNoKernelImageForDevice : cudaErrorLaunchFailure;
       const int start = emulated::launches;
       const Status expected = no_code ? Status::kBadDevice : Status::kLaunchFailed;
-      expect(Call().status() == expected, "launch " + std::to_string(i) + " fails: reported");
+      expect(Call().status(kernels, device) == expected, "launch " + std::to_string(i) + " fails: reported");
       expect(emulated::launches == start + i + 1,
              "launch " + std::to_string(i) + " fails: nothing queued behind it");
       const std::string text = cuda::describe(Status::kLaunchFailed);
@@ -145,6 +144,13 @@ void check_devices() {
       emulated::gpu = {};
     }
   }
+}
+
+void check_devices() {
+  refuse(Status::kBadDevice, "sm_70", [](Call*) { emulated::gpu.major = 7; });
+  refuse(Status::kBadDevice, "no GPU", [](Call*) { emulated::gpu.major = -1; });
+  for (const cuda::Kernels kernels : {cuda::Kernels::kTensorCore, cuda::Kernels::kStaged})
+    check_failing_launches(kernels);
 }
 
 // What SMSR_CUDA_KERNEL may name, and where.

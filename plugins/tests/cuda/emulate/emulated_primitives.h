@@ -108,19 +108,20 @@ inline void store_vector(Vector* to, const Vector& value) {
   if (emulated::counting) emulated::note(emulated::Access::kGlobalStore, to, true);
   *to = value;
 }
-inline void note_copy(const void* to, const void* from, bool exists) {
+inline void note_copy(bool copies, const void* to, const void* from, bool exists) {
   if (!emulated::counting) return;
-  emulated::note(emulated::Access::kCopy, from, exists);
-  emulated::note(emulated::Access::kSharedStore, to, true);
+  emulated::note(emulated::Access::kCopy, from, copies && exists);
+  emulated::note(emulated::Access::kSharedStore, to, copies);
 }
 inline void copy_to_shared(Vector* to, const Vector* from) {
-  note_copy(to, from, true);
+  note_copy(true, to, from, true);
   emulated::start_copy(to, from, sizeof(Vector));
 }
-inline void copy_or_zero(uint32 to, const void* from, bool exists) {
+inline void copy_or_zero(bool copies, uint32 to, const void* from, bool exists) {
+  note_copy(copies, from_shared_address(to), from, exists);
+  if (!copies) return;
   if (to % 16 != 0 || reinterpret_cast<uintptr_t>(from) % 16 != 0)
     emulated::fail("a 16-byte copy to or from an unaligned address");
-  note_copy(from_shared_address(to), from, exists);
   emulated::start_copy(from_shared_address(to), exists ? from : nullptr, sizeof(Vector));
 }
 inline emulated::Barrier* barrier_at(uint32 at) {

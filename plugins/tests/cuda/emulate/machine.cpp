@@ -367,7 +367,7 @@ void note(Access access, const void* at, bool exists) {
 
 void note_rows(void* const (&rows)[32]) {
   ++counts.matrix_loads;
-  count_wavefronts({rows, rows + 32});
+  count_wavefronts(std::vector<const void*>(rows, rows + kLanes));
 }
 
 bool is_shared(const void* at) {
