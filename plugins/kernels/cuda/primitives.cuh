@@ -44,6 +44,7 @@ SMSR_DEVICE uint32 shuffle_xor(uint32 value, int mask) { return __shfl_xor_sync(
 SMSR_DEVICE float shuffle_xor(float value, int mask) { return __shfl_xor_sync(0xffffffffu, value, mask); }
 SMSR_DEVICE uint32 shuffle_up(uint32 value, int lanes) { return __shfl_up_sync(0xffffffffu, value, lanes); }
 SMSR_DEVICE uint32 shuffle(uint32 value, int lane) { return __shfl_sync(0xffffffffu, value, lane); }
+SMSR_DEVICE uint32 ballot(bool value) { return __ballot_sync(0xffffffffu, value); }
 SMSR_DEVICE uint32 atomic_add(uint32* at, uint32 value) { return atomicAdd(at, value); }
 SMSR_DEVICE int count_bits(uint32 value) { return __popc(value); }
 

@@ -6,8 +6,8 @@
 // the residual. Where a pixel has no such channels (outside of the image, sparse channels of inactive pixels)
 // the box holds zeros.
 //
-// Piece p (8 channels, 16 bytes) of pixel (row, column) of a box lies at piece p ^ (3 row + column) % 8 of its
-// 128 bytes: eight pixels in a row, or in a column, then lie in different banks.
+// Piece p (8 channels, 16 bytes) of pixel (row, column) of a box lies at piece p ^ key_of(row, column) of its 128
+// bytes: eight pixels in a row, in a column, or of different keys then lie in different banks.
 #pragma once
 
 #include "cuda/epilogue.cuh"
@@ -58,7 +58,7 @@ struct StageHeader {
   int tile;  // negative: there are no more
   int active, inactive;
   uint32 taken, left;  // units handed out, warps that have left the tile
-  uint8 pixels[Box::kPixels];  // 16 row + column: active ones from the front, inactive ones from the back
+  uint8 pixels[Box::kCollect ? 1 : Box::kPixels];  // 16 row + column: active from the front, inactive from the back
 };
 
 SMSR_HOST_DEVICE int bytes_per_pixel(int channels) {
@@ -123,6 +123,9 @@ class Ring {
   int boxes_, bytes_, stages_;
   int stage_ = 0, parity_ = 0;
 };
+
+// The place in shared memory of a pixel's pieces, and therefore their banks, depends on its key.
+SMSR_DEVICE int key_of(int row, int column) { return (3 * row + column) & 7; }
 
 // Where a tile begins.
 struct TilePlace {
@@ -189,7 +192,7 @@ SMSR_DEVICE void copy_box(const StagedInputs& in, const Half* source, const Tile
     const uint32 first = box + static_cast<uint32>(first_column * pixel_bytes + piece / 8 * 128);
     for (int row = 0; row < Box::kHigh; ++row) {
       const uint32 to = first + static_cast<uint32>(row * Box::kWide * pixel_bytes);
-      const int swizzled = 16 * ((piece ^ (3 * row + first_column)) & 7);
+      const int swizzled = 16 * ((piece & 7) ^ key_of(row, first_column));
 #pragma unroll
       for (int i = 0; i < kAcross; ++i) {
         const bool there = (exists[i] >> row & 1u) != 0;
@@ -202,36 +205,55 @@ SMSR_DEVICE void copy_box(const StagedInputs& in, const Half* source, const Tile
   }
 }
 
-// Writes the tile's lists of pixels and their lengths.
+// Writes one of the lists of a tile, from `first` on in steps of `step`. bits: the listed pixels of the lane's
+// eight rows. Returns the list's length.
+//
+// A list takes a pixel of each key in turn, as long as there are any: the eight rows of one ldmatrix then lie in
+// different banks, in every tap. Each lane's rows have eight different keys.
+SMSR_DEVICE int write_list(uint32 bits, int first, int step, uint8* pixels) {
+  const int lane = thread_index() % kWarpSize, x = lane % kTileColumns, first_row = lane / kTileColumns * kBandRows;
+  uint32 lanes[8];  // that list a pixel of each key
+  int counts[8], length = 0;
+#pragma unroll
+  for (int key = 0; key < 8; ++key) {
+    lanes[key] = ballot((bits >> (3 * (key - x) & 7) & 1u) != 0);  // 3 * 3 = 1 modulo 8
+    counts[key] = count_bits(lanes[key]);
+    length += counts[key];
+  }
+#pragma unroll
+  for (int key = 0; key < 8; ++key) {
+    const int row = 3 * (key - x) & 7, rank = count_bits(lanes[key] & ((1u << lane) - 1u));
+    int before = 0;
+#pragma unroll
+    for (int other = 0; other < 8; ++other)
+      before += smaller(counts[other], rank + (other < key ? 1 : 0));
+    if ((bits >> row & 1u) != 0)
+      pixels[first + step * before] = static_cast<uint8>((first_row + row) * kTileColumns + x);
+  }
+  return length;
+}
+
+// Writes the tile's lists of pixels and their lengths; returns the number of active pixels.
 template <class Box>
-SMSR_DEVICE void list_pixels(const StagedInputs& in, const TilePlace& place, uint32 column,
-                             StageHeader<Box>* header, int* active) {
-  const int lane = thread_index() % kWarpSize, x = lane % kTileColumns, band = lane / kTileColumns;
-  constexpr int kBands = Box::kCollect ? 1 : Box::kRows / kBandRows;
-  constexpr int kListRows = Box::kCollect ? Box::kRows : kBandRows;
-  const uint32 all = shuffle(column, x + Box::kHalo) >> Box::kHalo;
-  const int rows = smaller(kListRows, in.sizes.height - place.y - band * kBandRows);
-  const bool mine = band < kBands && place.x + x < in.sizes.width && rows > 0;
-  const uint32 bits = mine ? all >> (band * kBandRows) & ((1u << rows) - 1u) : 0u;
-  const uint32 here = static_cast<uint32>(count_bits(bits));
-  const uint32 count = here | (mine ? static_cast<uint32>(rows) - here : 0u) << 16;
-  uint32 sum = count;
-  for (int step = 1; step < kWarpSize; step *= 2) {
-    const uint32 other = shuffle_up(sum, step);
-    if (lane >= step) sum += other;
+SMSR_DEVICE int list_pixels(const StagedInputs& in, const TilePlace& place, uint32 column,
+                            StageHeader<Box>* header) {
+  const int lane = thread_index() % kWarpSize;
+  if (Box::kCollect) {  // all in their order: no list
+    const int any = ballot(column != 0) != 0 ? 1 : 0;
+    if (lane == 0) header->active = any;
+    return any;
   }
-  const uint32 total = shuffle(sum, kWarpSize - 1);
-  *active = static_cast<int>(total & 0xffffu);
+  const int x = lane % kTileColumns, first_row = lane / kTileColumns * kBandRows;
+  const uint32 all = shuffle(column, x + Box::kHalo) >> (Box::kHalo + first_row);
+  const int rows = smaller(kBandRows, smaller(Box::kRows, in.sizes.height - place.y) - first_row);
+  const uint32 inside = place.x + x < in.sizes.width && rows > 0 ? (1u << rows) - 1u : 0u;
+  const int active = write_list(all & inside, 0, 1, header->pixels);
+  const int inactive = write_list(~all & inside, Box::kPixels - 1, -1, header->pixels);
   if (lane == 0) {
-    header->active = *active;
-    header->inactive = static_cast<int>(total >> 16);
+    header->active = active;
+    header->inactive = inactive;
   }
-  if (Box::kCollect || !mine) return;
-  int to_active = static_cast<int>((sum - count) & 0xffffu);
-  int to_inactive = Box::kPixels - 1 - static_cast<int>((sum - count) >> 16);
-  for (int row = 0; row < rows; ++row)
-    header->pixels[(bits >> row & 1u) != 0 ? to_active++ : to_inactive--] =
-        static_cast<uint8>((band * kBandRows + row) * kTileColumns + x);
+  return active;
 }
 
 // Pieces that whole steps need of the first `channels` channels.
@@ -275,8 +297,7 @@ SMSR_DEVICE void fill_stage(const StagedInputs& in, const Outputs& to, const Rin
   }
   if (exists) {
     const TilePlace place = place_of<Box>(in, tile);
-    int active;
-    list_pixels<Box>(in, place, column, header, &active);
+    const int active = list_pixels<Box>(in, place, column, header);
     copy_boxes<Box>(in, to, place, column, active, ring.boxes());
     barrier_arrive_after_copies(ring.full());
   } else {

@@ -71,6 +71,17 @@ inline uint32 shuffle_xor(uint32 value, int mask) {
 inline float shuffle_xor(float value, int mask) { return bits_float(shuffle_xor(float_bits(value), mask)); }
 inline uint32 shuffle_up(uint32 value, int lanes) { return shuffle_from(value, thread_index() % 32 - lanes); }
 inline uint32 shuffle(uint32 value, int lane) { return shuffle_from(value, lane); }
+inline uint32 ballot(bool value) {
+  uint32 bits = value ? 1 : 0;
+  emulated::meet_warp(
+      [](void* const(&brought)[32]) {
+        uint32 all = 0;
+        for (int lane = 0; lane < 32; ++lane) all |= *static_cast<uint32*>(brought[lane]) << lane;
+        for (int lane = 0; lane < 32; ++lane) *static_cast<uint32*>(brought[lane]) = all;
+      },
+      &bits);
+  return bits;
+}
 inline uint32 atomic_add(uint32* at, uint32 value) {
   const uint32 before = *at;
   *at = before + value;
