@@ -344,7 +344,7 @@ void staged_gemm(StagedInputs in, Outputs to) {
   if (warp < in.stages) {
     const int tile = block_x() + warp * blocks_x();
     ring.go_to(warp);
-    fill_stage<Box>(in, to, ring, tile, box_column<Box>(in, tile));
+    fill_stage<Box>(in, to, ring, tile, load_column<Box>(in, tile));
     ring.go_to(0);
   } else if (warp == in.stages) {
     take_first<Box>(in, ring);

@@ -34,11 +34,14 @@ using ConvolutionBox = TileBox<16, false>;
 using CollectBox = TileBox<4, true>;       // 64 pixels: one unit
 using SmallCollectBox = TileBox<2, true>;  // for many layers of many channels
 
-// Units of an image's tiles in a convolution.
-inline int staged_units(int height, int width) {
+static_assert(ConvolutionBox::kPixels == kTilePixels && ConvolutionBox::kWide < kActiveLane, "TileRecord");
+
+// Tiles of an image in a convolution, and their units.
+inline int staged_tiles(int height, int width) {
   return (height + ConvolutionBox::kRows - 1) / ConvolutionBox::kRows *
-         ((width + kTileColumns - 1) / kTileColumns) * ConvolutionBox::kUnits;
+         ((width + kTileColumns - 1) / kTileColumns);
 }
+inline int staged_units(int height, int width) { return staged_tiles(height, width) * ConvolutionBox::kUnits; }
 
 struct StagedInputs {
   const void* sources;    // [groups or 1] tensors [N, H, W, channels], `stride` numbers apart
@@ -46,6 +49,7 @@ struct StagedInputs {
   DenseChannels dense;    // of each source
   const Vector* weights;  // [slices, groups, channels / 16, StagedTile::kStepVectors] packed
   const uint8* columns;   // Plan::columns
+  const TileRecord* tiles;  // Plan::tiles, convolutions only
   uint32* counters;       // [slices] tiles handed out
   PlanSizes sizes;
   int channels, groups;  // groups: taps, or layers
@@ -58,7 +62,8 @@ struct StageHeader {
   int tile;  // negative: there are no more
   int active, inactive;
   uint32 taken, left;  // units handed out, warps that have left the tile
-  uint8 pixels[Box::kCollect ? 1 : Box::kPixels];  // 16 row + column: active from the front, inactive from the back
+  int unused[3];       // so that the list can be copied by 16 bytes
+  uint8 pixels[Box::kCollect ? 16 : kTilePixels];  // TileRecord::pixels
 };
 
 SMSR_HOST_DEVICE int bytes_per_pixel(int channels) {
@@ -78,7 +83,7 @@ SMSR_HOST_DEVICE int stage_bytes(int channels, int groups) {
 // reads and writes this, and no two do so at once.
 struct NextTiles {
   int tile, after;
-  uint32 column[kWarpSize];  // box_column() of `tile`
+  uint32 column[kWarpSize];  // load_column() of `tile`
 };
 
 // Shared memory of a block: weights, stages, NextTiles, a barrier for each stage that says when it is full.
@@ -161,6 +166,13 @@ SMSR_DEVICE uint32 box_column(const StagedInputs& in, int tile) {
   return bits;
 }
 
+// The same for the tile's next use: of a convolution it has been computed (tile_lists.cuh).
+template <class Box>
+SMSR_DEVICE uint32 load_column(const StagedInputs& in, int tile) {
+  if (Box::kCollect) return box_column<Box>(in, tile);
+  return tile < tiles_of(in) ? in.tiles[tile].column[thread_index() % kWarpSize] : 0u;
+}
+
 // Rows of a box that lie inside the image, as bits.
 template <class Box>
 SMSR_DEVICE uint32 rows_inside(const StagedInputs& in, const TilePlace& place) {
@@ -168,18 +180,21 @@ SMSR_DEVICE uint32 rows_inside(const StagedInputs& in, const TilePlace& place) {
   return ((1u << below) - 1u) & (place.y == 0 && Box::kHalo != 0 ? ~1u : ~0u);
 }
 
-// Copies the first `needed` pieces of every pixel of a box. Inactive pixels have the first `dense` pieces.
-template <class Box>
-SMSR_DEVICE void copy_box(const StagedInputs& in, const Half* source, const TilePlace& place, uint32 column,
-                          int dense, int needed, uint32 box) {
-  constexpr int kAtOnce = kWarpSize / 8, kAcross = (Box::kWide + kAtOnce - 1) / kAtOnce;
-  const int lane = thread_index() % kWarpSize, first_column = lane / 8;
+// Copies the first `needed` pieces of every pixel of a box, kPieces (8 or 4) of a pixel at once. Inactive pixels
+// have the first `dense` pieces.
+template <class Box, int kPieces>
+SMSR_DEVICE void copy_pieces(const StagedInputs& in, const Half* source, const TilePlace& place, uint32 column,
+                             int dense, int needed, uint32 box) {
+  constexpr int kAtOnce = kWarpSize / kPieces, kAcross = (Box::kWide + kAtOnce - 1) / kAtOnce;
+  const int lane = thread_index() % kWarpSize;
+  // Eight neighbouring lanes copy to different banks: a pixel, or halves of two whose keys differ by 4.
+  const int first_column = kPieces == 8 ? lane / 8 : lane / 4 % 2 * 4 + lane / 8;
   const uint32 inside = rows_inside<Box>(in, place);
   const int pixel_bytes = bytes_per_pixel(in.channels), x = place.x - Box::kHalo + first_column;
   uint32 active[kAcross];
 #pragma unroll
   for (int i = 0; i < kAcross; ++i) active[i] = shuffle(column, first_column + kAtOnce * i);
-  for (int piece = lane % 8; piece - lane % 8 < needed; piece += 8) {
+  for (int piece = lane % kPieces; piece - lane % kPieces < needed; piece += kPieces) {
     uint32 exists[kAcross];
 #pragma unroll
     for (int i = 0; i < kAcross; ++i) {
@@ -196,8 +211,9 @@ SMSR_DEVICE void copy_box(const StagedInputs& in, const Half* source, const Tile
 #pragma unroll
       for (int i = 0; i < kAcross; ++i) {
         const bool there = (exists[i] >> row & 1u) != 0;
+        const int other_key = kAtOnce * i % 8 * 16;  // 0 or 64
         copy_or_zero(kAtOnce * (i + 1) <= Box::kWide || first_column < Box::kWide - kAtOnce * i,
-                     to + static_cast<uint32>(kAtOnce * i * pixel_bytes + (swizzled ^ (i % 2 * 64))),
+                     to + static_cast<uint32>(kAtOnce * i * pixel_bytes + (swizzled ^ other_key)),
                      there ? from + kAtOnce * i * in.channels : source, there);
       }
       from += static_cast<long long>(in.sizes.width) * in.channels;
@@ -205,54 +221,33 @@ SMSR_DEVICE void copy_box(const StagedInputs& in, const Half* source, const Tile
   }
 }
 
-// Writes one of the lists of a tile, from `first` on in steps of `step`. bits: the listed pixels of the lane's
-// eight rows. Returns the list's length.
-//
-// A list takes a pixel of each key in turn, as long as there are any: the eight rows of one ldmatrix then lie in
-// different banks, in every tap. Each lane's rows have eight different keys.
-SMSR_DEVICE int write_list(uint32 bits, int first, int step, uint8* pixels) {
-  const int lane = thread_index() % kWarpSize, x = lane % kTileColumns, first_row = lane / kTileColumns * kBandRows;
-  uint32 lanes[8];  // that list a pixel of each key
-  int counts[8], length = 0;
-#pragma unroll
-  for (int key = 0; key < 8; ++key) {
-    lanes[key] = ballot((bits >> (3 * (key - x) & 7) & 1u) != 0);  // 3 * 3 = 1 modulo 8
-    counts[key] = count_bits(lanes[key]);
-    length += counts[key];
-  }
-#pragma unroll
-  for (int key = 0; key < 8; ++key) {
-    const int row = 3 * (key - x) & 7, rank = count_bits(lanes[key] & ((1u << lane) - 1u));
-    int before = 0;
-#pragma unroll
-    for (int other = 0; other < 8; ++other)
-      before += smaller(counts[other], rank + (other < key ? 1 : 0));
-    if ((bits >> row & 1u) != 0)
-      pixels[first + step * before] = static_cast<uint8>((first_row + row) * kTileColumns + x);
-  }
-  return length;
+template <class Box>
+SMSR_DEVICE void copy_box(const StagedInputs& in, const Half* source, const TilePlace& place, uint32 column,
+                          int dense, int needed, uint32 box) {
+  if (!Box::kCollect && needed <= 4)
+    copy_pieces<Box, 4>(in, source, place, column, dense, needed, box);
+  else
+    copy_pieces<Box, 8>(in, source, place, column, dense, needed, box);
 }
 
-// Writes the tile's lists of pixels and their lengths; returns the number of active pixels.
+// Brings the tile's lists and their lengths; returns the number of active pixels, of the collect whether there are
+// any.
 template <class Box>
-SMSR_DEVICE int list_pixels(const StagedInputs& in, const TilePlace& place, uint32 column,
-                            StageHeader<Box>* header) {
+SMSR_DEVICE int copy_lists(const StagedInputs& in, int tile, uint32 column, StageHeader<Box>* header) {
   const int lane = thread_index() % kWarpSize;
-  if (Box::kCollect) {  // all in their order: no list
+  if (Box::kCollect) {  // no list: all in their order
     const int any = ballot(column != 0) != 0 ? 1 : 0;
     if (lane == 0) header->active = any;
     return any;
   }
-  const int x = lane % kTileColumns, first_row = lane / kTileColumns * kBandRows;
-  const uint32 all = shuffle(column, x + Box::kHalo) >> (Box::kHalo + first_row);
-  const int rows = smaller(kBandRows, smaller(Box::kRows, in.sizes.height - place.y) - first_row);
-  const uint32 inside = place.x + x < in.sizes.width && rows > 0 ? (1u << rows) - 1u : 0u;
-  const int active = write_list(all & inside, 0, 1, header->pixels);
-  const int inactive = write_list(~all & inside, Box::kPixels - 1, -1, header->pixels);
+  const int active = static_cast<int>(shuffle(column, kActiveLane));
+  const int inactive = static_cast<int>(shuffle(column, kInactiveLane));
   if (lane == 0) {
     header->active = active;
     header->inactive = inactive;
   }
+  copy_or_zero(lane < kTilePixels / 16, shared_address(header->pixels + 16 * (lane % 16)),
+               in.tiles[tile].pixels + 16 * (lane % 16), true);
   return active;
 }
 
@@ -284,7 +279,7 @@ SMSR_DEVICE void copy_boxes(const StagedInputs& in, const CollectOutputs& to, co
                 boxes + static_cast<uint32>(in.groups) * bytes);
 }
 
-// Fills the ring's stage, or ends the ring where the tile does not exist. `column`: box_column() of the tile.
+// Fills the ring's stage, or ends the ring where the tile does not exist. `column`: load_column() of the tile.
 template <class Box, class Outputs>
 SMSR_DEVICE void fill_stage(const StagedInputs& in, const Outputs& to, const Ring<Box>& ring, int tile,
                             uint32 column) {
@@ -297,7 +292,7 @@ SMSR_DEVICE void fill_stage(const StagedInputs& in, const Outputs& to, const Rin
   }
   if (exists) {
     const TilePlace place = place_of<Box>(in, tile);
-    const int active = list_pixels<Box>(in, place, column, header);
+    const int active = copy_lists<Box>(in, tile, column, header);
     copy_boxes<Box>(in, to, place, column, active, ring.boxes());
     barrier_arrive_after_copies(ring.full());
   } else {
@@ -320,7 +315,7 @@ SMSR_DEVICE void take_first(const StagedInputs& in, const Ring<Box>& ring) {
   const int after = static_cast<int>(shuffle(take_tile(in), 0));
   ring.next_tiles()->tile = tile;
   ring.next_tiles()->after = after;
-  ring.next_tiles()->column[thread_index() % kWarpSize] = box_column<Box>(in, tile);
+  ring.next_tiles()->column[thread_index() % kWarpSize] = load_column<Box>(in, tile);
 }
 
 // Fills the ring's stage with the next tile. The mask around the tile after it, and the number of the one after
@@ -330,7 +325,7 @@ SMSR_DEVICE void fill_next(const StagedInputs& in, const Outputs& to, const Ring
   NextTiles* next = ring.next_tiles();
   const int lane = thread_index() % kWarpSize, tile = next->tile, after = next->after;
   const uint32 column = next->column[lane], taken = take_tile(in);
-  const uint32 column_after = box_column<Box>(in, after);
+  const uint32 column_after = load_column<Box>(in, after);
   fill_stage<Box>(in, to, ring, tile, column);
   sync_warp();
   next->column[lane] = column_after;
