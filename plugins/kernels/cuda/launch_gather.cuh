@@ -50,7 +50,8 @@ class GatherLauncher : public Launcher<ConvTile, CollectTile> {
     in.stride = this->workspace_.map_size;
     in.dense = this->all_dense();
     in.groups = this->shape_.layers;
-    gemm<CollectTile>(in, CollectOutputs{output, features, this->input(op::kCollectBias), this->workspace_.scale},
+    gemm<CollectTile>(in,
+                      CollectOutputs{output, features, this->input(op::kCollectBias), this->workspace_.scale},
                       this->shape_.layers);
   }
 
@@ -60,7 +61,8 @@ class GatherLauncher : public Launcher<ConvTile, CollectTile> {
     in.channels = this->shape_.channels;
     in.width = this->shape_.width;
     const int slices = Base::divide(this->shape_.channels, Tile::kColumns), threads = kGemmThreads<Tile>;
-    const int bytes = packed_size<Tile>(in.groups, this->shape_.channels) / slices * static_cast<int>(sizeof(T));
+    const int bytes =
+        packed_size<Tile>(in.groups, this->shape_.channels) / slices * static_cast<int>(sizeof(T));
     // More blocks than units have nothing to do; how many units there are is known on the device only.
     const long long units = this->workspace_.units * (kUnitRows / Tile::kRows);
     const int blocks = static_cast<int>(units < this->device_.processors ? units : this->device_.processors);
@@ -68,7 +70,8 @@ class GatherLauncher : public Launcher<ConvTile, CollectTile> {
       const auto kernel = gather_gemm<Tile, Outputs, true>;
       // The same amount for every module: one with smaller weights, on another thread, must not lower it
       // before this launch.
-      if (this->status_ == cudaSuccess) this->status_ = allow_shared_memory(kernel, this->device_.shared_memory);
+      if (this->status_ == cudaSuccess)
+        this->status_ = allow_shared_memory(kernel, this->device_.shared_memory);
       this->queue(kernel, blocks, slices, threads, static_cast<size_t>(bytes), in, to, lists(layer), bytes);
     } else {
       this->queue(gather_gemm<Tile, Outputs, false>, blocks, slices, threads, 0, in, to, lists(layer), bytes);

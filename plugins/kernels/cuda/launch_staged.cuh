@@ -84,7 +84,8 @@ class StagedLauncher : public Launcher<StagedTile, StagedTile> {
     const auto kernel = staged_gemm<Box, Outputs, kResident>;
     // The same amount for every module, see GatherLauncher.
     if (status_ == cudaSuccess) status_ = allow_shared_memory(kernel, device_.shared_memory);
-    queue(kernel, blocks, divide(shape_.channels, StagedTile::kColumns), kStagedThreads, static_cast<size_t>(bytes(in.stages)), in, to);
+    queue(kernel, blocks, divide(shape_.channels, StagedTile::kColumns), kStagedThreads,
+          static_cast<size_t>(bytes(in.stages)), in, to);
     return true;
   }
 };

@@ -1,5 +1,5 @@
-// The mask as lists of pixels, for the kernels that gather from global memory; the mask alone determines their
-// order.
+// The mask as lists of pixels, for the kernels that gather from global memory; the mask alone determines
+// their order.
 //
 // An image is listed in bands of 8 rows, each band column by column. 64 neighbours in a list are therefore
 // close in both directions, and most of what the nine taps of a warp's pixels read is in the first-level

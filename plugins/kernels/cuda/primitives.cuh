@@ -28,14 +28,14 @@ SMSR_DEVICE int blocks_x() { return static_cast<int>(gridDim.x); }
 SMSR_DEVICE void sync_block() { __syncthreads(); }
 
 SMSR_DEVICE void sync_warp() { __syncwarp(); }
-SMSR_DEVICE void fence_block() { __threadfence_block(); }
 
 // The block's dynamic shared memory, aligned to 128 bytes.
 SMSR_DEVICE void* shared_memory() {
   extern __shared__ __align__(128) uint4 smsr_shared_memory[];
   return smsr_shared_memory;
 }
-// A place in shared memory as the instructions below take it: bytes from an address that is a multiple of 128.
+// A place in shared memory as the instructions below take it: bytes from an address that is a multiple of
+// 128.
 SMSR_DEVICE uint32 shared_address(const void* at) {
   return static_cast<uint32>(__cvta_generic_to_shared(at));
 }
@@ -110,9 +110,9 @@ SMSR_DEVICE void copies_arrive() {
 
 // What follows up to the products exists from sm_80 on; the host launches no kernel that uses it on others.
 
-// Where `copies`: copies 16 bytes from global to shared memory asynchronously, or zeros where they do not exist
-// (then `from` is not read): complete for the threads that waited for a barrier at which this one's copies
-// arrived.
+// Where `copies`: copies 16 bytes from global to shared memory asynchronously, or zeros where they do not
+// exist (then `from` is not read): complete for the threads that waited for a barrier at which this one's
+// copies arrived.
 SMSR_DEVICE void copy_or_zero(bool copies, uint32 to, const void* from, bool exists) {
 #if __CUDA_ARCH__ >= 800
   if (!copies) return;
@@ -123,9 +123,9 @@ SMSR_DEVICE void copy_or_zero(bool copies, uint32 to, const void* from, bool exi
 #endif
 }
 
-// Barriers of 8 bytes in shared memory. A phase ends with the `count`th arrival; arrivals of one phase must not
-// begin before the phase before has ended. What a thread wrote before it arrived, or copied before its copies
-// arrived, is there for whoever waited for that phase. Phases 0, 2, ... have parity 0.
+// Barriers of 8 bytes in shared memory. A phase ends with the `count`th arrival; arrivals of one phase must
+// not begin before the phase before has ended. What a thread wrote before it arrived, or copied before its
+// copies arrived, is there for whoever waited for that phase. Phases 0, 2, ... have parity 0.
 SMSR_DEVICE void barrier_create(uint32 barrier, int count) {
 #if __CUDA_ARCH__ >= 800
   asm volatile("mbarrier.init.shared.b64 [%0], %1;" ::"r"(barrier), "r"(count) : "memory");
@@ -179,8 +179,8 @@ SMSR_DEVICE Vector load_shared(uint32 from) {
   return v;
 }
 
-// Four 8 x 8 matrices of halves: lane 8 m + r brings the address of row r (16 bytes) of matrix m; lane 4 g + t
-// gets numbers 2 t and 2 t + 1 of row g of matrix m in to[m].
+// Four 8 x 8 matrices of halves: lane 8 m + r brings the address of row r (16 bytes) of matrix m; lane 4 g +
+// t gets numbers 2 t and 2 t + 1 of row g of matrix m in to[m].
 SMSR_DEVICE void load_matrices(uint32 (&to)[4], uint32 row) {
 #if __CUDA_ARCH__ >= 800
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"

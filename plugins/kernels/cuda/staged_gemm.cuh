@@ -1,14 +1,14 @@
 // Convolution and collect of sm_80 and newer: pixels are brought to shared memory tile by tile
-// (staged_tile.cuh) and gathered from there. Every warp goes through the block's tiles and computes units of them
-// until none is left; the last warp to leave a tile fills its stage anew. A warp waits only for the copies of the
-// tile that it needs next, so that tiles of different numbers of active pixels even out.
+// (staged_tile.cuh) and gathered from there. Every warp goes through the block's tiles and computes units of
+// them until none is left; the last warp to leave a tile fills its stage anew. A warp waits only for the
+// copies of the tile that it needs next, so that tiles of different numbers of active pixels even out.
 #pragma once
 
 #include "cuda/staged_tile.cuh"
 
 namespace smsr::cuda {
 
-constexpr int kStagedWarps = 8, kStagedThreads = kStagedWarps * kWarpSize;
+constexpr int kStagedThreads = kStagedWarps * kWarpSize;
 static_assert(kMaxStages < kStagedWarps, "a warp for each stage, and one more");
 
 // A unit of a tile: pixels first, first + step, ... of its list.
@@ -120,8 +120,8 @@ SMSR_DEVICE void sum_all(int groups, Gather<Box> gather, const Vector* weights, 
 }
 
 // The first `pairs` pairs of pixels (kAllPairs: all), `tiles` times 16 output channels, and those steps whose
-// inputs exist. An inactive pixel takes dense channels only, whatever else its active neighbours have in the same
-// step.
+// inputs exist. An inactive pixel takes dense channels only, whatever else its active neighbours have in the
+// same step.
 template <class Box, bool kAllPairs>
 SMSR_DEVICE void sum_some(const StagedInputs& in, Gather<Box> gather, const Vector* weights, bool active,
                           int pairs, int tiles, StagedTile* tile) {
@@ -165,7 +165,8 @@ SMSR_DEVICE void sum_some(const StagedInputs& in, Gather<Box> gather, const Vect
   }
 }
 
-// Offsets in the output (pixel * channels) of the unit's rows `lane` and `lane + 32`; kNowhere: no such pixel.
+// Offsets in the output (pixel * channels) of the unit's rows `lane` and `lane + 32`; kNowhere: no such
+// pixel.
 constexpr uint32 kNowhere = 0xffffffffu;
 template <class Box>
 struct OutputRows {
@@ -181,8 +182,8 @@ struct OutputRows {
       const int pixel = pixel_of(header, unit, row);
       const int y = place.y + pixel / kTileColumns, x = place.x + pixel % kTileColumns;
       if (y < in.sizes.height && x < in.sizes.width)
-        offsets[i] = static_cast<uint32>(((place.image * in.sizes.height + y) * in.sizes.width + x) *
-                                         in.channels);
+        offsets[i] =
+            static_cast<uint32>(((place.image * in.sizes.height + y) * in.sizes.width + x) * in.channels);
     }
   }
   SMSR_DEVICE uint32 of(const StagedTile& tile, int j) const {
@@ -268,7 +269,8 @@ SMSR_DEVICE void skip_unit(const ConvolutionOutputs& to, const StagedInputs& in,
                            const StageHeader<Box>& header, int index) {
   float* sums = to.unit_sums + static_cast<long long>(header.tile * Box::kUnits + index) * in.channels;
   const int column = block_y() * StagedTile::kColumns;
-  for (int c = thread_index() % kWarpSize; c < StagedTile::kColumns && column + c < in.channels; c += kWarpSize)
+  for (int c = thread_index() % kWarpSize; c < StagedTile::kColumns && column + c < in.channels;
+       c += kWarpSize)
     sums[column + c] = 0.0f;
 }
 template <class Box>
@@ -297,17 +299,18 @@ SMSR_DEVICE void run_tile_unit(const StagedInputs& in, const Outputs& to, const 
   finish_staged<Box>(to, in, header, unit, boxes, index, &tile);
 }
 
-// Leaves a tile. The last warp to do so returns true in all lanes: all have read what they need of the stage.
+// Leaves a tile. The last warp to do so returns true, after all have read what they need of the stage.
 template <class Box>
-SMSR_DEVICE bool leave(StageHeader<Box>* header) {
+SMSR_DEVICE bool leave(const Ring<Box>& ring) {
   sync_warp();
   uint32 before = 0;
   if (thread_index() % kWarpSize == 0) {
-    fence_block();
-    before = atomic_add(&header->left, 1u);
-    fence_block();
+    barrier_arrive(ring.empty());
+    before = atomic_add(&ring.header()->left, 1u);
   }
-  return shuffle(before, 0) == kStagedWarps - 1;
+  if (shuffle(before, 0) != kStagedWarps - 1) return false;
+  barrier_wait(ring.empty(), ring.parity());
+  return true;
 }
 
 template <class Box, class Outputs>
@@ -322,7 +325,7 @@ SMSR_DEVICE void run_tiles(const StagedInputs& in, const Outputs& to, Ring<Box> 
       if (index >= Box::kUnits) break;
       run_tile_unit<Box>(in, to, *header, ring.boxes(), weights, index);
     }
-    if (leave(header)) fill_next<Box>(in, to, ring);
+    if (leave(ring)) fill_next<Box>(in, to, ring);
   }
 }
 

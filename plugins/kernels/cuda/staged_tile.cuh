@@ -6,8 +6,8 @@
 // the residual. Where a pixel has no such channels (outside of the image, sparse channels of inactive pixels)
 // the box holds zeros.
 //
-// Piece p (8 channels, 16 bytes) of pixel (row, column) of a box lies at piece p ^ key_of(row, column) of its 128
-// bytes: eight pixels in a row, in a column, or of different keys then lie in different banks.
+// Piece p (8 channels, 16 bytes) of pixel (row, column) of a box lies at piece p ^ key_of(row, column) of its
+// 128 bytes: eight pixels in a row, in a column, or of different keys then lie in different banks.
 #pragma once
 
 #include "cuda/epilogue.cuh"
@@ -15,7 +15,8 @@
 
 namespace smsr::cuda {
 
-constexpr int kTileColumns = 16, kMaxStages = 4, kBarrierBytes = 8;
+constexpr int kTileColumns = 16, kMaxStages = 4, kStagedWarps = 8;
+constexpr int kBarrierBytes = 8, kStageBarriers = 2;
 constexpr int kBlockChannels = 64;  // a pixel takes whole blocks of so many channels in shared memory
 
 // kRows x kTileColumns pixels of the output. kCollect: no halo.
@@ -27,7 +28,8 @@ struct TileBox {
   static constexpr int kPixels = kRows * kTileColumns;
   // A convolution's units are of active or of inactive pixels only.
   static constexpr int kUnits = kCollect ? (kPixels + kUnitRows - 1) / kUnitRows : kPixels / kUnitRows + 1;
-  static_assert(kCollect ? kBandRows % kRows == 0 : kRows == 8 || kRows == 16, "whole bands, or parts of one");
+  static_assert(kCollect ? kBandRows % kRows == 0 : kRows == 8 || kRows == 16,
+                "whole bands, or parts of one");
 };
 
 using ConvolutionBox = TileBox<16, false>;
@@ -41,16 +43,18 @@ inline int staged_tiles(int height, int width) {
   return (height + ConvolutionBox::kRows - 1) / ConvolutionBox::kRows *
          ((width + kTileColumns - 1) / kTileColumns);
 }
-inline int staged_units(int height, int width) { return staged_tiles(height, width) * ConvolutionBox::kUnits; }
+inline int staged_units(int height, int width) {
+  return staged_tiles(height, width) * ConvolutionBox::kUnits;
+}
 
 struct StagedInputs {
-  const void* sources;    // [groups or 1] tensors [N, H, W, channels], `stride` numbers apart
-  long long stride;       // collect only
-  DenseChannels dense;    // of each source
-  const Vector* weights;  // [slices, groups, channels / 16, StagedTile::kStepVectors] packed
-  const uint8* columns;   // Plan::columns
+  const void* sources;      // [groups or 1] tensors [N, H, W, channels], `stride` numbers apart
+  long long stride;         // collect only
+  DenseChannels dense;      // of each source
+  const Vector* weights;    // [slices, groups, channels / 16, StagedTile::kStepVectors] packed
+  const uint8* columns;     // Plan::columns
   const TileRecord* tiles;  // Plan::tiles, convolutions only
-  uint32* counters;       // [slices] tiles handed out
+  uint32* counters;         // [slices] tiles handed out
   PlanSizes sizes;
   int channels, groups;  // groups: taps, or layers
   int tiles_across, tiles_down, stages, weights_bytes;
@@ -61,8 +65,8 @@ template <class Box>
 struct StageHeader {
   int tile;  // negative: there are no more
   int active, inactive;
-  uint32 taken, left;  // units handed out, warps that have left the tile
-  int unused[3];       // so that the list can be copied by 16 bytes
+  uint32 taken, left;                              // units handed out, warps that have left the tile
+  int unused[3];                                   // so that the list can be copied by 16 bytes
   uint8 pixels[Box::kCollect ? 16 : kTilePixels];  // TileRecord::pixels
 };
 
@@ -79,14 +83,14 @@ SMSR_HOST_DEVICE int stage_bytes(int channels, int groups) {
   return boxes * box_bytes<Box>(channels) + (static_cast<int>(sizeof(StageHeader<Box>)) + 127) / 128 * 128;
 }
 
-// The tile that is next to be copied, and the one after it; in shared memory. Only the warp that fills a stage
-// reads and writes this, and no two do so at once.
+// The tile that is next to be copied, and the one after it; in shared memory. Only the warp that fills a
+// stage reads and writes this, and no two do so at once.
 struct NextTiles {
   int tile, after;
   uint32 column[kWarpSize];  // load_column() of `tile`
 };
 
-// Shared memory of a block: weights, stages, NextTiles, a barrier for each stage that says when it is full.
+// Shared memory of a block: weights, stages, NextTiles, two barriers for each stage: full, empty.
 template <class Box>
 class Ring {
  public:
@@ -96,7 +100,8 @@ class Ring {
         bytes_(stage_bytes<Box>(in.channels, in.groups)),
         stages_(in.stages) {}
   static SMSR_HOST_DEVICE int bytes(int channels, int groups, int stages) {
-    return stages * (stage_bytes<Box>(channels, groups) + kBarrierBytes) + static_cast<int>(sizeof(NextTiles));
+    return stages * (stage_bytes<Box>(channels, groups) + kStageBarriers * kBarrierBytes) +
+           static_cast<int>(sizeof(NextTiles));
   }
   SMSR_DEVICE int parity() const { return parity_; }
   SMSR_DEVICE void next() {
@@ -112,17 +117,22 @@ class Ring {
   SMSR_DEVICE NextTiles* next_tiles() const {
     return reinterpret_cast<NextTiles*>(first_ + stages_ * bytes_);
   }
-  SMSR_DEVICE uint32 full() const { return full(stage_); }
-  // One thread, before the first use. A stage is full when every lane of the warp that fills it has arrived, and
-  // its copies.
+  // A phase of both barriers is one use of the stage. Full: every lane of the warp that fills it has arrived,
+  // and its copies. Empty: every warp has left the tile.
+  SMSR_DEVICE uint32 full() const { return barrier(stage_, 0); }
+  SMSR_DEVICE uint32 empty() const { return barrier(stage_, 1); }
+  // One thread, before the first use.
   SMSR_DEVICE void create_barriers() const {
-    for (int i = 0; i < stages_; ++i) barrier_create(full(i), 2 * kWarpSize);
+    for (int i = 0; i < stages_; ++i) {
+      barrier_create(barrier(i, 0), 2 * kWarpSize);
+      barrier_create(barrier(i, 1), kStagedWarps);
+    }
   }
 
  private:
-  SMSR_DEVICE uint32 full(int stage) const {
+  SMSR_DEVICE uint32 barrier(int stage, int which) const {
     return shared_address(first_ + stages_ * bytes_ + sizeof(NextTiles)) +
-           static_cast<uint32>(kBarrierBytes * stage);
+           static_cast<uint32>(kBarrierBytes * (kStageBarriers * stage + which));
   }
   char* first_;
   int boxes_, bytes_, stages_;
@@ -142,9 +152,7 @@ SMSR_DEVICE TilePlace place_of(const StagedInputs& in, int tile) {
   return {row / in.tiles_down, row % in.tiles_down * Box::kRows, across * kTileColumns};
 }
 
-SMSR_DEVICE int tiles_of(const StagedInputs& in) {
-  return in.tiles_across * in.tiles_down * in.sizes.batch;
-}
+SMSR_DEVICE int tiles_of(const StagedInputs& in) { return in.tiles_across * in.tiles_down * in.sizes.batch; }
 
 // Active pixels of the lane's column of a box: bit r is its row r. No tile: 0.
 template <class Box>
@@ -180,11 +188,11 @@ SMSR_DEVICE uint32 rows_inside(const StagedInputs& in, const TilePlace& place) {
   return ((1u << below) - 1u) & (place.y == 0 && Box::kHalo != 0 ? ~1u : ~0u);
 }
 
-// Copies the first `needed` pieces of every pixel of a box, kPieces (8 or 4) of a pixel at once. Inactive pixels
-// have the first `dense` pieces.
+// Copies the first `needed` pieces of every pixel of a box, kPieces (8 or 4) of a pixel at once. Inactive
+// pixels have the first `dense` pieces.
 template <class Box, int kPieces>
-SMSR_DEVICE void copy_pieces(const StagedInputs& in, const Half* source, const TilePlace& place, uint32 column,
-                             int dense, int needed, uint32 box) {
+SMSR_DEVICE void copy_pieces(const StagedInputs& in, const Half* source, const TilePlace& place,
+                             uint32 column, int dense, int needed, uint32 box) {
   constexpr int kAtOnce = kWarpSize / kPieces, kAcross = (Box::kWide + kAtOnce - 1) / kAtOnce;
   const int lane = thread_index() % kWarpSize;
   // Eight neighbouring lanes copy to different banks: a pixel, or halves of two whose keys differ by 4.
@@ -230,8 +238,8 @@ SMSR_DEVICE void copy_box(const StagedInputs& in, const Half* source, const Tile
     copy_pieces<Box, 8>(in, source, place, column, dense, needed, box);
 }
 
-// Brings the tile's lists and their lengths; returns the number of active pixels, of the collect whether there are
-// any.
+// Brings the tile's lists and their lengths; returns the number of active pixels, of the collect whether
+// there are any.
 template <class Box>
 SMSR_DEVICE int copy_lists(const StagedInputs& in, int tile, uint32 column, StageHeader<Box>* header) {
   const int lane = thread_index() % kWarpSize;
@@ -279,7 +287,8 @@ SMSR_DEVICE void copy_boxes(const StagedInputs& in, const CollectOutputs& to, co
                 boxes + static_cast<uint32>(in.groups) * bytes);
 }
 
-// Fills the ring's stage, or ends the ring where the tile does not exist. `column`: load_column() of the tile.
+// Fills the ring's stage, or ends the ring where the tile does not exist. `column`: load_column() of the
+// tile.
 template <class Box, class Outputs>
 SMSR_DEVICE void fill_stage(const StagedInputs& in, const Outputs& to, const Ring<Box>& ring, int tile,
                             uint32 column) {
@@ -303,8 +312,7 @@ SMSR_DEVICE void fill_stage(const StagedInputs& in, const Outputs& to, const Rin
 
 // The number of a tile that no block has taken; the first ones of every block are not taken but its own.
 SMSR_DEVICE uint32 take_tile(const StagedInputs& in) {
-  const uint32 taken =
-      thread_index() % kWarpSize == 0 ? atomic_add(in.counters + block_y(), 1u) : 0u;
+  const uint32 taken = thread_index() % kWarpSize == 0 ? atomic_add(in.counters + block_y(), 1u) : 0u;
   return taken + static_cast<uint32>(in.stages * blocks_x());
 }
 
@@ -318,8 +326,8 @@ SMSR_DEVICE void take_first(const StagedInputs& in, const Ring<Box>& ring) {
   ring.next_tiles()->column[thread_index() % kWarpSize] = load_column<Box>(in, tile);
 }
 
-// Fills the ring's stage with the next tile. The mask around the tile after it, and the number of the one after
-// that, are on their way meanwhile.
+// Fills the ring's stage with the next tile. The mask around the tile after it, and the number of the one
+// after that, are on their way meanwhile.
 template <class Box, class Outputs>
 SMSR_DEVICE void fill_next(const StagedInputs& in, const Outputs& to, const Ring<Box>& ring) {
   NextTiles* next = ring.next_tiles();

@@ -6,13 +6,14 @@
 
 namespace smsr::cuda {
 
-// Writes one of the lists of a tile, from `first` on in steps of `step`. bits: the listed pixels of the lane's
-// eight rows. Returns the list's length.
+// Writes one of the lists of a tile, from `first` on in steps of `step`. bits: the listed pixels of the
+// lane's eight rows. Returns the list's length.
 //
-// A list takes a pixel of each key in turn, as long as there are any: the eight rows of one ldmatrix then lie in
-// different banks, in every tap. Each lane's rows have eight different keys.
+// A list takes a pixel of each key in turn, as long as there are any: the eight rows of one ldmatrix then lie
+// in different banks, in every tap. Each lane's rows have eight different keys.
 SMSR_DEVICE int write_list(uint32 bits, int first, int step, uint8* pixels) {
-  const int lane = thread_index() % kWarpSize, x = lane % kTileColumns, first_row = lane / kTileColumns * kBandRows;
+  const int lane = thread_index() % kWarpSize, x = lane % kTileColumns,
+            first_row = lane / kTileColumns * kBandRows;
   uint32 lanes[8];  // that list a pixel of each key
   int counts[8], length = 0;
 #pragma unroll
@@ -26,8 +27,7 @@ SMSR_DEVICE int write_list(uint32 bits, int first, int step, uint8* pixels) {
     const int row = 3 * (key - x) & 7, rank = count_bits(lanes[key] & ((1u << lane) - 1u));
     int before = 0;
 #pragma unroll
-    for (int other = 0; other < 8; ++other)
-      before += smaller(counts[other], rank + (other < key ? 1 : 0));
+    for (int other = 0; other < 8; ++other) before += smaller(counts[other], rank + (other < key ? 1 : 0));
     if ((bits >> row & 1u) != 0)
       pixels[first + step * before] = static_cast<uint8>((first_row + row) * kTileColumns + x);
   }

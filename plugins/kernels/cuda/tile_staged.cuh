@@ -15,7 +15,8 @@ class StagedTile : public HalfTile<kUnitRows> {
   // The pixel of pair `pair`, and the piece of its step (0 or 1), whose address the lane brings.
   SMSR_DEVICE int source_row(int pair) const { return 16 * pair + lane_ % 8 + 8 * (lane_ / 16); }
   SMSR_DEVICE uint32 source_piece() const { return static_cast<uint32>(lane_ / 8 % 2); }
-  // The lane's registers r of a pair hold input channels 8 (r % 2) + input_channel(), and the next, of a step.
+  // The lane's registers r of a pair hold input channels 8 (r % 2) + input_channel(), and the next, of a
+  // step.
   SMSR_DEVICE int input_channel() const { return 2 * (lane_ % 4); }
 
   // packed [kTiles, 32 lanes, 4 registers of A, 2 numbers]. Register r holds output channel
@@ -26,8 +27,8 @@ class StagedTile : public HalfTile<kUnitRows> {
     *column = 16 * (offset / 256) + 2 * (lane / 4) + word % 2;
   }
 
-  // Adds one step: in[pair] as load_matrices() gives it. Only the first `pairs` pairs unless kAllPairs, and the
-  // first 16 * tiles output channels unless kAllTiles. All lanes together.
+  // Adds one step: in[pair] as load_matrices() gives it. Only the first `pairs` pairs unless kAllPairs, and
+  // the first 16 * tiles output channels unless kAllTiles. All lanes together.
   template <bool kAllPairs, bool kAllTiles>
   SMSR_DEVICE void multiply(const uint32 (&in)[kPairs][4], const Vector* weights, int pairs, int tiles) {
 #pragma unroll
@@ -39,8 +40,8 @@ class StagedTile : public HalfTile<kUnitRows> {
         if (!kAllPairs && pair >= pairs) break;
 #pragma unroll
         for (int n = 0; n < 2; ++n)
-          multiply_16x8x16(sums_[m][2 * pair + n], w.word[0], w.word[1], w.word[2], w.word[3], in[pair][2 * n],
-                           in[pair][2 * n + 1]);
+          multiply_16x8x16(sums_[m][2 * pair + n], w.word[0], w.word[1], w.word[2], w.word[3],
+                           in[pair][2 * n], in[pair][2 * n + 1]);
       }
     }
   }

@@ -67,7 +67,9 @@ inline Workspace lay_out(const Shape& shape, void* base) {
   w.plan.active_units = cursor.take<int>(batch + 1);
   w.plan.inactive_units = cursor.take<int>(batch + 1);
   w.plan.counters = cursor.take<uint32>((layers + 1) * kMaxSlices);
-  if (half) w.plan.tiles = cursor.take<TileRecord>(batch * static_cast<size_t>(staged_tiles(shape.height, shape.width)));
+  if (half)
+    w.plan.tiles =
+        cursor.take<TileRecord>(batch * static_cast<size_t>(staged_tiles(shape.height, shape.width)));
   w.weights =
       cursor.take_bytes(element * (half ? packed_module_size<HalfTile>(shape.layers, shape.channels)
                                         : packed_module_size<FloatTile>(shape.layers, shape.channels)));

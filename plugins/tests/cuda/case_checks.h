@@ -31,8 +31,9 @@ inline bool chosen(const std::string& name, int count, char** parts) {
 }
 
 inline void print_errors() {
-  std::printf("largest relative error: float32 %.1e, float16 %.1e, float16 with sm_72's kernels %.1e, staged %.1e\n",
-              worst_error[0], worst_error[1], worst_error[2], worst_error[3]);
+  std::printf(
+      "largest relative error: float32 %.1e, float16 %.1e, float16 with sm_72's kernels %.1e, staged %.1e\n",
+      worst_error[0], worst_error[1], worst_error[2], worst_error[3]);
 }
 
 }  // namespace smsr::testing

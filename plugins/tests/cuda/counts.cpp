@@ -1,7 +1,9 @@
 // Counts what each launch of the module asks of the emulated GPU's memories and tensor cores:
-//   smsr_cuda_counts [H W SHARE [KILOBYTES]]      of shared memory: 227 (sm_90), 163 (sm_80, sm_87), 99 (others)
-// float16, N H W C, 64 channels, 4 layers, dense channels 24 9 3 0 as the published x2 checkpoint's first module.
-// One line per launch: kernel, launch, and the fields of emulated::Counts. predict.py turns them into times.
+//   smsr_cuda_counts [H W SHARE [KILOBYTES]]      of shared memory: 227 (sm_90), 163 (sm_80, sm_87), 99
+//   (others)
+// float16, N H W C, 64 channels, 4 layers, dense channels 24 9 3 0 as the published x2 checkpoint's first
+// module. One line per launch: kernel, launch, and the fields of emulated::Counts. predict.py turns them into
+// times.
 #include <cstdio>
 #include <cstdlib>
 
@@ -49,8 +51,9 @@ int main(int count, char** arguments) {
   Spec spec = {{1, height, width, 64, 4}, {24, 9, 3, 0}, "clustered"};
   spec.share = share;
   const ModuleCase module_case(spec, smsr::cuda::Type::kFloat16);
-  std::printf("kernel launch load_requests load_sectors store_requests store_sectors copy_requests copy_sectors "
-              "shared_requests shared_wavefronts least_wavefronts matrix_loads mma\n");
+  std::printf(
+      "kernel launch load_requests load_sectors store_requests store_sectors copy_requests copy_sectors "
+      "shared_requests shared_wavefronts least_wavefronts matrix_loads mma\n");
   smsr::testing::count(module_case, smsr::cuda::Kernels::kTensorCore, "gather");
   smsr::testing::count(module_case, smsr::cuda::Kernels::kStaged, "staged");
   return failed == 0 ? 0 : 1;

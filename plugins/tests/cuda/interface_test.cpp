@@ -252,13 +252,14 @@ void check_interface() {
 void check_environment() {
   const char* name = std::getenv(cuda::kKernelVariable);
   const std::string chosen = name == nullptr ? "" : name;
-  const Status expected = chosen.empty() || chosen == "gather" || chosen == "staged" ? Status::kOk : Status::kBadKernel;
+  const Status expected =
+      chosen.empty() || chosen == "gather" || chosen == "staged" ? Status::kOk : Status::kBadKernel;
   emulated::gpu = {};
   const int before = emulated::launches;
   expect(Call().status() == expected, "SMSR_CUDA_KERNEL=" + chosen);
   const int launches = expected == Status::kOk ? 8 : 0;  // an unknown name: nothing queued
-  expect(emulated::launches - before == launches, "SMSR_CUDA_KERNEL=" + chosen + ": launches, got " +
-                                                      std::to_string(emulated::launches - before));
+  expect(emulated::launches - before == launches,
+         "SMSR_CUDA_KERNEL=" + chosen + ": launches, got " + std::to_string(emulated::launches - before));
   setenv(cuda::kKernelVariable, "changed later", 1);
   expect(Call().status() == expected, "SMSR_CUDA_KERNEL is read once");
 }

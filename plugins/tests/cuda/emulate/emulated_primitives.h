@@ -28,9 +28,8 @@ inline int block_y() { return emulated::place().block_y; }
 inline int blocks_x() { return emulated::place().blocks_x; }
 inline void sync_block() { emulated::sync_block(); }
 inline void sync_warp() {
-  emulated::meet_warp([](void* const (&)[32]) {}, nullptr);
+  emulated::meet_warp([](void* const(&)[32]) {}, nullptr);
 }
-inline void fence_block() {}
 inline void* shared_memory() { return emulated::shared_memory(); }
 inline uint32 shared_address(const void* at) {
   return static_cast<uint32>(static_cast<const char*>(at) - static_cast<const char*>(shared_memory()));

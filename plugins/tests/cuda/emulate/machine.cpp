@@ -172,8 +172,8 @@ void perform_arrivals(const Barrier* barrier) {
   }
 }
 
-// Wavefronts of up to 32 accesses of 16 bytes to shared memory: eight lanes at a time, each of 8 groups of four
-// banks serves one address.
+// Wavefronts of up to 32 accesses of 16 bytes to shared memory: eight lanes at a time, each of 8 groups of
+// four banks serves one address.
 void count_wavefronts(const std::vector<const void*>& lanes) {
   counts.shared_requests += 1;
   for (size_t first = 0; first < lanes.size(); first += 8) {
@@ -204,8 +204,7 @@ void count_sectors(const std::vector<const void*>& lanes, long long* requests, l
 // Counts what the lanes of a warp have noted.
 void count_noted(int warp) {
   size_t most = 0;
-  for (int lane = 0; lane < kLanes; ++lane)
-    most = std::max(most, fiber(warp * kLanes + lane).noted.size());
+  for (int lane = 0; lane < kLanes; ++lane) most = std::max(most, fiber(warp * kLanes + lane).noted.size());
   for (size_t i = 0; i < most; ++i)
     for (const Access access : {Access::kGlobalLoad, Access::kGlobalStore, Access::kSharedLoad,
                                 Access::kSharedStore, Access::kCopy}) {
