@@ -17,6 +17,7 @@ enum class Status {
   kNoWinograd,        // weights prepared for Winograd, for a convolution that it cannot compute
   kNoReducedKernels,  // weights of reduced precision, for kernels that have none for it
   kSmallWorkspace,    // fewer bytes of scratch memory than the kernel needs
+  kBadKernel,         // SMSR_CUDA_KERNEL names none, or one that this GPU or type lacks
   kBadDevice,         // a GPU that is too old, or that this build has no code for
   kLaunchFailed       // CUDA refused; smsr::cuda::describe() has CUDA's own words
 };
@@ -50,6 +51,9 @@ inline const char* describe(Status status) {
       return "reduced weights: expected none, these kernels compute in float32 only";
     case Status::kSmallWorkspace:
       return "workspace: expected as many bytes as its size function returns";
+    case Status::kBadKernel:
+      return "SMSR_CUDA_KERNEL: expected gather, or staged with float16 on compute capability 8.0 or newer; "
+             "unset it for the default";
     case Status::kBadDevice:
       return "GPU: expected compute capability 7.2 or newer, and one that this build has code for";
     case Status::kLaunchFailed:

@@ -17,6 +17,7 @@ struct ReduceParams {
   const int* inactive_units;  // [N + 1]
   long long units_stride;
   int batch, layers, channels;
+  int units_per_image;  // staged kernels: of active and inactive pixels together; else 0, see the plan
   DenseChannels dense;  // inactive units have sums of these channels only
 };
 
@@ -44,8 +45,11 @@ static SMSR_KERNEL(kReduceThreads, 1) void reduce_units(ReduceParams p) {
   float sum = 0.0f;
   if (ahead < lanes) {
     const float* rows = p.unit_sums + layer * p.units_stride * p.channels;
-    sum = sum_rows(rows, p.active_units[image], p.active_units[image + 1], p.channels, channel, ahead, lanes);
-    if (channel < dense_of(p.dense, layer)) {
+    const bool fixed = p.units_per_image > 0;
+    const int from = fixed ? image * p.units_per_image : p.active_units[image];
+    const int to = fixed ? from + p.units_per_image : p.active_units[image + 1];
+    sum = sum_rows(rows, from, to, p.channels, channel, ahead, lanes);
+    if (!fixed && channel < dense_of(p.dense, layer)) {
       const int behind = p.active_units[p.batch];
       sum += sum_rows(rows, behind + p.inactive_units[image], behind + p.inactive_units[image + 1],
                       p.channels, channel, ahead, lanes);

@@ -1,8 +1,7 @@
-// The module's launches in their order, for one kind of tile.
+// The module's launches in their order.
 #pragma once
 
 #include "cuda/attention.cuh"
-#include "cuda/gather_gemm.cuh"
 #include "cuda/launch.h"
 #include "cuda/module.h"
 #include "cuda/pack.cuh"
@@ -12,7 +11,7 @@
 
 namespace smsr::cuda {
 
-// ConvTile has kUnitRows rows, CollectTile fewer: its sums leave registers for 12 warps instead of 8.
+// What all kernels share; their products are pure virtual. The tiles say how weights are packed.
 template <class ConvTile, class CollectTile>
 class Launcher {
  public:
@@ -24,6 +23,7 @@ class Launcher {
         workspace_(launch.workspace),
         stream_(launch.stream),
         status_(cudaSuccess) {}
+  virtual ~Launcher() = default;
 
   Status run() {
     const bool planar = shape_.layout == Layout::kNchw;
@@ -44,7 +44,14 @@ class Launcher {
     return no_code ? Status::kBadDevice : Status::kLaunchFailed;
   }
 
- private:
+ protected:
+  virtual void plan() = 0;
+  // Layer `layer`: from [N, H, W, C] to map(layer).
+  virtual void convolve(int layer, const void* from) = 0;
+  virtual void collect(const void* features, void* output) = 0;
+  // Units of every image, where lists of pixels do not say how many: one row of unit_sums each.
+  virtual int units_per_image() const { return 0; }
+
   int pixels() const { return shape_.height * shape_.width; }
   const T* input(op::Input which) const { return static_cast<const T*>(params_.inputs[which]); }
 
@@ -63,14 +70,11 @@ class Launcher {
           conv, collect, static_cast<T*>(workspace_.weights));
   }
 
-  void plan() {
-    const size_t shared = kPlanThreads / kWarpSize * sizeof(uint32);
+  // Zeroes the counters too where no lists follow, which do.
+  void mark(int counters) {
     const PlanSizes& sizes = workspace_.sizes;
-    const int blocks = shape_.batch * sizes.blocks;
-    queue(mark_columns<T>, blocks, 1, kPlanThreads, shared, sizes, input(op::kMargin), input(op::kTheta),
-          workspace_.plan);
-    queue(write_lists, blocks + 1, 1, kPlanThreads, shared, sizes, workspace_.plan,
-          (shape_.layers + 1) * kMaxSlices);
+    queue(mark_columns<T>, shape_.batch * sizes.blocks, 1, kPlanThreads, kPlanShared, sizes,
+          input(op::kMargin), input(op::kTheta), workspace_.plan, counters);
   }
 
   // [N, rows, columns] -> [N, columns, rows]
@@ -83,17 +87,6 @@ class Launcher {
           shape_.batch, rows, columns);
   }
 
-  Lists lists(int layer) const {
-    const Plan& plan = workspace_.plan;
-    return {plan.entries,
-            plan.active_count,
-            plan.active_units,
-            plan.inactive_units,
-            plan.counters + layer * kMaxSlices,
-            shape_.batch,
-            pixels()};
-  }
-
   T* map(int layer) const { return static_cast<T*>(workspace_.maps) + layer * workspace_.map_size; }
   int dense(int layer) const { return params_.dense_channels[layer]; }
   DenseChannels all_dense() const {
@@ -103,53 +96,19 @@ class Launcher {
     return all;
   }
 
-  void convolve(int layer, const void* from) {
-    GemmInputs in = {};
-    in.sources = from;
-    in.dense = static_cast<DenseChannels>(layer == 0 ? shape_.channels : dense(layer - 1));
-    in.groups = kTaps;
-    float* sums = workspace_.unit_sums + layer * workspace_.units * shape_.channels;
-    gemm<ConvTile>(in, ConvolutionOutputs{map(layer), sums, dense(layer)}, layer);
-  }
-
-  void collect(const void* features, void* output) {
-    GemmInputs in = {};
-    in.sources = workspace_.maps;
-    in.stride = workspace_.map_size;
-    in.dense = all_dense();
-    in.groups = shape_.layers;
-    gemm<CollectTile>(in, CollectOutputs{output, features, input(op::kCollectBias), workspace_.scale},
-                      shape_.layers);
-  }
-
-  template <class Tile, class Outputs>
-  void gemm(GemmInputs in, const Outputs& to, int layer) {
+  // Packed weights of a layer, or, behind all layers, of the collect.
+  const Vector* packed(int layer) const {
     const size_t offset =
         static_cast<size_t>(packed_size<ConvTile>(kTaps, shape_.channels)) * static_cast<size_t>(layer);
-    in.weights = reinterpret_cast<const Vector*>(static_cast<const T*>(workspace_.weights) + offset);
-    in.channels = shape_.channels;
-    in.width = shape_.width;
-    const int slices = divide(shape_.channels, Tile::kColumns), threads = kGemmThreads<Tile>;
-    const int bytes = packed_size<Tile>(in.groups, shape_.channels) / slices * static_cast<int>(sizeof(T));
-    // More blocks than units have nothing to do; how many units there are is known on the device only.
-    const long long units = workspace_.units * (kUnitRows / Tile::kRows);
-    const int blocks = static_cast<int>(units < device_.processors ? units : device_.processors);
-    if (bytes <= device_.shared_memory) {
-      const auto kernel = gather_gemm<Tile, Outputs, true>;
-      // The same amount for every module: one with smaller weights, on another thread, must not lower it
-      // before this launch.
-      if (status_ == cudaSuccess) status_ = allow_shared_memory(kernel, device_.shared_memory);
-      queue(kernel, blocks, slices, threads, static_cast<size_t>(bytes), in, to, lists(layer), bytes);
-    } else {
-      queue(gather_gemm<Tile, Outputs, false>, blocks, slices, threads, 0, in, to, lists(layer), bytes);
-    }
+    return reinterpret_cast<const Vector*>(static_cast<const T*>(workspace_.weights) + offset);
   }
 
   void attention() {
     const Plan& plan = workspace_.plan;
     const ReduceParams reduce = {workspace_.unit_sums, workspace_.segment_sums, plan.active_units,
                                  plan.inactive_units,  workspace_.units,        shape_.batch,
-                                 shape_.layers,        shape_.channels,         all_dense()};
+                                 shape_.layers,        shape_.channels,         units_per_image(),
+                                 all_dense()};
     queue(reduce_units, kSegments * shape_.layers * shape_.batch, 1, kReduceThreads,
           kReduceThreads * sizeof(float), reduce);
     const AttentionParams attention = {workspace_.segment_sums,
@@ -170,6 +129,7 @@ class Launcher {
 
   static int divide(int value, int by) { return static_cast<int>(smsr::divide_up(value, by)); }
 
+  static constexpr size_t kPlanShared = kPlanThreads / kWarpSize * sizeof(uint32);
   const Device& device_;
   const Params& params_;
   const Shape& shape_;
@@ -177,10 +137,5 @@ class Launcher {
   cudaStream_t stream_;
   cudaError_t status_;
 };
-
-template <template <int> class Tile>
-Status launch_with(const Launch& launch) {
-  return Launcher<Tile<kUnitRows>, Tile<kCollectRows>>(launch).run();
-}
 
 }  // namespace smsr::cuda

@@ -7,8 +7,15 @@ namespace smsr::cuda {
 
 struct Workspace;
 
-// kTensorCore: float16, sm_75 and newer; kVolta: float16, sm_70 and newer; kFloat: float32, any GPU.
-enum class Kernels { kTensorCore, kVolta, kFloat };
+// kTensorCore: float16, sm_75 and newer; kVolta: float16, sm_70 and newer; kFloat: float32, any GPU; kStaged:
+// float16, sm_80 and newer.
+enum class Kernels { kTensorCore, kVolta, kFloat, kStaged };
+
+constexpr const char* kKernelVariable = "SMSR_CUDA_KERNEL";  // gather or staged
+
+// The kernels for a type and a compute capability (10 * major + minor); kBadKernel for `name` where it is no
+// kernel's or that GPU or type lacks it. name: null or empty is the default, gather.
+Status choose_kernels(const char* name, Type type, int capability, Kernels* kernels);
 
 struct Device {
   int processors;
@@ -40,9 +47,11 @@ class VoltaTile;
 template <int kRows>
 class FloatTile;
 
-// Defined in launch_module.cuh; module_*.cu instantiate it for one tile each.
+// Defined in launch_gather.cuh; module_*.cu instantiate it for one tile each.
 template <template <int> class Tile>
 Status launch_with(const Launch& launch);
+
+Status launch_staged(const Launch& launch);  // module_staged.cu
 
 extern template Status launch_with<HalfTile>(const Launch& launch);
 extern template Status launch_with<VoltaTile>(const Launch& launch);

@@ -1,5 +1,5 @@
 // The module on CUDA cores, in float32.
-#include "cuda/launch_module.cuh"
+#include "cuda/launch_gather.cuh"
 #include "cuda/tile_float.cuh"
 
 template smsr::Status smsr::cuda::launch_with<smsr::cuda::FloatTile>(const Launch& launch);

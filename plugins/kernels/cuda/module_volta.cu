@@ -1,5 +1,5 @@
 // The module on tensor cores of sm_70 and sm_72.
-#include "cuda/launch_module.cuh"
+#include "cuda/launch_gather.cuh"
 #include "cuda/tile_volta.cuh"
 
 template smsr::Status smsr::cuda::launch_with<smsr::cuda::VoltaTile>(const Launch& launch);

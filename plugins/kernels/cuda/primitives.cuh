@@ -8,6 +8,7 @@
 
 #define SMSR_KERNEL(threads, blocks_per_processor) __global__ __launch_bounds__(threads, blocks_per_processor)
 #define SMSR_DEVICE __device__ __forceinline__
+#define SMSR_HOST_DEVICE __host__ __device__ __forceinline__
 
 namespace smsr::cuda {
 
@@ -26,16 +27,24 @@ SMSR_DEVICE int block_y() { return static_cast<int>(blockIdx.y); }
 SMSR_DEVICE int blocks_x() { return static_cast<int>(gridDim.x); }
 SMSR_DEVICE void sync_block() { __syncthreads(); }
 
-// The block's dynamic shared memory, aligned to 16 bytes.
+SMSR_DEVICE void sync_warp() { __syncwarp(); }
+
+// The block's dynamic shared memory, aligned to 128 bytes.
 SMSR_DEVICE void* shared_memory() {
-  extern __shared__ uint4 smsr_shared_memory[];
+  extern __shared__ __align__(128) uint4 smsr_shared_memory[];
   return smsr_shared_memory;
+}
+// A place in shared memory as the instructions below take it: bytes from an address that is a multiple of
+// 128.
+SMSR_DEVICE uint32 shared_address(const void* at) {
+  return static_cast<uint32>(__cvta_generic_to_shared(at));
 }
 
 SMSR_DEVICE uint32 shuffle_xor(uint32 value, int mask) { return __shfl_xor_sync(0xffffffffu, value, mask); }
 SMSR_DEVICE float shuffle_xor(float value, int mask) { return __shfl_xor_sync(0xffffffffu, value, mask); }
 SMSR_DEVICE uint32 shuffle_up(uint32 value, int lanes) { return __shfl_up_sync(0xffffffffu, value, lanes); }
 SMSR_DEVICE uint32 shuffle(uint32 value, int lane) { return __shfl_sync(0xffffffffu, value, lane); }
+SMSR_DEVICE uint32 ballot(bool value) { return __ballot_sync(0xffffffffu, value); }
 SMSR_DEVICE uint32 atomic_add(uint32* at, uint32 value) { return atomicAdd(at, value); }
 SMSR_DEVICE int count_bits(uint32 value) { return __popc(value); }
 
@@ -79,6 +88,10 @@ SMSR_DEVICE Vector load_or_zero(const void* from, bool exists) {
 // Loads data that no running kernel writes.
 SMSR_DEVICE Vector load_constant(const Vector* from) { return load_or_zero(from, true); }
 
+// Loads 16 bytes of packed weights, from global or shared memory; stores 16 bytes to global memory.
+SMSR_DEVICE Vector load_weights(const Vector* from) { return *from; }
+SMSR_DEVICE void store_vector(Vector* to, const Vector& value) { *to = value; }
+
 // Copies 16 bytes from global to shared memory, from sm_80 on asynchronously: complete after
 // copies_arrive().
 SMSR_DEVICE void copy_to_shared(Vector* to, const Vector* from) {
@@ -92,6 +105,90 @@ SMSR_DEVICE void copy_to_shared(Vector* to, const Vector* from) {
 SMSR_DEVICE void copies_arrive() {
 #if __CUDA_ARCH__ >= 800
   asm volatile("cp.async.wait_all;" ::: "memory");
+#endif
+}
+
+// What follows up to the products exists from sm_80 on; the host launches no kernel that uses it on others.
+
+// Where `copies`: copies 16 bytes from global to shared memory asynchronously, or zeros where they do not
+// exist (then `from` is not read): complete for the threads that waited for a barrier at which this one's
+// copies arrived.
+SMSR_DEVICE void copy_or_zero(bool copies, uint32 to, const void* from, bool exists) {
+#if __CUDA_ARCH__ >= 800
+  if (!copies) return;
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(exists ? 16 : 0)
+               : "memory");
+#else
+  __trap();
+#endif
+}
+
+// Barriers of 8 bytes in shared memory. A phase ends with the `count`th arrival; arrivals of one phase must
+// not begin before the phase before has ended. What a thread wrote before it arrived, or copied before its
+// copies arrived, is there for whoever waited for that phase. Phases 0, 2, ... have parity 0.
+SMSR_DEVICE void barrier_create(uint32 barrier, int count) {
+#if __CUDA_ARCH__ >= 800
+  asm volatile("mbarrier.init.shared.b64 [%0], %1;" ::"r"(barrier), "r"(count) : "memory");
+#else
+  __trap();
+#endif
+}
+SMSR_DEVICE void barrier_arrive(uint32 barrier) {
+#if __CUDA_ARCH__ >= 800
+  asm volatile("{ .reg .b64 state; mbarrier.arrive.shared.b64 state, [%0]; }" ::"r"(barrier) : "memory");
+#else
+  __trap();
+#endif
+}
+// An arrival that happens once this thread's copies so far are complete.
+SMSR_DEVICE void barrier_arrive_after_copies(uint32 barrier) {
+#if __CUDA_ARCH__ >= 800
+  asm volatile("cp.async.mbarrier.arrive.noinc.shared.b64 [%0];" ::"r"(barrier) : "memory");
+#else
+  __trap();
+#endif
+}
+// Waits until the last phase with this parity has ended.
+SMSR_DEVICE void barrier_wait(uint32 barrier, int parity) {
+#if __CUDA_ARCH__ >= 900
+#define SMSR_TEST_WAIT "mbarrier.try_wait.parity.shared.b64"
+#else
+#define SMSR_TEST_WAIT "mbarrier.test_wait.parity.shared.b64"
+#endif
+#if __CUDA_ARCH__ >= 800
+  uint32 ended;
+  do {
+    asm volatile("{ .reg .pred p; " SMSR_TEST_WAIT " p, [%1], %2; selp.u32 %0, 1, 0, p; }"
+                 : "=r"(ended)
+                 : "r"(barrier), "r"(parity)
+                 : "memory");
+  } while (ended == 0);
+#else
+  __trap();
+#endif
+#undef SMSR_TEST_WAIT
+}
+
+// Loads 16 bytes from shared memory.
+SMSR_DEVICE Vector load_shared(uint32 from) {
+  Vector v;
+  asm volatile("ld.shared.v4.b32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(v.word[0]), "=r"(v.word[1]), "=r"(v.word[2]), "=r"(v.word[3])
+               : "r"(from)
+               : "memory");
+  return v;
+}
+
+// Four 8 x 8 matrices of halves: lane 8 m + r brings the address of row r (16 bytes) of matrix m; lane 4 g +
+// t gets numbers 2 t and 2 t + 1 of row g of matrix m in to[m].
+SMSR_DEVICE void load_matrices(uint32 (&to)[4], uint32 row) {
+#if __CUDA_ARCH__ >= 800
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+               : "r"(row)
+               : "memory");
+#else
+  __trap();
 #endif
 }
 

@@ -1,4 +1,7 @@
 // The API: checks all arguments, then queues the kernels for the type and the GPU.
+#include <cstdlib>
+#include <cstring>
+
 #include "cuda/module.h"
 #include "cuda/sparse_mask_module_cuda.h"
 #include "cuda/workspace.h"
@@ -7,6 +10,7 @@ namespace smsr::cuda {
 namespace {
 
 constexpr int64_t kMostValues = 2147483647;
+constexpr int kStagedSharedMemory = 99 * 1024;  // what every GPU from sm_80 on has; the staged kernels fit
 
 Status check_shape(const Shape& s) {
   if (s.batch < 1 || s.batch > kMaxBatch || s.height < 1 || s.width < 1) return Status::kBadSize;
@@ -74,11 +78,8 @@ Status choose(Type type, Device* device, Kernels* kernels) {
     if (cudaDeviceGetAttribute(query.value, query.attribute, number) != cudaSuccess)
       return Status::kBadDevice;
   const int capability = 10 * major + minor;
-  if (capability < 72) return Status::kBadDevice;
-  *kernels = type == Type::kFloat32 ? Kernels::kFloat
-             : capability < 75      ? Kernels::kVolta
-                                    : Kernels::kTensorCore;
-  return Status::kOk;
+  static const char* const name = std::getenv(kKernelVariable);  // read once
+  return choose_kernels(name, type, capability, kernels);
 }
 
 Status launch_prepared(Kernels kernels, const Launch& launch) {
@@ -87,6 +88,8 @@ Status launch_prepared(Kernels kernels, const Launch& launch) {
       return launch_with<HalfTile>(launch);
     case Kernels::kFloat:
       return launch_with<FloatTile>(launch);
+    case Kernels::kStaged:
+      return launch.device.shared_memory < kStagedSharedMemory ? Status::kBadDevice : launch_staged(launch);
     case Kernels::kVolta:
 #ifdef SMSR_CUDA_VOLTA
       return launch_with<VoltaTile>(launch);
@@ -98,6 +101,19 @@ Status launch_prepared(Kernels kernels, const Launch& launch) {
 }
 
 }  // namespace
+
+Status choose_kernels(const char* name, Type type, int capability, Kernels* kernels) {
+  const bool staged = name != nullptr && std::strcmp(name, "staged") == 0;
+  if (!staged && name != nullptr && name[0] != '\0' && std::strcmp(name, "gather") != 0)
+    return Status::kBadKernel;
+  if (capability < 72) return Status::kBadDevice;
+  if (staged && (type != Type::kFloat16 || capability < 80)) return Status::kBadKernel;
+  *kernels = staged                   ? Kernels::kStaged
+             : type == Type::kFloat32 ? Kernels::kFloat
+             : capability < 75        ? Kernels::kVolta
+                                      : Kernels::kTensorCore;
+  return Status::kOk;
+}
 
 bool has_kernels(Kernels kernels) {
 #ifdef SMSR_CUDA_VOLTA

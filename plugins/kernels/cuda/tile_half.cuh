@@ -74,7 +74,7 @@ class HalfTile {
       if (!kAll && m * kSkip >= columns) break;
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
-        const Vector w = weights[(2 * m + half) * kWarpSize + lane_];
+        const Vector w = load_weights(weights + (2 * m + half) * kWarpSize + lane_);
 #pragma unroll
         for (int n = 0; n < kInputs; ++n)
           multiply_16x8x16(sums_[m][n], w.word[0], w.word[1], w.word[2], w.word[3], in[n].word[2 * half],
@@ -112,7 +112,7 @@ class HalfTile {
     return piece;
   }
 
- private:
+ protected:
   static constexpr int kTiles = kColumns / 16;
   int lane_;
   float sums_[kTiles][kInputs][4];  // [m][n][i]: output channel 16 m + 2 g + i / 2, pixel 8 n + 2 t + i % 2

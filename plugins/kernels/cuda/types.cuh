@@ -69,7 +69,7 @@ template <class T>
 SMSR_DEVICE void store_piece(const Piece<T>& piece, T* to) {
 #pragma unroll
   for (int i = 0; i < static_cast<int>(sizeof(piece) / sizeof(Vector)); ++i)
-    reinterpret_cast<Vector*>(to)[i] = piece.part[i];
+    store_vector(reinterpret_cast<Vector*>(to) + i, piece.part[i]);
 }
 
 // Keeps the first `keep` numbers of a vector and sets the others to zero. The last argument names their type.
@@ -107,7 +107,15 @@ struct PlanSizes {
   int batch, height, width, bands, blocks;  // blocks: thread blocks per image
 };
 
-// The mask as lists of pixels, made once per module (plan.cuh), in device memory (workspace.h).
+// A tile of the staged kernels' convolutions, see staged_tile.cuh.
+constexpr int kTilePixels = 256, kActiveLane = 30, kInactiveLane = 31;
+struct alignas(16) TileRecord {
+  uint32 column[kWarpSize];   // box_column() of each lane; kActiveLane, kInactiveLane: lengths of the lists
+  uint8 pixels[kTilePixels];  // 16 row + column: active from the front, inactive from the back
+};
+
+// The mask as lists of pixels, made once per module (lists.cuh, or tile_lists.cuh for the staged kernels), in
+// device memory (workspace.h).
 struct Plan {
   uint8* columns;       // [N, bands, W] bit r: pixel (8 * band + r, x) is active
   int* block_counts;    // [N, blocks, 2] active and inactive pixels in the columns of each thread block
@@ -115,7 +123,8 @@ struct Plan {
   int* active_count;    // [N] active pixels
   int* active_units;    // [N + 1] units of active pixels in the images before image n
   int* inactive_units;  // [N + 1] units of inactive pixels in the images before image n
-  uint32* counters;     // [L + 1, kMaxSlices] units handed out
+  uint32* counters;     // [L + 1, kMaxSlices] units, or tiles, handed out
+  TileRecord* tiles;    // [N, tiles of an image] float16 only
 };
 
 }  // namespace smsr::cuda

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "cuda/sparse_mask_module_cuda.h"
+#include "cuda/staged_tile.cuh"
 #include "cuda/tile_float.cuh"
 #include "cuda/tile_half.cuh"
 #include "cuda/types.cuh"
@@ -54,7 +55,9 @@ inline Workspace lay_out(const Shape& shape, void* base) {
   w.sizes = {shape.batch, shape.height, shape.width, bands,
              static_cast<int>(smsr::divide_up(columns, kPlanThreads))};
   const size_t pixels = batch * static_cast<size_t>(image);
-  w.units = static_cast<long long>(shape.batch * (smsr::divide_up(image, kUnitRows) + 1));
+  const int64_t staged = half ? staged_units(shape.height, shape.width) : 0;
+  const int64_t listed = smsr::divide_up(image, kUnitRows) + 1;
+  w.units = static_cast<long long>(shape.batch * (listed > staged ? listed : staged));
 
   Cursor cursor(base, kWorkspaceAlignment);
   w.plan.columns = cursor.take<uint8>(batch * static_cast<size_t>(columns));
@@ -64,6 +67,9 @@ inline Workspace lay_out(const Shape& shape, void* base) {
   w.plan.active_units = cursor.take<int>(batch + 1);
   w.plan.inactive_units = cursor.take<int>(batch + 1);
   w.plan.counters = cursor.take<uint32>((layers + 1) * kMaxSlices);
+  if (half)
+    w.plan.tiles =
+        cursor.take<TileRecord>(batch * static_cast<size_t>(staged_tiles(shape.height, shape.width)));
   w.weights =
       cursor.take_bytes(element * (half ? packed_module_size<HalfTile>(shape.layers, shape.channels)
                                         : packed_module_size<FloatTile>(shape.layers, shape.channels)));

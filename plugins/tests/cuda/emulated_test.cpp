@@ -1,55 +1,54 @@
 // The kernels of kernels/cuda on the emulated GPU, compared with the double-precision reference on the
-// contract's cases. `smsr_cuda_emulated_test NAME...` runs only cases whose name contains one of these.
+// contract's cases. `smsr_cuda_emulated_test NAME...` runs only cases whose name contains one of these,
+// `smsr_cuda_emulated_test --environment` only what SMSR_CUDA_KERNEL chooses.
 #include <cstdio>
 #include <cstdlib>
-#include <memory>
+#include <cstring>
 
 #include "case_checks.h"
+#include "cuda/module.h"
+#include "emulated_buffer.h"
 #include "interface_test.h"
 #include "machine.h"
 
 namespace smsr::testing {
 namespace {
 
-// Memory of exactly the given size (the address sanitizer detects accesses past its end), aligned to 256
-// bytes and filled with 0xFF: NaN in both types, -1 as an index.
-class Buffer {
- public:
-  explicit Buffer(size_t bytes) : bytes_(bytes), data_(::operator new(bytes, std::align_val_t(256))) {
-    std::memset(data_, 0xff, bytes);
-  }
-  explicit Buffer(const Bytes& from) : Buffer(from.size()) { std::memcpy(data_, from.data(), bytes_); }
-  Buffer(const Buffer&) = delete;
-  Buffer& operator=(const Buffer&) = delete;
-  ~Buffer() { ::operator delete(data_, std::align_val_t(256)); }
-  void* data() const { return data_; }
-  Bytes bytes() const {
-    const auto* from = static_cast<const unsigned char*>(data_);
-    return Bytes(from, from + bytes_);
-  }
-
- private:
-  size_t bytes_;
-  void* data_;
-};
-
-Bytes run(const ModuleCase& module_case, cuda::Layout layout, const std::string& where) {
-  std::vector<std::unique_ptr<Buffer>> inputs;
-  void* pointers[op::kInputs];
-  for (int i = 0; i < op::kInputs; ++i) {
-    inputs.push_back(std::make_unique<Buffer>(module_case.input(i, layout)));
-    pointers[i] = inputs.back()->data();
-  }
-  const cuda::Shape shape = module_case.shape(layout);
-  const size_t bytes = cuda::workspace_bytes(shape);
-  const Buffer workspace(bytes), output(module_case.output_bytes());
-  const cuda::Params params = module_case.params(layout, pointers, output.data());
-  const Status status = cuda::sparse_mask_module(params, workspace.data(), bytes, nullptr);
+// kernels null: as the API chooses.
+Bytes run(const ModuleCase& module_case, cuda::Layout layout, const std::string& where,
+          const cuda::Kernels* kernels = nullptr) {
+  EmulatedCase tensors(module_case, layout);
+  const size_t bytes = cuda::workspace_bytes(tensors.params.shape);
+  const cuda::Device device = {emulated::gpu.processors, emulated::gpu.shared_memory};
+  void* workspace = tensors.workspace.data();
+  if (emulated::gpu.reversed) std::memset(workspace, 0x7f, bytes);  // other numbers than the buffer's
+  const Status status =
+      kernels == nullptr ? cuda::sparse_mask_module(tensors.params, workspace, bytes, nullptr)
+                         : cuda::launch_module(*kernels, device, tensors.params, workspace, bytes, nullptr);
   expect(status == Status::kOk, where + ": " + cuda::describe(status));
   for (int i = 0; i < op::kInputs; ++i)
-    expect(inputs[static_cast<size_t>(i)]->bytes() == module_case.input(i, layout),
+    expect(tensors.inputs[static_cast<size_t>(i)]->bytes() == module_case.input(i, layout),
            where + ": input written");
-  return output.bytes();
+  return tensors.output.bytes();
+}
+
+// Shared memory of compute capability 9.0, 8.0 and 8.6 hold different numbers of stages, with or without the
+// weights.
+void check_staged(ModuleCase* module_case, const std::string& where) {
+  const cuda::Kernels kernels = cuda::Kernels::kStaged;
+  emulated::gpu = {};
+  const Bytes output = run(*module_case, cuda::Layout::kNhwc, where + " staged", &kernels);
+  check_error(module_case, output, where + " staged", &worst_error[3]);
+  for (const int kilobytes : {227, 163, 99}) {
+    emulated::gpu = {};
+    emulated::gpu.shared_memory = kilobytes * 1024;
+    emulated::gpu.reversed = kilobytes != 163;
+    emulated::gpu.processors = kilobytes == 163 ? 1 : 7;
+    const cuda::Layout layout = kilobytes == 227 ? cuda::Layout::kNchw : cuda::Layout::kNhwc;
+    const std::string what = where + " staged, " + std::to_string(kilobytes) + " KB";
+    const Bytes other = run(*module_case, layout, what, &kernels);
+    expect(module_case->same(output, cuda::Layout::kNhwc, other, layout), what + ": other bits");
+  }
 }
 
 void check_case(const std::string& name, const Spec& spec, cuda::Type type) {
@@ -72,6 +71,7 @@ void check_case(const std::string& name, const Spec& spec, cuda::Type type) {
   emulated::gpu.minor = 5;
   same(cuda::Layout::kNhwc, " little shared memory");
   if (!half) return;
+  check_staged(&module_case, where);
   emulated::gpu = {};
   emulated::gpu.major = 7;
   emulated::gpu.minor = 2;
@@ -98,6 +98,11 @@ void check_cases(int count, char** parts) {
 
 int main(int count, char** arguments) {
   using namespace smsr::testing;
+  if (count == 2 && std::strcmp(arguments[1], "--environment") == 0) {
+    check_environment();
+    std::printf("%d passed, %d failed\n", passed, failed);
+    return failed == 0 ? 0 : 1;
+  }
   check_interface();
   check_cases(count - 1, arguments + 1);
   print_errors();

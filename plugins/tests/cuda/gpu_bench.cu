@@ -1,9 +1,11 @@
-// Times the module on a GPU: smsr_cuda_gpu_bench [H W SHARE [float16|float32 [NHWC|NCHW]]]
+// Times the module on a GPU: smsr_cuda_gpu_bench [H W SHARE [float16|float32 [NHWC|NCHW]]], kernel by
+// SMSR_CUDA_KERNEL.
 // Replays of a CUDA graph, timed by events; medians. Multiply-adds are those that the network needs with this
 // mask, compared with peaks that the same program measures: matrix or fused multiply-adds from registers, and
 // a copy in memory.
 #include <algorithm>
 
+#include "cuda/module.h"
 #include "cuda/primitives.cuh"
 #include "gpu.h"
 
@@ -169,8 +171,10 @@ int main(int count, char** arguments) {
     std::printf("usage: %s [H W SHARE [float16|float32 [NHWC|NCHW]]]\n", arguments[0]);
     return 2;
   }
-  std::printf("%d x %d, active share %.2f, %s, %s\n", static_cast<int>(height), static_cast<int>(width),
-              share, type.c_str(), layout.c_str());
+  const char* kernel = std::getenv(smsr::cuda::kKernelVariable);
+  std::printf("%d x %d, active share %.2f, %s, %s, kernel %s\n", static_cast<int>(height),
+              static_cast<int>(width), share, type.c_str(), layout.c_str(),
+              kernel == nullptr ? "by default" : kernel);
   smsr::testing::bench(height, width, share, type == "float16",
                        layout == "NHWC" ? smsr::cuda::Layout::kNhwc : smsr::cuda::Layout::kNchw);
   return 0;

@@ -2,6 +2,8 @@
 // larger one. Then every case must give the same bits again: with other workspace contents, from a replayed
 // CUDA graph, in the other layout, by the kernels for other GPUs. `compute-sanitizer smsr_cuda_gpu_test
 // NAME...` finds bad accesses in chosen cases.
+#include <cstring>
+
 #include "case_checks.h"
 #include "cuda/module.h"
 #include "gpu.h"
@@ -47,15 +49,48 @@ Bytes replay(DeviceCase* on_gpu, const std::string& where) {
 }
 
 // With kernels, or a size of shared memory, other than this GPU's.
-Bytes run_as(DeviceCase* on_gpu, cuda::Kernels kernels, int shared_memory, const std::string& where) {
+Bytes run_as(DeviceCase* on_gpu, cuda::Kernels kernels, int shared_memory, const std::string& where,
+             int poison = 0xff) {
   int processors = 0;
   check_cuda(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, 0), "processors");
-  on_gpu->workspace.fill(0xff);
-  on_gpu->output.fill(0xff);
+  on_gpu->workspace.fill(poison);
+  on_gpu->output.fill(poison);
   const Status status = cuda::launch_module(kernels, {processors, shared_memory}, on_gpu->params,
                                             on_gpu->workspace.data(), on_gpu->workspace.bytes(), nullptr);
   expect(status == Status::kOk, where + ": " + cuda::describe(status));
   return output_of(on_gpu, where, " as another GPU");
+}
+
+// The staged kernels, with as much shared memory as this GPU has and as others have: other numbers of stages.
+// Whatever SMSR_CUDA_KERNEL says.
+void check_staged(ModuleCase* module_case, DeviceCase* nhwc, DeviceCase* nchw, const std::string& where) {
+  int most = 0;
+  check_cuda(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, 0), "shared memory");
+  const Bytes output = run_as(nhwc, cuda::Kernels::kStaged, most, where);
+  check_error(module_case, output, where, &worst_error[3]);
+  const auto same = [&](const Bytes& other, cuda::Layout layout, const std::string& what) {
+    expect(module_case->same(output, cuda::Layout::kNhwc, other, layout), where + what + ": other bits");
+  };
+  for (int i = 0; i < 3; ++i)
+    same(run_as(nhwc, cuda::Kernels::kStaged, most, where, 0x11 * i), cuda::Layout::kNhwc, " again");
+  same(run_as(nchw, cuda::Kernels::kStaged, most, where), cuda::Layout::kNchw, " NCHW");
+  for (const int kilobytes : {163, 99})
+    if (1024 * kilobytes < most)
+      same(run_as(nhwc, cuda::Kernels::kStaged, 1024 * kilobytes, where), cuda::Layout::kNhwc,
+           " with " + std::to_string(kilobytes) + " KB");
+}
+
+int capability() {
+  int major = 0, minor = 0;
+  check_cuda(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0), "compute capability");
+  check_cuda(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, 0), "compute capability");
+  return 10 * major + minor;
+}
+
+// SMSR_CUDA_KERNEL=staged: the checks through the API (again, graph, N C H W) run on the staged kernels.
+bool staged_chosen() {
+  const char* name = std::getenv(cuda::kKernelVariable);
+  return name != nullptr && std::strcmp(name, "staged") == 0;
 }
 
 void check_case(const std::string& name, const Spec& spec, cuda::Type type) {
@@ -72,6 +107,8 @@ void check_case(const std::string& name, const Spec& spec, cuda::Type type) {
   same(replay(&nhwc, where), cuda::Layout::kNhwc, " graph");
   same(run(&nchw, 0xff, where, " NCHW"), cuda::Layout::kNchw, " NCHW");
   same(replay(&nchw, where + " NCHW"), cuda::Layout::kNchw, " NCHW graph");
+  if (half && capability() >= 80) check_staged(&module_case, &nhwc, &nchw, where + " staged");
+  if (staged_chosen()) return;
   const cuda::Kernels kernels = half ? cuda::Kernels::kTensorCore : cuda::Kernels::kFloat;
   same(run_as(&nhwc, kernels, 0, where), cuda::Layout::kNhwc, " weights in global memory");
   if (half && cuda::has_kernels(cuda::Kernels::kVolta))
@@ -79,14 +116,19 @@ void check_case(const std::string& name, const Spec& spec, cuda::Type type) {
                 where + " sm_72", &worst_error[2]);
 }
 
+std::vector<cuda::Type> types() {
+  if (staged_chosen()) return {cuda::Type::kFloat16};
+  return {cuda::Type::kFloat32, cuda::Type::kFloat16};
+}
+
 void check_cases(int count, char** parts) {
   for (const contract::Case& c : contract::kCases)
     for (const float theta : {0.0f, 1.25f})
-      for (const cuda::Type type : {cuda::Type::kFloat32, cuda::Type::kFloat16})
+      for (const cuda::Type type : types())
         if (chosen(c.name, count, parts)) check_case(c.name, spec_of(c, theta), type);
   // More units than the GPU has warps, so that they are handed out.
   const Spec large = {{2, 150, 230, 64, 4}, {24, 9, 3, 0}, "clustered"};
-  for (const cuda::Type type : {cuda::Type::kFloat32, cuda::Type::kFloat16})
+  for (const cuda::Type type : types())
     if (chosen("large", count, parts)) check_case("large", large, type);
 }
 

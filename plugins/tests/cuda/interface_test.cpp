@@ -1,6 +1,8 @@
 // What the API refuses, and that refused calls queue nothing.
 #include "interface_test.h"
 
+#include <cstdlib>
+
 #include "cuda/module.h"
 #include "expect.h"
 #include "machine.h"
@@ -121,12 +123,11 @@ void check_arguments() {
          [](Call* c) { c->params.output = reinterpret_cast<char*>(c->inputs[op::kFeatures].data()) + 16; });
 }
 
-void check_devices() {
-  refuse(Status::kBadDevice, "sm_70", [](Call*) { emulated::gpu.major = 7; });
-  refuse(Status::kBadDevice, "no GPU", [](Call*) { emulated::gpu.major = -1; });
+void check_failing_launches(cuda::Kernels kernels) {
   emulated::gpu = {};
+  const cuda::Device device = {emulated::gpu.processors, emulated::gpu.shared_memory};
   const int before = emulated::launches;
-  expect(Call().status() == Status::kOk, "the unchanged call is accepted");
+  expect(Call().status(kernels, device) == Status::kOk, "the unchanged call is accepted");
   const int all = emulated::launches - before;
   for (int i = 0; i < all; ++i) {
     for (const bool no_code : {false, true}) {
@@ -134,7 +135,7 @@ void check_devices() {
       emulated::gpu.failure = no_code ? cudaErrorNoKernelImageForDevice : cudaErrorLaunchFailure;
       const int start = emulated::launches;
       const Status expected = no_code ? Status::kBadDevice : Status::kLaunchFailed;
-      expect(Call().status() == expected, "launch " + std::to_string(i) + " fails: reported");
+      expect(Call().status(kernels, device) == expected, "launch " + std::to_string(i) + " fails: reported");
       expect(emulated::launches == start + i + 1,
              "launch " + std::to_string(i) + " fails: nothing queued behind it");
       const std::string text = cuda::describe(Status::kLaunchFailed);
@@ -143,6 +144,48 @@ void check_devices() {
       emulated::gpu = {};
     }
   }
+}
+
+void check_devices() {
+  refuse(Status::kBadDevice, "sm_70", [](Call*) { emulated::gpu.major = 7; });
+  refuse(Status::kBadDevice, "no GPU", [](Call*) { emulated::gpu.major = -1; });
+  for (const cuda::Kernels kernels : {cuda::Kernels::kTensorCore, cuda::Kernels::kStaged})
+    check_failing_launches(kernels);
+}
+
+// What SMSR_CUDA_KERNEL may name, and where.
+void check_choice() {
+  const auto half = cuda::Type::kFloat16, single = cuda::Type::kFloat32;
+  const struct {
+    const char* name;
+    cuda::Type type;
+    int capability;
+    Status status;
+    cuda::Kernels kernels;
+  } cases[] = {
+      {nullptr, half, 90, Status::kOk, cuda::Kernels::kTensorCore},
+      {"", half, 90, Status::kOk, cuda::Kernels::kTensorCore},
+      {"gather", half, 90, Status::kOk, cuda::Kernels::kTensorCore},
+      {"gather", half, 72, Status::kOk, cuda::Kernels::kVolta},
+      {"gather", single, 90, Status::kOk, cuda::Kernels::kFloat},
+      {"gather", half, 70, Status::kBadDevice, {}},
+      {"staged", half, 80, Status::kOk, cuda::Kernels::kStaged},
+      {"staged", half, 120, Status::kOk, cuda::Kernels::kStaged},
+      {"staged", half, 75, Status::kBadKernel, {}},
+      {"staged", single, 90, Status::kBadKernel, {}},
+      {"stage", half, 90, Status::kBadKernel, {}},
+      {"Staged", half, 90, Status::kBadKernel, {}},
+  };
+  for (const auto& c : cases) {
+    cuda::Kernels kernels = {};
+    const std::string what = std::string("SMSR_CUDA_KERNEL=") + (c.name == nullptr ? "(unset)" : c.name) +
+                             " on " + std::to_string(c.capability);
+    const Status status = cuda::choose_kernels(c.name, c.type, c.capability, &kernels);
+    expect(status == c.status, what + ", got: " + cuda::describe(status));
+    if (status == Status::kOk) expect(kernels == c.kernels, what + ": the right kernels");
+  }
+  const std::string line = cuda::describe(Status::kBadKernel);
+  expect(line.find("SMSR_CUDA_KERNEL") == 0 && line.find('\n') == std::string::npos, "one line: " + line);
 }
 
 // launch_module() checks what sparse_mask_module() checks, and that its kernels suit the module.
@@ -158,7 +201,9 @@ void check_kernels() {
   };
   const auto unchanged = [](Call*) {};
   refuses(Status::kBadType, cuda::Kernels::kFloat, device, "float32 kernels for float16", unchanged);
-  for (const auto half : {cuda::Kernels::kTensorCore, cuda::Kernels::kVolta}) {
+  refuses(Status::kBadDevice, cuda::Kernels::kStaged, {3, 16 * 1024}, "staged with 16 KB of shared memory",
+          unchanged);
+  for (const auto half : {cuda::Kernels::kTensorCore, cuda::Kernels::kVolta, cuda::Kernels::kStaged}) {
     refuses(Status::kBadType, half, device, "float16 kernels for float32", [](Call* c) {
       c->params.shape.type = cuda::Type::kFloat32;
       c->params.shape.layout = cuda::Layout::kNchw;
@@ -199,8 +244,24 @@ void check_interface() {
   check_shapes();
   check_arguments();
   check_devices();
+  check_choice();
   check_kernels();
   check_workspace();
+}
+
+void check_environment() {
+  const char* name = std::getenv(cuda::kKernelVariable);
+  const std::string chosen = name == nullptr ? "" : name;
+  const Status expected =
+      chosen.empty() || chosen == "gather" || chosen == "staged" ? Status::kOk : Status::kBadKernel;
+  emulated::gpu = {};
+  const int before = emulated::launches;
+  expect(Call().status() == expected, "SMSR_CUDA_KERNEL=" + chosen);
+  const int launches = expected == Status::kOk ? 8 : 0;  // an unknown name: nothing queued
+  expect(emulated::launches - before == launches,
+         "SMSR_CUDA_KERNEL=" + chosen + ": launches, got " + std::to_string(emulated::launches - before));
+  setenv(cuda::kKernelVariable, "changed later", 1);
+  expect(Call().status() == expected, "SMSR_CUDA_KERNEL is read once");
 }
 
 }  // namespace smsr::testing

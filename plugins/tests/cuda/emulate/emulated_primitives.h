@@ -10,6 +10,7 @@
 
 #define SMSR_KERNEL(threads, blocks_per_processor)
 #define SMSR_DEVICE inline
+#define SMSR_HOST_DEVICE inline
 
 namespace smsr::cuda {
 
@@ -26,7 +27,14 @@ inline int block_x() { return emulated::place().block_x; }
 inline int block_y() { return emulated::place().block_y; }
 inline int blocks_x() { return emulated::place().blocks_x; }
 inline void sync_block() { emulated::sync_block(); }
+inline void sync_warp() {
+  emulated::meet_warp([](void* const(&)[32]) {}, nullptr);
+}
 inline void* shared_memory() { return emulated::shared_memory(); }
+inline uint32 shared_address(const void* at) {
+  return static_cast<uint32>(static_cast<const char*>(at) - static_cast<const char*>(shared_memory()));
+}
+inline void* from_shared_address(uint32 at) { return static_cast<char*>(shared_memory()) + at; }
 
 inline uint32 float_bits(float value) {
   uint32 bits;
@@ -62,6 +70,17 @@ inline uint32 shuffle_xor(uint32 value, int mask) {
 inline float shuffle_xor(float value, int mask) { return bits_float(shuffle_xor(float_bits(value), mask)); }
 inline uint32 shuffle_up(uint32 value, int lanes) { return shuffle_from(value, thread_index() % 32 - lanes); }
 inline uint32 shuffle(uint32 value, int lane) { return shuffle_from(value, lane); }
+inline uint32 ballot(bool value) {
+  uint32 bits = value ? 1 : 0;
+  emulated::meet_warp(
+      [](void* const(&brought)[32]) {
+        uint32 all = 0;
+        for (int lane = 0; lane < 32; ++lane) all |= *static_cast<uint32*>(brought[lane]) << lane;
+        for (int lane = 0; lane < 32; ++lane) *static_cast<uint32*>(brought[lane]) = all;
+      },
+      &bits);
+  return bits;
+}
 inline uint32 atomic_add(uint32* at, uint32 value) {
   const uint32 before = *at;
   *at = before + value;
@@ -82,13 +101,74 @@ inline float half_of_pair(uint32 pair, int which) {
 
 inline Vector load_or_zero(const void* from, bool there) {
   Vector v = {{0, 0, 0, 0}};
+  if (emulated::counting) emulated::note(emulated::Access::kGlobalLoad, from, there);
   if (!there) return v;
   if (reinterpret_cast<uintptr_t>(from) % 16 != 0) emulated::fail("a 16-byte load from an unaligned address");
   std::memcpy(&v, from, sizeof v);
   return v;
 }
 inline Vector load_constant(const Vector* from) { return load_or_zero(from, true); }
-inline void copy_to_shared(Vector* to, const Vector* from) { emulated::start_copy(to, from, sizeof(Vector)); }
+inline Vector load_weights(const Vector* from) {
+  if (emulated::counting)
+    emulated::note(emulated::is_shared(from) ? emulated::Access::kSharedLoad : emulated::Access::kGlobalLoad,
+                   from, true);
+  return *from;
+}
+inline void store_vector(Vector* to, const Vector& value) {
+  if (emulated::counting) emulated::note(emulated::Access::kGlobalStore, to, true);
+  *to = value;
+}
+inline void note_copy(bool copies, const void* to, const void* from, bool exists) {
+  if (!emulated::counting) return;
+  emulated::note(emulated::Access::kCopy, from, copies && exists);
+  emulated::note(emulated::Access::kSharedStore, to, copies);
+}
+inline void copy_to_shared(Vector* to, const Vector* from) {
+  note_copy(true, to, from, true);
+  emulated::start_copy(to, from, sizeof(Vector));
+}
+inline void copy_or_zero(bool copies, uint32 to, const void* from, bool exists) {
+  note_copy(copies, from_shared_address(to), from, exists);
+  if (!copies) return;
+  if (to % 16 != 0 || reinterpret_cast<uintptr_t>(from) % 16 != 0)
+    emulated::fail("a 16-byte copy to or from an unaligned address");
+  emulated::start_copy(from_shared_address(to), exists ? from : nullptr, sizeof(Vector));
+}
+inline emulated::Barrier* barrier_at(uint32 at) {
+  return static_cast<emulated::Barrier*>(from_shared_address(at));
+}
+inline void barrier_create(uint32 at, int count) { *barrier_at(at) = {static_cast<uint16>(count), 0, 0}; }
+inline void barrier_arrive(uint32 at) { emulated::arrive(barrier_at(at)); }
+inline void barrier_arrive_after_copies(uint32 at) { emulated::start_arrival(barrier_at(at)); }
+inline void barrier_wait(uint32 at, int parity) { emulated::wait_for(barrier_at(at), parity); }
+
+inline Vector load_shared(uint32 from) {
+  if (from % 16 != 0) emulated::fail("a 16-byte load from an unaligned address");
+  Vector v;
+  if (emulated::counting) emulated::note(emulated::Access::kSharedLoad, from_shared_address(from), true);
+  std::memcpy(&v, from_shared_address(from), sizeof v);
+  return v;
+}
+
+struct MatrixRows {
+  void* row;  // 16 bytes
+  uint32* to;
+};
+inline void load_matrices(uint32 (&to)[4], uint32 row) {
+  if (row % 16 != 0) emulated::fail("a row of a matrix at an unaligned address");
+  MatrixRows mine = {from_shared_address(row), to};
+  emulated::meet_warp(
+      [](void* const(&brought)[32]) {
+        void* rows[32];
+        for (int lane = 0; lane < 32; ++lane) rows[lane] = static_cast<MatrixRows*>(brought[lane])->row;
+        if (emulated::counting) emulated::note_rows(rows);
+        for (int lane = 0; lane < 32; ++lane)
+          for (int m = 0; m < 4; ++m)
+            std::memcpy(static_cast<MatrixRows*>(brought[lane])->to + m,
+                        static_cast<char*>(rows[8 * m + lane / 4]) + 4 * (lane % 4), 4);
+      },
+      &mine);
+}
 inline void copies_arrive() { emulated::finish_copies(); }
 
 struct Mma {
@@ -111,6 +191,7 @@ inline void multiply_16x8x16(float (&d)[4], uint32 a0, uint32 a1, uint32 a2, uin
             for (int r = 0; r < 2; ++r) b[2 * t + 8 * r + odd][g] = half_of_pair(from->b[r], odd);
           }
         }
+        ++emulated::counts.mma;
         float d[16][8] = {};
         for (int row = 0; row < 16; ++row)
           for (int k = 0; k < 16; ++k)
