@@ -62,6 +62,10 @@ def folder(tmp_path: Path) -> Path:
         (["csi://0", "-o", "out.mp4"], "not supported yet"),
         (["rtsp://camera/1", "-o", "out.mp4"], "not supported yet"),
         (["in.png", "in2.png", "-o", "out.png"], "quotes"),
+        (["in.png", "out.png"], "write -o out.png"),
+        (["--", "in.png", "-o", "out.png"], "3 of them"),
+        (["--", "in.png", "--force"], "write -o --force"),
+        (["-dash.png", "-o", "out.png"], "behind --"),
         (["in.png", "-o", "out.png", "--thread", "2"], "--thread"),
         (["in.png", "-o", "out.png", "--threads", "0"], "1 or more"),
         (["in.png", "-o", "out.png", "--theta", "nan"], "finite"),
@@ -82,6 +86,34 @@ def test_wrong_usage_is_one_line(run, picture: Path, arguments: list[str], words
     before = sorted(picture.parent.rglob("*"))
     assert_one_line_error(run(*arguments, cwd=picture.parent), 2, words)
     assert sorted(picture.parent.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "-o OUT BUNDLE IN",
+        "BUNDLE -o OUT IN",
+        "BUNDLE IN -o OUT",
+        "BUNDLE --threads 1 IN -o OUT",
+        "--json BUNDLE --output=OUT --theta -1 IN --force",
+        "BUNDLE -o OUT -- IN",
+        "-o OUT -- BUNDLE IN",
+    ],
+)
+def test_options_stand_anywhere(bundle: Path, tmp_path: Path, line: str) -> None:
+    """A name that begins with a dash comes behind `--`."""
+    source = write(tmp_path / ("-dash.png" if "--" in line.split() else "in.png"))
+    command = line.replace("OUT", "out.png").replace("IN", source.name).split()
+    command[command.index("BUNDLE")] = str(bundle)
+    run_py = [sys.executable, RUNTIME / "run.py"]
+    done = subprocess.run([*run_py, *command], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("error")) == (0, 0), done.stderr
+    assert Image.open(tmp_path / "out.png").size == (12, 8)
+
+
+def test_no_arguments_at_all_is_one_line() -> None:
+    done = subprocess.run([sys.executable, RUNTIME / "run.py"], capture_output=True, text=True, check=False)
+    assert_one_line_error(done, 2, "no BUNDLE")
 
 
 @pytest.mark.parametrize("option", [["--backend", "trt"], ["--rebuild"]], ids=str)
