@@ -6,8 +6,10 @@ import hashlib
 import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -155,3 +157,24 @@ def assert_one_line_error(done: Done[str], code: int, *words: str) -> None:
 def nearest(array: np.ndarray, scale: int = 2) -> np.ndarray:
     """What the tiny network gives, where red is at most 100."""
     return array.repeat(scale, axis=0).repeat(scale, axis=1)
+
+
+def chunk(name: bytes, content: bytes) -> bytes:
+    """A PNG's chunk with its length and checksum."""
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+
+def png(
+    kind: int,
+    depth: int,
+    size: tuple[int, int],
+    rows: bytes,
+    *extra: tuple[bytes, bytes],
+    idat: bytes | None = None,
+    interlaced: bool = False,
+) -> bytes:
+    """A PNG written chunk by chunk, for kinds that no library writes; size as (width, height); idat: packed pixels."""
+    header = struct.pack(">IIBBBBB", *size, depth, kind, 0, 0, int(interlaced))
+    pixels = zlib.compress(rows) if idat is None else idat
+    chunks = [(b"IHDR", header), *extra, (b"IDAT", pixels), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*one) for one in chunks)

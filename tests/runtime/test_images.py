@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import zlib
 from pathlib import Path
 
 import cv2
@@ -16,7 +15,7 @@ import smsr_runtime
 from smsr_runtime.media.image import decode, encode, fitted
 from smsr_runtime.media.picture import Picture
 from smsr_runtime.run.upscale import upscale_picture
-from tests.runtime.helpers import SHARED, assert_one_line_error, nearest, need
+from tests.runtime.helpers import SHARED, assert_one_line_error, nearest, need, png
 
 ODD = SHARED / "data" / "odd"
 UNREADABLE = ("invalid_unknown_compression.png", "truncated_image.png", "truncated_jpeg.jpg")
@@ -105,14 +104,6 @@ def test_depth_and_channels_are_kept(
     again = decode(target)
     assert np.array_equal(again.color, nearest(color))
     assert alpha is None or np.array_equal(again.alpha, nearest(alpha))
-
-
-def png(kind: int, depth: int, size: tuple[int, int], rows: bytes, *extra: tuple[bytes, bytes]) -> bytes:
-    """A PNG written chunk by chunk, for kinds that no library writes."""
-    header = struct.pack(">IIBBBBB", *size, depth, kind, 0, 0, 0)
-    chunks = [(b"IHDR", header), *extra, (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
-    packed = [struct.pack(">I", len(c)) + n + c + struct.pack(">I", zlib.crc32(n + c)) for n, c in chunks]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
 
 
 TRANSPARENT_VALUE = {

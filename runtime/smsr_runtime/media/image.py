@@ -5,16 +5,25 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Callable
 
 import cv2
 import numpy as np
 
 from smsr_runtime.errors import OutputError, PictureError, reason
 from smsr_runtime.media.codecs import opencv, pillow, plain, png, pnm, tiff
+from smsr_runtime.media.codecs.header import Header, read_header
 from smsr_runtime.media.picture import Picture, eight_bit, to_channels
+from smsr_runtime.resources import check_file, check_memory
+
+CheckSize = Callable[[str, int, int], None]
 
 _QUALITY = 95
 """JPEG and WebP; JPEG also with full colour resolution (4:4:4)."""
+_WITH_HEADER = (png.SIGNATURE, *pnm.MAGIC, b"\xff\xd8\xff", b"BM", b"GIF8", b"II*\0", b"MM\0*")
+"""How files begin whose size `read_header` always knows, unless they are damaged."""
+_DECODING_COPIES = 4
+"""Of the decoded pixels that are in memory at a time: the library's own, its result, in RGB order, in planes."""
 
 
 @dataclass(frozen=True)
@@ -47,20 +56,40 @@ FORMATS: dict[str, Format] = {
 """Output formats by extension without its dot."""
 
 
-def decode(path: Path) -> Picture:
-    """Reads an image file. Raises PictureError (never half a picture) or MissingPackageError."""
+def decode(path: Path, check_size: CheckSize | None = None) -> Picture:
+    """Reads an image file. Raises PictureError (never half a picture), MissingPackageError, MemoryLimitError.
+
+    check_size: called with where, height and width before anything is decoded; raises what refuses that size.
+    """
+    where = str(path)
     try:
+        check_file(path.stat().st_size, where)
         data = path.read_bytes()
     except OSError as error:
         raise PictureError(path, "a readable file", reason(error), "check the name and its permissions") from error
-    where = str(path)
+    return decode_bytes(data, where, check_size)
+
+
+def decode_bytes(data: bytes, where: str, check_size: CheckSize | None = None) -> Picture:
+    """As `decode`, from the file's content; where: its name for errors."""
+
+    def check(size: Header) -> None:
+        check_memory(size.height, size.width, _DECODING_COPIES * size.pixel_bytes, where)
+        if check_size is not None:
+            check_size(where, size.height, size.width)
+
     if not data:
         raise opencv.damaged(where, "an empty file")
+    header = read_header(data)
+    if header is not None:
+        check(header)
+    elif data.startswith(_WITH_HEADER):
+        raise opencv.damaged(where, "no size in its header")
     if data.startswith(png.SIGNATURE):
         return png.decode(data, where)
     if data[:2] in pnm.MAGIC:
         return pnm.decode(data, where)
-    return pillow.decode(data, where) if pillow.installed() else plain.decode(data, where)
+    return pillow.decode(data, where, check) if pillow.installed() else plain.decode(data, where)
 
 
 def fitted(picture: Picture, output: Path, scale: int) -> Picture:

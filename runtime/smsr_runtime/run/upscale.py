@@ -5,13 +5,29 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from smsr_runtime.backend import TENSORRT
 from smsr_runtime.errors import MemoryLimitError
 from smsr_runtime.media.picture import Picture
+from smsr_runtime.resources import bytes_per_pixel, check_memory
 from smsr_runtime.session import Upscaler
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+_FLOAT_PIXEL_BYTES = 12
+
+
+def check_size(upscaler: Upscaler, where: str, height: int, width: int) -> None:
+    """Raises MemoryLimitError naming `where` for a picture that is too large for this machine; called before decoding.
+
+    On a GPU the engine's profile bounds the size, and this machine's memory only has to hold input and result.
+    """
+    if upscaler.compute_path.kernels == TENSORRT:
+        per_pixel = _FLOAT_PIXEL_BYTES * (1 + upscaler.scale**2)
+    else:
+        per_pixel = bytes_per_pixel(upscaler.compute_path, upscaler.bundle.features)
+    check_memory(height, width, per_pixel, where)
 
 
 def upscale_picture(

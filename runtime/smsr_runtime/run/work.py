@@ -19,7 +19,7 @@ from smsr_runtime.media.video.transfer import upscale_video
 from smsr_runtime.run import PROGRAM
 from smsr_runtime.run.plan import Job, Plan
 from smsr_runtime.run.progress import Progress
-from smsr_runtime.run.upscale import upscale_frame, upscale_picture
+from smsr_runtime.run.upscale import check_size, upscale_frame, upscale_picture
 from smsr_runtime.session import Upscaler
 
 
@@ -69,7 +69,7 @@ def _as_smsr(error: Exception, job: Job) -> SmsrError:
 
 def _picture(upscaler: Upscaler, job: Job, settings: Settings) -> dict[str, Any]:
     start = time.perf_counter()
-    picture = fitted(decode(job.input), job.output, upscaler.scale)
+    picture = fitted(decode(job.input, functools.partial(check_size, upscaler)), job.output, upscaler.scale)
     shows_activity = settings.json or job.masks is not None
     result, margins = upscale_picture(upscaler, picture, str(job.input), margins=shows_activity)
     write_bytes(job.output, encode(result, job.output))

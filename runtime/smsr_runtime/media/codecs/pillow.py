@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import io
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable
 
 import numpy as np
 
 from smsr_runtime.errors import PictureError, reason
 from smsr_runtime.media.codecs import opencv
+from smsr_runtime.media.codecs.header import Header
 from smsr_runtime.media.picture import Picture, from_channels, oriented, to_channels
 
 if TYPE_CHECKING:
@@ -30,8 +31,11 @@ def installed() -> bool:
     return True
 
 
-def decode(data: bytes, where: str) -> Picture:
-    """First picture of the file, upright, as gray | gray, alpha | RGB | RGBA. Raises PictureError."""
+def decode(data: bytes, where: str, check: Callable[[Header], None]) -> Picture:
+    """First picture of the file, upright, as gray | gray, alpha | RGB | RGBA. Raises PictureError, what `check` raises.
+
+    check: called with the size that Pillow reads from the header, before any pixel is decoded.
+    """
     from PIL import Image
 
     with warnings.catch_warnings():
@@ -39,6 +43,7 @@ def decode(data: bytes, where: str) -> Picture:
         try:
             formats = [name for name in _FORMATS if name in Image.registered_extensions().values()]
             with Image.open(io.BytesIO(data), formats=formats) as image:
+                check(Header(image.height, image.width))
                 return _picture(image, data, where)
         except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
             raise opencv.damaged(where, _said(error)) from error

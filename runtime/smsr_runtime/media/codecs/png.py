@@ -24,13 +24,19 @@ Chunks = List[Tuple[bytes, bytes]]
 _PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _COLOR_CHUNKS = (b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"mDCV", b"cLLI")
 _GRAY, _GRAY_ALPHA = 0, 4
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+"""Left, top, step in x, step in y of the seven passes of an interlaced PNG."""
+_PIECE = 1 << 18
+_LARGEST_PROFILE = 1 << 24
+"""Bytes of a colour profile; those for printing presses have a few million."""
 _METRES_PER_INCH = 0.0254
 _COMPRESSION = 16, 6  # cv2.IMWRITE_PNG_COMPRESSION: 6 is libpng's own default; OpenCV's 1 gives files a third larger
 
 
 def decode(data: bytes, where: str) -> Picture:
     """Raises PictureError for a chunk that is cut short or fails its checksum."""
-    chunks = _split(data, where)
+    chunks = _checked(_split(data, where), where)
     first = dict(reversed(chunks))
     array = opencv.decode(_join([c for c in chunks if c[0] in _PIXEL_CHUNKS]), where)
     _, _, depth, kind = struct.unpack_from(">IIBB", first[b"IHDR"])
@@ -38,13 +44,18 @@ def decode(data: bytes, where: str) -> Picture:
         array = array[:, :, [0, 3]]
     elif kind == _GRAY and b"tRNS" in first and array.ndim == 2:
         array = _with_transparent_value(array, first[b"tRNS"], depth)
+    notes = ["animated: only its first frame is used"] if b"acTL" in first else []
+    profile = _profile(first.get(b"iCCP", b""))
+    kept = [name for name in _COLOR_CHUNKS if name != b"iCCP" or profile]
+    if b"iCCP" in first and not profile:
+        notes.append("its colour profile is damaged: left out")
     return from_channels(
         oriented(array, exif.orientation(first.get(b"eXIf", b""))),
         where,
-        icc=_profile(first.get(b"iCCP", b"")),
+        icc=profile,
         dpi=_dpi(first.get(b"pHYs", b"")),
-        png_color=tuple(chunk for chunk in chunks if chunk[0] in _COLOR_CHUNKS),
-        notes=["animated: only its first frame is used"] if b"acTL" in first else [],
+        png_color=tuple(chunk for chunk in chunks if chunk[0] in kept),
+        notes=notes,
     )
 
 
@@ -91,22 +102,53 @@ def _split(data: bytes, where: str) -> Chunks:
             raise opencv.damaged(where, f"a PNG whose chunk {content[:4].decode('latin-1')!r} fails its checksum")
         chunks.append((content[:4], content[4:]))
         position += 12 + size
-    _check(chunks, where)
+    if chunks[0][0] != b"IHDR" or len(chunks[0][1]) != 13:
+        raise opencv.damaged(where, "a PNG without a header")
     return chunks
 
 
-def _check(chunks: Chunks, where: str) -> None:
-    if chunks[0][0] != b"IHDR" or len(chunks[0][1]) != 13:
-        raise opencv.damaged(where, "a PNG without a header")
-    unpacker = zlib.decompressobj()
-    try:  # OpenCV gives no error for pixel data that ends early
+def _checked(chunks: Chunks, where: str) -> Chunks:
+    """The chunks, pixel data of more than the header's size cut to it. Raises PictureError where it ends early.
+
+    OpenCV gives no error for the latter, and its library prints about the former.
+    """
+    missing, unpacker = _data_size(chunks[0][1]), zlib.decompressobj()
+    try:
         for name, content in chunks:
-            if name == b"IDAT":
-                unpacker.decompress(content)
+            if name == b"IDAT" and missing >= 0:
+                missing -= _unpacked(unpacker, content, missing)
     except zlib.error as error:
         raise opencv.damaged(where, f"a PNG with damaged pixel data ({error})") from error
-    if not unpacker.eof:
+    if missing > 0 or (missing == 0 and not unpacker.eof):
         raise opencv.damaged(where, "a PNG whose pixel data ends early")
+    return chunks if missing == 0 else _cut(chunks)
+
+
+def _cut(chunks: Chunks) -> Chunks:
+    packed = b"".join(content for name, content in chunks if name == b"IDAT")
+    rows = zlib.decompressobj().decompress(packed, _data_size(chunks[0][1]))
+    others = [chunk for chunk in chunks[:-1] if chunk[0] != b"IDAT"]
+    return [*others, (b"IDAT", zlib.compress(rows, 1)), chunks[-1]]
+
+
+def _data_size(header: bytes) -> int:
+    """Bytes of the pixel data, unpacked: rows, each behind a byte that names its filter; interlaced in seven passes."""
+    width, height, depth, kind, _, _, interlaced = struct.unpack(">IIBBBBB", header)
+    bits = depth * _CHANNELS.get(kind, 1)
+    total = 0
+    for left, top, step_x, step_y in _ADAM7 if interlaced else ((0, 0, 1, 1),):
+        columns, rows = (width - left + step_x - 1) // step_x, (height - top + step_y - 1) // step_y
+        total += max(rows, 0) * (1 + (columns * bits + 7) // 8) if columns > 0 else 0
+    return total
+
+
+def _unpacked(unpacker: Any, content: bytes, most: int) -> int:
+    """How many bytes `content` unpacks to, given up past `most`; they are kept a few at a time."""
+    total, rest = 0, content
+    while rest and total <= most and not unpacker.eof:
+        total += len(unpacker.decompress(rest, _PIECE))
+        rest = unpacker.unconsumed_tail
+    return total
 
 
 def _join(chunks: Chunks) -> bytes:
@@ -126,11 +168,14 @@ def _with_transparent_value(array: NDArray[Any], content: bytes, depth: int) -> 
 
 
 def _profile(content: bytes) -> bytes | None:
+    """The profile of an iCCP chunk; None where it is damaged or larger than any profile is."""
     name, _, packed = content.partition(b"\0")
+    unpacker = zlib.decompressobj()
     try:
-        return zlib.decompress(packed[1:]) if name else None
+        profile = unpacker.decompress(packed[1:], _LARGEST_PROFILE)
     except zlib.error:
-        return None  # a PNG result still keeps the chunk as it is
+        return None
+    return profile if name and unpacker.eof else None
 
 
 def _dpi(content: bytes) -> tuple[float, float] | None:

@@ -1,0 +1,82 @@
+"""Tags of TIFF files and of the TIFF-structured blocks that EXIF data comes in. Reads nothing outside of the data."""
+
+from __future__ import annotations
+
+import math
+import struct
+from dataclasses import dataclass
+from typing import Dict
+
+SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+"""Bytes of one value by TIFF's type number."""
+RATIONALS = (5, 10)
+LETTERS = dict(zip((1, 3, 4, 5, 6, 8, 9, 10, 11, 12, 13, 16, 17, 18), "BHIIbhiifdIQqQ"))
+"""struct's letter of each numeric type; of numerator and denominator for rationals."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """One tag's value: TIFF's type, how many values, their bytes in the block's order, where these bytes lie."""
+
+    kind: int
+    count: int
+    content: bytes
+    place: int
+
+
+Directory = Dict[int, Field]
+
+
+class Block:
+    """A TIFF file or EXIF block in memory. Raises ValueError where the data does not begin as one."""
+
+    def __init__(self, data: bytes) -> None:
+        orders = {b"II*\0": ("<", False), b"MM\0*": (">", False), b"II+\0": ("<", True), b"MM\0+": (">", True)}
+        if data[:4] not in orders or len(data) < 16:
+            raise ValueError("no TIFF header")
+        self.data = data
+        self.order, self.big = orders[data[:4]]
+        (self.first,) = self._unpack("Q" if self.big else "I", 8 if self.big else 4)
+        """Where the first directory lies."""
+
+    def directory(self, start: int) -> Directory:
+        """Tag -> field of the directory at byte `start`; fields that lie outside of the data are left out."""
+        number, entry, head = ("Q", 20, 8) if self.big else ("H", 12, 2)
+        if start < 8 or start + head > len(self.data):
+            return {}
+        (count,) = self._unpack(number, start)
+        last = min(start + head + entry * count, len(self.data) - entry + 1)
+        fields: Directory = {}
+        for place in range(start + head, last, entry):
+            field = self._field(place)
+            if field is not None:
+                fields.setdefault(self._unpack("H", place)[0], field)
+        return fields
+
+    def numbers(self, field: Field | None) -> tuple[float, ...]:
+        """The values, rationals as quotients (NaN where the divisor is 0); none for text and for no field."""
+        if field is None or field.kind not in LETTERS:
+            return ()
+        per_value = 2 if field.kind in RATIONALS else 1
+        values = struct.unpack(f"{self.order}{field.count * per_value}{LETTERS[field.kind]}", field.content)
+        if per_value == 1:
+            return values
+        return tuple(over / under if under else math.nan for over, under in zip(values[::2], values[1::2]))
+
+    def integer(self, field: Field | None, default: int) -> int:
+        """The first value where it is a whole number, else the default."""
+        values = self.numbers(field)
+        return int(values[0]) if values and math.isfinite(values[0]) and values[0] == int(values[0]) else default
+
+    def _field(self, place: int) -> Field | None:
+        kind, count = self._unpack("HQ" if self.big else "HI", place + 2)
+        size = SIZES.get(kind, 0) * count
+        inline, at = (8, place + 12) if self.big else (4, place + 8)
+        if size > inline:
+            (at,) = self._unpack("Q" if self.big else "I", at)
+        if size == 0 or at + size > len(self.data):
+            return None
+        return Field(kind, count, self.data[at : at + size], at)
+
+    def _unpack(self, letters: str, place: int) -> tuple[int, ...]:
+        return struct.unpack_from(self.order + letters, self.data, place)
