@@ -10,7 +10,7 @@ import struct
 import subprocess
 import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +55,8 @@ def compile_library(library: Path, source: str) -> Path:
     return library
 
 
-def tiny_model(scale: int = 2) -> onnx.ModelProto:
-    """upscaled = nearest-neighbour of image, 1 less where module 1 is active; margin_k = red - 100 k."""
+def tiny_model(scale: int = 2, resize: Mapping[str, Any] = NEAREST) -> onnx.ModelProto:
+    """upscaled = image, resized by `resize`, 1 less where module 1 is active; margin_k = red - 100 k."""
     image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", 3, "H", "W"])
     theta = helper.make_tensor_value_info("theta", TensorProto.FLOAT, [])
     outputs = [helper.make_tensor_value_info("upscaled", TensorProto.FLOAT, ["N", 3, "sH", "sW"])]
@@ -81,8 +81,7 @@ def tiny_model(scale: int = 2) -> onnx.ModelProto:
             "Resize",
             ["marked", "", "scales"],
             ["upscaled"],
-            mode="nearest",
-            coordinate_transformation_mode="asymmetric",
+            **resize,
         ),
     ]
     weights = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
