@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from smsr_runtime.errors import OutputError, PictureError, reason
-from smsr_runtime.media.codecs import opencv, pillow, plain, png, pnm, tiff
+from smsr_runtime.media.codecs import opencv, pillow, plain, png, pnm, tiff, tiff_reader
 from smsr_runtime.media.codecs.header import Header, read_header
 from smsr_runtime.media.picture import Picture, eight_bit, to_channels
 from smsr_runtime.resources import check_file, check_memory
@@ -20,7 +20,7 @@ CheckSize = Callable[[str, int, int], None]
 
 _QUALITY = 95
 """JPEG and WebP; JPEG also with full colour resolution (4:4:4)."""
-_WITH_HEADER = (png.SIGNATURE, *pnm.MAGIC, b"\xff\xd8\xff", b"BM", b"GIF8", b"II*\0", b"MM\0*")
+_WITH_HEADER = (png.SIGNATURE, *pnm.MAGIC, b"\xff\xd8\xff", b"BM", b"GIF8", *tiff_reader.MAGIC)
 """How files begin whose size `read_header` always knows, unless they are damaged."""
 _DECODING_COPIES = 4
 """Of the decoded pixels that are in memory at a time: the library's own, its result, in RGB order, in planes."""
@@ -89,6 +89,8 @@ def decode_bytes(data: bytes, where: str, check_size: CheckSize | None = None) -
         return png.decode(data, where)
     if data[:2] in pnm.MAGIC:
         return pnm.decode(data, where)
+    if data[:4] in tiff_reader.MAGIC and not tiff_reader.for_pillow(data):
+        return tiff_reader.decode(data, where)
     return pillow.decode(data, where, check) if pillow.installed() else plain.decode(data, where)
 
 

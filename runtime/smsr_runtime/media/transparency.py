@@ -27,7 +27,7 @@ def spread(color: NDArray[Any], alpha: NDArray[Any]) -> NDArray[Any]:
     rows, columns = np.nonzero(~hidden)
     nearest = np.zeros((2, int(labels.max()) + 1), np.int32)
     nearest[:, labels[rows, columns]] = rows, columns
-    filled = color.copy()
+    filled: NDArray[Any] = color.copy()
     filled[hidden] = color[nearest[0, labels[hidden]], nearest[1, labels[hidden]]]
     return filled
 
@@ -38,4 +38,5 @@ def within_neighbours(upscaled: NDArray[Any], alpha: NDArray[Any], scale: int) -
     So 0 and full stay exact where alpha is flat: a network's ringing makes opaque pixels slightly transparent.
     """
     low, high = cv2.erode(alpha, _NEIGHBOURS), cv2.dilate(alpha, _NEIGHBOURS)
-    return np.clip(upscaled, *(side.repeat(scale, axis=0).repeat(scale, axis=1) for side in (low, high)))
+    least, most = (side.repeat(scale, axis=0).repeat(scale, axis=1) for side in (low, high))
+    return np.asarray(np.minimum(np.maximum(upscaled, least), most))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from smsr_runtime.media.codecs.tags import Block
 
-_ORIENTATION = 0x0112
+ORIENTATION = 0x0112
 
 
 def orientation(block: bytes) -> int:
@@ -13,5 +13,5 @@ def orientation(block: bytes) -> int:
         tags = Block(block)
     except ValueError:
         return 1
-    value = tags.integer(tags.directory(tags.first).get(_ORIENTATION), 1)
+    value = tags.integer(tags.directory(tags.first).get(ORIENTATION), 1)
     return value if 1 <= value <= 8 else 1

@@ -112,8 +112,8 @@ def _tiff(data: bytes) -> Header:
     block = Block(data)
     tags = block.directory(block.first)
     width, height, tile_width, tile_height = (block.integer(tags.get(tag), 0) for tag in (256, 257, 322, 323))
-    bits, samples = block.numbers(tags.get(258)), block.integer(tags.get(277), 1)
-    pixel_bytes = max(4, samples * (1 + (int(max(bits)) - 1) // 8 if bits else 1))
+    bits, samples = block.integers(tags.get(258)) or (8,), block.integer(tags.get(277), 1)
+    pixel_bytes = max(4, samples * ((max(bits) + 7) // 8))
     return Header(max(height, tile_height), max(width, tile_width), pixel_bytes)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import warnings
 from typing import TYPE_CHECKING, Any, Callable
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _FORMATS = ("JPEG", "WEBP", "BMP", "TIFF", "GIF", "AVIF", "JPEG2000")
-_ORIENTATION, _BITS_PER_SAMPLE = 0x0112, 258
+_ORIENTATION = 0x0112
 _AS_THEY_ARE = ("L", "LA", "RGB", "RGBA")
 _CONVERTED = {"1": "L", "La": "LA", "RGBa": "RGBA", "YCbCr": "RGB", "RGBX": "RGB"}
 
@@ -44,7 +43,7 @@ def decode(data: bytes, where: str, check: Callable[[Header], None]) -> Picture:
             formats = [name for name in _FORMATS if name in Image.registered_extensions().values()]
             with Image.open(io.BytesIO(data), formats=formats) as image:
                 check(Header(image.height, image.width))
-                return _picture(image, data, where)
+                return _picture(image, where)
         except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
             raise opencv.damaged(where, _said(error)) from error
 
@@ -68,10 +67,7 @@ def _said(error: BaseException) -> str:
     return "no picture that can be recognised" if "cannot identify" in text else text
 
 
-def _picture(image: Image.Image, data: bytes, where: str) -> Picture:
-    orientation = int(image.getexif().get(_ORIENTATION, 1) or 1)
-    if image.format == "TIFF" and _deep_color(image):
-        return _deep_tiff(image, data, where, orientation)
+def _picture(image: Image.Image, where: str) -> Picture:
     image.load()
     orientation = int(image.getexif().get(_ORIENTATION, 1) or 1)  # Pillow itself turns a TIFF when loading it
     icc = image.info.get("icc_profile") or None
@@ -113,22 +109,6 @@ def _from_cmyk(image: Image.Image, icc: bytes | None) -> tuple[Image.Image, tupl
         return image.convert("RGB"), (f"CMYK profile not usable ({reason(error)}): converted by the plain formula",)
     assert converted is not None
     return converted, ("CMYK: converted to sRGB through its colour profile",)
-
-
-def _deep_color(image: Image.Image) -> bool:
-    """More than 8 bits in a colour TIFF, which Pillow would cut to 8."""
-    bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (1,))
-    return max(bits) > 8 and len(bits) > 1
-
-
-def _deep_tiff(image: Image.Image, data: bytes, where: str, orientation: int) -> Picture:
-    if image.mode == "CMYK":
-        raise PictureError(where, "RGB in a 16-bit TIFF", "CMYK", "convert it to RGB or to 8 bits first")
-    array = oriented(opencv.decode(data, where), orientation)
-    plain = from_channels(array, where, icc=image.info.get("icc_profile") or None, dpi=_dpi(image))
-    frames = getattr(image, "n_frames", 1)
-    notes = [f"{frames} pages: only the first is used"] if frames > 1 else []
-    return dataclasses.replace(plain, notes=notes)
 
 
 def _dpi(image: Image.Image) -> tuple[float, float] | None:

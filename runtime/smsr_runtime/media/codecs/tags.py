@@ -53,6 +53,19 @@ class Block:
                 fields.setdefault(self._unpack("H", place)[0], field)
         return fields
 
+    def directories(self) -> int:
+        """How many directories, that is pages of a TIFF, follow each other; a loop is not followed."""
+        number, entry, head, offset = ("Q", 20, 8, "Q") if self.big else ("H", 12, 2, "I")
+        seen: set[int] = set()
+        start = self.first
+        while start not in seen and 8 <= start <= len(self.data) - head:
+            seen.add(start)
+            end = start + head + entry * self._unpack(number, start)[0]
+            if end + struct.calcsize(offset) > len(self.data):
+                break
+            (start,) = self._unpack(offset, end)
+        return len(seen)
+
     def numbers(self, field: Field | None) -> tuple[float, ...]:
         """The values, rationals as quotients (NaN where the divisor is 0); none for text and for no field."""
         if field is None or field.kind not in LETTERS:
@@ -63,10 +76,15 @@ class Block:
             return values
         return tuple(over / under if under else math.nan for over, under in zip(values[::2], values[1::2]))
 
-    def integer(self, field: Field | None, default: int) -> int:
-        """The first value where it is a whole number, else the default."""
+    def integers(self, field: Field | None) -> tuple[int, ...]:
+        """The values where all are whole numbers, else none."""
         values = self.numbers(field)
-        return int(values[0]) if values and math.isfinite(values[0]) and values[0] == int(values[0]) else default
+        whole = all(math.isfinite(value) and value == int(value) for value in values)
+        return tuple(int(value) for value in values) if whole else ()
+
+    def integer(self, field: Field | None, default: int) -> int:
+        """The first value where all are whole numbers, else the default."""
+        return (*self.integers(field), default)[0]
 
     def _field(self, place: int) -> Field | None:
         kind, count = self._unpack("HQ" if self.big else "HI", place + 2)
