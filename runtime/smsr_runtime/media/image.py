@@ -22,6 +22,8 @@ _QUALITY = 95
 """JPEG and WebP; JPEG also with full colour resolution (4:4:4)."""
 _WITH_HEADER = (png.SIGNATURE, *pnm.MAGIC, b"\xff\xd8\xff", b"BM", b"GIF8", *tiff_reader.MAGIC)
 """How files begin whose size `read_header` always knows, unless they are damaged."""
+_LEAST_DPI, _MOST_DPI = 1, 65535
+"""Dots per inch; JPEG holds whole numbers of 16 bits."""
 _DECODING_COPIES = 4
 """Of the decoded pixels that are in memory at a time: the library's own, its result, in RGB order, in planes."""
 
@@ -85,6 +87,10 @@ def decode_bytes(data: bytes, where: str, check_size: CheckSize | None = None) -
         check(header)
     elif data.startswith(_WITH_HEADER):
         raise opencv.damaged(where, "no size in its header")
+    return _with_usable_resolution(_decoded(data, where, check))
+
+
+def _decoded(data: bytes, where: str, check: Callable[[Header], None]) -> Picture:
     if data.startswith(png.SIGNATURE):
         return png.decode(data, where)
     if data[:2] in pnm.MAGIC:
@@ -92,6 +98,15 @@ def decode_bytes(data: bytes, where: str, check_size: CheckSize | None = None) -
     if data[:4] in tiff_reader.MAGIC and not tiff_reader.for_pillow(data):
         return tiff_reader.decode(data, where)
     return pillow.decode(data, where, check) if pillow.installed() else plain.decode(data, where)
+
+
+def _with_usable_resolution(picture: Picture) -> Picture:
+    """Without a resolution that no format could hold; 0 means that none is stated."""
+    if picture.dpi is None or all(_LEAST_DPI <= value <= _MOST_DPI for value in picture.dpi):  # NaN is outside
+        return picture
+    x, y = picture.dpi
+    notes = [] if x == y == 0 else [f"a resolution of {x:g} x {y:g} dots per inch is left out"]
+    return dataclasses.replace(picture, dpi=None, notes=[*picture.notes, *notes])
 
 
 def fitted(picture: Picture, output: Path, scale: int) -> Picture:

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-if hasattr(cv2, "setLogLevel"):
-    cv2.setLogLevel(0)  # what matters is raised or returned; the rest is about tags
+if hasattr(cv2.utils, "logging"):  # some builds have none
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what matters is raised or returned
 
 
 def decode(data: bytes, where: str, flags: int = cv2.IMREAD_UNCHANGED) -> NDArray[Any]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import math
 import warnings
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, Iterator
 
 import numpy as np
 
-from smsr_runtime.errors import PictureError, reason
+from smsr_runtime.errors import PictureError, SmsrError, reason
 from smsr_runtime.media.codecs import opencv
 from smsr_runtime.media.codecs.header import Header
 from smsr_runtime.media.picture import Picture, from_channels, oriented, to_channels
@@ -37,15 +39,35 @@ def decode(data: bytes, where: str, check: Callable[[Header], None]) -> Picture:
     """
     from PIL import Image
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # on large pictures (the memory check speaks for itself) and odd metadata
-        try:
-            formats = [name for name in _FORMATS if name in Image.registered_extensions().values()]
-            with Image.open(io.BytesIO(data), formats=formats) as image:
-                check(Header(image.height, image.width))
-                return _picture(image, where)
-        except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-            raise opencv.damaged(where, _said(error)) from error
+    with warnings.catch_warnings(), _unlimited():
+        warnings.simplefilter("ignore")  # on odd metadata
+        formats = [name for name in _FORMATS if name in Image.registered_extensions().values()]
+        with _damaged(where), Image.open(io.BytesIO(data), formats=formats) as image:
+            check(Header(image.height, image.width))
+            return _picture(image, where)
+
+
+@contextlib.contextmanager
+def _damaged(where: str) -> Iterator[None]:
+    """Whatever Pillow raises as PictureError: for damaged files that is nearly every kind of exception."""
+    try:
+        yield
+    except (SmsrError, MemoryError):
+        raise
+    except Exception as error:
+        raise opencv.damaged(where, _said(error)) from error
+
+
+@contextlib.contextmanager
+def _unlimited() -> Iterator[None]:
+    """Pillow's own limit of 179 million pixels is off: a picture's size is compared with this machine's memory."""
+    from PIL import Image
+
+    before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
 
 
 def encode(picture: Picture, kind: str, where: str, **options: Any) -> bytes:
@@ -69,14 +91,22 @@ def _said(error: BaseException) -> str:
 
 def _picture(image: Image.Image, where: str) -> Picture:
     image.load()
-    orientation = int(image.getexif().get(_ORIENTATION, 1) or 1)  # Pillow itself turns a TIFF when loading it
     icc = image.info.get("icc_profile") or None
     upright, notes = _standard_mode(image, icc, where)
     if getattr(image, "n_frames", 1) > 1:
         notes += (f"{getattr(image, 'n_frames', 1)} frames or pages: only the first is used",)
     keep = None if image.mode == "CMYK" else icc
-    array = oriented(np.asarray(upright), orientation)
+    array = oriented(np.asarray(upright), _orientation(image))
     return from_channels(array, where, icc=keep, dpi=_dpi(image), notes=list(notes))
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF orientation 1..8, that of XMP where there is no EXIF; 1 once Pillow itself has turned a TIFF."""
+    try:
+        value = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # as above; what is wrong with a picture's EXIF data says nothing about its pixels
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
 def _standard_mode(image: Image.Image, icc: bytes | None, where: str) -> tuple[Image.Image, tuple[str, ...]]:
@@ -113,6 +143,7 @@ def _from_cmyk(image: Image.Image, icc: bytes | None) -> tuple[Image.Image, tupl
 
 def _dpi(image: Image.Image) -> tuple[float, float] | None:
     dpi = image.info.get("dpi")
-    if not dpi or min(dpi) <= 0:
-        return None
-    return float(dpi[0]), float(dpi[1])
+    try:
+        return (float(dpi[0]), float(dpi[1])) if dpi else None
+    except (TypeError, ValueError, ZeroDivisionError):  # a quotient of 0 by 0
+        return math.nan, math.nan

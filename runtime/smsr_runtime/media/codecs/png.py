@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from typing import TYPE_CHECKING, Any, List, Tuple
+from typing import TYPE_CHECKING, Any, List, Sequence, Tuple
 
 import numpy as np
 
@@ -23,8 +23,9 @@ Chunks = List[Tuple[bytes, bytes]]
 
 _PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _COLOR_CHUNKS = (b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"mDCV", b"cLLI")
-_GRAY, _GRAY_ALPHA = 0, 4
-_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+_GRAY, _RGB, _PALETTE, _GRAY_ALPHA, _RGBA = 0, 2, 3, 4, 6
+_CHANNELS = {_GRAY: 1, _RGB: 3, _PALETTE: 1, _GRAY_ALPHA: 2, _RGBA: 4}
+_DEPTHS = {_GRAY: (1, 2, 4, 8, 16), _RGB: (8, 16), _PALETTE: (1, 2, 4, 8), _GRAY_ALPHA: (8, 16), _RGBA: (8, 16)}
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 """Left, top, step in x, step in y of the seven passes of an interlaced PNG."""
 _PIECE = 1 << 18
@@ -38,13 +39,16 @@ def decode(data: bytes, where: str) -> Picture:
     """Raises PictureError for a chunk that is cut short or fails its checksum."""
     chunks = _checked(_split(data, where), where)
     first = dict(reversed(chunks))
-    array = opencv.decode(_join([c for c in chunks if c[0] in _PIXEL_CHUNKS]), where)
+    notes = ["animated: only its first frame is used"] if b"acTL" in first else []
     _, _, depth, kind = struct.unpack_from(">IIBB", first[b"IHDR"])
+    if b"tRNS" in first and len(first[b"tRNS"]) not in _transparency_sizes(kind, first):
+        del first[b"tRNS"]
+        notes.append("what it says about transparency is malformed: left out")
+    array = opencv.decode(_pixels_alone(chunks, first), where)
     if kind == _GRAY_ALPHA and array.ndim == 3 and array.shape[2] == 4:
         array = array[:, :, [0, 3]]
     elif kind == _GRAY and b"tRNS" in first and array.ndim == 2:
         array = _with_transparent_value(array, first[b"tRNS"], depth)
-    notes = ["animated: only its first frame is used"] if b"acTL" in first else []
     profile = _profile(first.get(b"iCCP", b""))
     kept = [name for name in _COLOR_CHUNKS if name != b"iCCP" or profile]
     if b"iCCP" in first and not profile:
@@ -102,8 +106,7 @@ def _split(data: bytes, where: str) -> Chunks:
             raise opencv.damaged(where, f"a PNG whose chunk {content[:4].decode('latin-1')!r} fails its checksum")
         chunks.append((content[:4], content[4:]))
         position += 12 + size
-    if chunks[0][0] != b"IHDR" or len(chunks[0][1]) != 13:
-        raise opencv.damaged(where, "a PNG without a header")
+    _check_header(chunks, where)
     return chunks
 
 
@@ -129,6 +132,34 @@ def _cut(chunks: Chunks) -> Chunks:
     rows = zlib.decompressobj().decompress(packed, _data_size(chunks[0][1]))
     others = [chunk for chunk in chunks[:-1] if chunk[0] != b"IDAT"]
     return [*others, (b"IDAT", zlib.compress(rows, 1)), chunks[-1]]
+
+
+def _check_header(chunks: Chunks, where: str) -> None:
+    """What OpenCV's library would print about, besides refusing it."""
+    names = [name for name, _ in chunks]
+    if names[0] != b"IHDR" or len(chunks[0][1]) != 13 or names.count(b"IHDR") != 1:
+        raise opencv.damaged(where, "a PNG without one header")
+    width, height, depth, kind, packing, filtering, interlacing = struct.unpack(">IIBBBBB", chunks[0][1])
+    sides = 0 < width < 2**31 and 0 < height < 2**31
+    if not sides or depth not in _DEPTHS.get(kind, ()) or packing or filtering or interlacing > 1:
+        raise opencv.damaged(where, "a PNG with a malformed header")
+    palette = dict(chunks).get(b"PLTE", b"")
+    if kind == _PALETTE and (not palette or len(palette) % 3 or len(palette) > 3 * 256):
+        raise opencv.damaged(where, "a PNG without a usable palette")
+
+
+def _transparency_sizes(kind: int, first: dict[bytes, bytes]) -> Sequence[int]:
+    """Lengths that the chunk tRNS may have: one sample, three, or one byte for some of the palette's colours."""
+    if kind == _PALETTE:
+        return range(1, len(first[b"PLTE"]) // 3 + 1)
+    return {_GRAY: (2,), _RGB: (6,)}.get(kind, ())
+
+
+def _pixels_alone(chunks: Chunks, first: dict[bytes, bytes]) -> bytes:
+    """A PNG of what decides about pixels, in the order that the format requires."""
+    names = (b"IHDR", b"PLTE", b"tRNS") if first[b"IHDR"][9] == _PALETTE else (b"IHDR", b"tRNS")
+    packed = b"".join(content for name, content in chunks if name == b"IDAT")
+    return _join([(name, first[name]) for name in names if name in first] + [(b"IDAT", packed), (b"IEND", b"")])
 
 
 def _data_size(header: bytes) -> int:

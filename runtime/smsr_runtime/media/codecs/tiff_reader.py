@@ -16,7 +16,7 @@ import numpy as np
 
 from smsr_runtime.errors import MissingPackageError, PictureError, reason
 from smsr_runtime.media.codecs import opencv
-from smsr_runtime.media.codecs.exif import ORIENTATION
+from smsr_runtime.media.codecs.exif import ORIENTATION, orientation
 from smsr_runtime.media.codecs.tags import LETTERS, Block, Directory
 from smsr_runtime.media.picture import Picture, from_channels, oriented
 
@@ -105,7 +105,7 @@ def decode(data: bytes, where: str) -> Picture:
         samples = _from_unit_range(samples, where)
         notes.append("floating point numbers of 0..1 become 16 bits")
     samples = samples.astype(np.uint8 if layout.bits == 8 else np.uint16)
-    array = oriented(_channels(samples, layout, notes), block.integer(tags.get(ORIENTATION), 1))
+    array = oriented(_channels(samples, layout, notes), orientation(data))
     pages = block.directories()
     if pages > 1:
         notes.append(f"{pages} pages: only the first is used")
@@ -159,7 +159,7 @@ def _samples(block: Block, tags: Directory, layout: _Layout, where: str) -> NDAr
         raise
     except Exception as error:  # tifffile's own, struct's, zlib's and numpy's for a damaged file
         return _without_codec(block, tags, layout, where, error)
-    planes, depth, height, width, chunky = stored.shape
+    planes, depth, height, width, chunky = stored.shape if stored.ndim == 5 else (0, 0, 0, 0, 0)
     if depth != 1 or planes * chunky != layout.channels:
         raise PictureError(where, "one flat picture in a TIFF", f"samples of shape {stored.shape}", "save it again")
     return np.asarray(np.moveaxis(stored[:, 0], 0, 2).reshape(height, width, planes * chunky))
