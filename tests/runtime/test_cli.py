@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shlex
 import shutil
 import signal
 import struct
@@ -296,6 +297,43 @@ def test_smallest_pictures_work_with_masks(run, tmp_path: Path, size: tuple[int,
     source = write(tmp_path / "in.png", size)
     assert run(source, "-o", tmp_path / "out.png", "--show-masks").returncode == 0
     assert Image.open(tmp_path / "out.png").size == (2 * size[0], 2 * size[1])
+
+
+def shell(
+    bundle: Path, source: Path, output: Path, redirection: str, *options: str
+) -> subprocess.CompletedProcess[str]:
+    """The command with `redirection`, as a shell user writes it."""
+    words = [sys.executable, RUNTIME / "run.py", bundle, source, "-o", output, *options]
+    line = f"set -o pipefail; {shlex.join(map(str, words))} {redirection}"
+    return subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False, timeout=120)
+
+
+@pytest.mark.parametrize("redirection", ["| head -n 1", "| true", ">&-", "2>/dev/full", "2>&-", ">&- 2>&-"])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_stream_that_nobody_reads_does_not_stop_a_folder(
+    bundle: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, redirection: str, unbuffered: str
+) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    (folder / "broken.png").unlink()
+    for number in range(20):
+        write(folder / f"more {number}.png")
+    done = shell(bundle, folder, tmp_path / "out", redirection)
+    assert (done.returncode, done.stderr.count("error")) == (0, 0), done.stderr
+    assert len(list((tmp_path / "out").iterdir())) == 25
+
+
+@pytest.mark.parametrize("options", [[], ["--json"], ["--selftest"]], ids=str)
+def test_a_full_stdout_is_said_in_one_line(bundle: Path, folder: Path, tmp_path: Path, options: list[str]) -> None:
+    """At the end of the work; with --json and --selftest too, which print more than lines of results."""
+    (folder / "broken.png").unlink()
+    done = shell(bundle, folder, tmp_path / "out", "> /dev/full", *options)
+    errors = [line for line in done.stderr.splitlines() if "error:" in line]
+    assert done.returncode == 1
+    assert len(errors) == 1
+    assert "standard output" in errors[0]
+    assert "no space left" in errors[0]
+    assert "Traceback" not in done.stderr
+    assert len(list((tmp_path / "out").iterdir())) == 5
 
 
 def test_full_disk_leaves_nothing(bundle: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import sys
 import warnings
 from typing import Any, Sequence
 
-from smsr_runtime.console import INTERRUPTED, detach_stdout, run_command, say
+from smsr_runtime.console import INTERRUPTED, put, run_command, say
 from smsr_runtime.errors import SmsrError, UsageError
 from smsr_runtime.media.video.options import VideoOptions
 from smsr_runtime.run import PROGRAM
@@ -91,10 +91,8 @@ def _about(upscaler: Upscaler) -> dict[str, Any]:
 def _selftest(upscaler: Upscaler, options: argparse.Namespace) -> dict[str, Any]:
     result = self_test(upscaler.bundle, upscaler.opened)
     if not options.quiet:
-        print(
-            f"self-test passed: {upscaler.path}, {result.seconds:.3f} s, {result}",
-            file=sys.stderr if options.json else sys.stdout,
-        )
+        text = f"self-test passed: {upscaler.path}, {result.seconds:.3f} s, {result}"
+        put(text, sys.stderr if options.json else sys.stdout)
     return {
         "passed": True,
         "path": upscaler.path,
@@ -106,12 +104,9 @@ def _selftest(upscaler: Upscaler, options: argparse.Namespace) -> dict[str, Any]
 
 
 def _print_json(document: dict[str, Any], code: int) -> int:
-    try:
-        print(json.dumps({**document, "exit_code": code}, indent=2), flush=True)
-    except BrokenPipeError:
-        detach_stdout()
-        return 1
-    return code
+    """The exit code: 1 where the document could not be written."""
+    lines = json.dumps({**document, "exit_code": code}, indent=2)
+    return run_command(PROGRAM, lambda: put(lines, sys.stdout)) or code
 
 
 def _say(text: str) -> None:
