@@ -43,7 +43,7 @@ def run_command(
         say(program, interrupted)
         return INTERRUPTED
     except BrokenPipeError as error:
-        _detach(sys.stdout)
+        detach(sys.stdout)
         error_ = SmsrError("standard output", "a reader until the end", "one that closed it", "read all of it")
         return _report(program, error_, error, debug, on_error)
     except Exception as error:
@@ -88,7 +88,7 @@ def put(text: str, stream: TextIO | None, write: Callable[[str], object] | None 
         if stream is not None:
             stream.flush()
     except OSError as error:
-        _detach(stream)
+        detach(stream)
         if stream is sys.stdout and not isinstance(error, BrokenPipeError):
             _unwritten.append(error)
 
@@ -97,7 +97,7 @@ _unwritten: list[OSError] = []
 """Why stdout took no more."""
 
 
-def _detach(stream: TextIO | None) -> None:
+def detach(stream: TextIO | None) -> None:
     """After a failed write: what lies in the buffer must not fail again at the end of Python."""
     if stream is not None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
@@ -111,7 +111,7 @@ def _finish_stdout() -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        _detach(sys.stdout)
+        detach(sys.stdout)
         _unwritten.append(error)
     if _unwritten:
         raise unwritten(_unwritten.pop())

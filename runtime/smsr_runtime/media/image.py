@@ -18,8 +18,15 @@ from smsr_runtime.resources import check_file, check_memory
 
 CheckSize = Callable[[str, int, int], None]
 
-_QUALITY = 95
-"""JPEG and WebP; JPEG also with full colour resolution (4:4:4)."""
+
+@dataclass(frozen=True)
+class Saving:
+    """quality: of JPEG and WebP, 1 to 100; JPEG also has full colour resolution (4:4:4)."""
+
+    quality: int = 95
+
+
+_DEFAULT = Saving()
 _WITH_HEADER = (png.SIGNATURE, *pnm.MAGIC, b"\xff\xd8\xff", b"BM", b"GIF8", *tiff_reader.MAGIC)
 """How files begin whose size `read_header` always knows, unless they are damaged."""
 _LEAST_DPI, _MOST_DPI = 1, 65535
@@ -141,7 +148,7 @@ def _check_fits(picture: Picture, kind: Format, output: Path, scale: int) -> Non
         raise OutputError(output, "a gray picture in PGM", "colours", "write .ppm or .png")
 
 
-def encode(picture: Picture, output: Path) -> bytes:
+def encode(picture: Picture, output: Path, saving: Saving = _DEFAULT) -> bytes:
     """The file's bytes in the format of `output`'s suffix; the picture is one that `fitted` gave, upscaled."""
     target, where = FORMATS[output.suffix[1:].lower()], str(output)
     kind = target.kind
@@ -152,16 +159,16 @@ def encode(picture: Picture, output: Path) -> bytes:
     if kind == "TIFF":
         return tiff.encode(picture, where)
     if kind in ("JPEG", "WEBP"):
-        return _encode_lossy(picture, kind, where)
+        return _encode_lossy(picture, kind, where, saving)
     if kind in ("PGM", "PPM"):
         return pnm.encode(picture, output.suffix.lower(), where)
     return opencv.encode(f".{kind.lower()}", picture.color, where)
 
 
-def _encode_lossy(picture: Picture, kind: str, where: str) -> bytes:
+def _encode_lossy(picture: Picture, kind: str, where: str, saving: Saving) -> bytes:
     """JPEG or WebP; without Pillow through OpenCV, which keeps no profile."""
     if pillow.installed():
         options = {"subsampling": 0} if kind == "JPEG" else {"exact": True}
-        return pillow.encode(picture, kind, where, quality=_QUALITY, **options)
+        return pillow.encode(picture, kind, where, quality=saving.quality, **options)
     quality = cv2.IMWRITE_JPEG_QUALITY if kind == "JPEG" else cv2.IMWRITE_WEBP_QUALITY
-    return opencv.encode(f".{kind.lower()}", to_channels(picture), where, (quality, _QUALITY))
+    return opencv.encode(f".{kind.lower()}", to_channels(picture), where, (quality, saving.quality))

@@ -10,10 +10,11 @@ from typing import Any, Sequence
 
 from smsr_runtime.console import INTERRUPTED, put, run_command, say
 from smsr_runtime.errors import SmsrError, UsageError
+from smsr_runtime.media.image import Saving
 from smsr_runtime.media.video.options import VideoOptions
 from smsr_runtime.run import PROGRAM
-from smsr_runtime.run.options import parse, split
-from smsr_runtime.run.plan import make_plan
+from smsr_runtime.run.options import check_quality, parse, split
+from smsr_runtime.run.plan import STREAM, Wishes, make_plan
 from smsr_runtime.run.work import Settings, run_plan
 from smsr_runtime.selftest import self_test
 from smsr_runtime.session import Upscaler, load
@@ -44,9 +45,9 @@ def _run(given: list[str], document: dict[str, Any]) -> int:
     options = parse(given)
     plan = None
     if options.input is not None:
-        plan = make_plan(
-            options.input, options.output, options.format, show_masks=options.show_masks, force=options.force
-        )
+        wishes = Wishes(options.format, options.show_masks, options.force, options.recursive)
+        plan = make_plan(options.input, options.output, wishes)
+        check_quality(options.quality, plan.jobs)
     upscaler = load(options.bundle, options.threads, options.backend, options.theta, _engine(options))
     document.update(_about(upscaler))
     if options.selftest:
@@ -54,10 +55,12 @@ def _run(given: list[str], document: dict[str, Any]) -> int:
     if plan is None:
         return 0
     video = VideoOptions(options.video_codec, options.crf)
-    settings = Settings(quiet=options.quiet, json=options.json, debug=options.debug, video=video)
+    settings = Settings(options.quiet, options.json, options.debug, video, _saving(options))
+    for note in () if options.quiet else plan.notes:
+        _say(f"note: {note}")
     records = run_plan(upscaler, plan, settings)
     failed = sum(1 for record in records if record["error"])
-    document.update(files=records, failed=failed, skipped=plan.skipped)
+    document.update(files=records, failed=failed, skipped=plan.skipped, notes=list(plan.notes))
     if len(records) > 1 and (failed or not options.quiet):
         rest = f", {plan.skipped} other files skipped" if plan.skipped else ""
         _say(f"{len(records) - failed} of {len(records)} pictures done, {failed} failed{rest}")
@@ -71,6 +74,10 @@ def _engine(options: argparse.Namespace) -> EngineOptions:
     workspace = parse_workspace(options.workspace)
     say = _quiet if options.quiet else _say
     return EngineOptions(rebuild=options.rebuild, wanted=wanted, workspace=workspace, say=say)
+
+
+def _saving(options: argparse.Namespace) -> Saving:
+    return Saving() if options.quality is None else Saving(quality=options.quality)
 
 
 def _quiet(_: str) -> None:
@@ -92,7 +99,7 @@ def _selftest(upscaler: Upscaler, options: argparse.Namespace) -> dict[str, Any]
     result = self_test(upscaler.bundle, upscaler.opened)
     if not options.quiet:
         text = f"self-test passed: {upscaler.path}, {result.seconds:.3f} s, {result}"
-        put(text, sys.stderr if options.json else sys.stdout)
+        put(text, sys.stderr if options.json or options.output == STREAM else sys.stdout)
     return {
         "passed": True,
         "path": upscaler.path,

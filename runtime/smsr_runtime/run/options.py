@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import NoReturn, Sequence
 
 import smsr_runtime
 from smsr_runtime.errors import UsageError
-from smsr_runtime.media.image import FORMATS
+from smsr_runtime.media.image import FORMATS, Saving
 from smsr_runtime.run import PROGRAM
+from smsr_runtime.run.plan import STREAM, Job
 
 _LARGEST_CRF = 63
 _USAGE = "%(prog)s BUNDLE INPUT -o OUTPUT [options]"
@@ -21,12 +23,13 @@ INPUT   image, folder, quoted pattern or video; behind `--` also a name that beg
 """
 
 _NOTES = """\
-INPUT is an image file, a folder, a quoted pattern such as "in/*.jpg", or a video file. A folder's results keep their
-names, as PNG unless --format says else; a.png and a.jpg together become a.png.png and a.jpg.png. Subfolders are not
-entered. 16-bit pictures stay 16-bit (JPEG, WebP and BMP hold 8, with a note). Transparency is upscaled in its own pass;
-a format without it (JPEG, BMP, PGM, PPM) is refused unless the picture is opaque. EXIF orientation is applied, other
-EXIF data is not copied. Colour profiles are kept; CMYK becomes sRGB. An animation's first frame is used. A video's
-sound is copied unchanged.
+INPUT is an image file, a folder, a quoted pattern such as "in/*.jpg", or a video file; `-` is a picture from stdin, and
+-o `-` writes one to stdout. A folder's results keep their names, as PNG unless --format says else; a.png and a.jpg
+together become a.png.png and a.jpg.png. Subfolders are entered with --recursive only, and videos go one at a time.
+16-bit pictures stay 16-bit (JPEG, WebP and BMP hold 8, with a note). Transparency is upscaled in its own pass; under
+wholly transparent pixels comes the colour of the nearest visible one. A format without transparency (JPEG, BMP, PGM,
+PPM) is refused unless the picture is opaque. EXIF orientation is applied, other EXIF data is not copied. Colour
+profiles are kept; CMYK becomes sRGB. An animation's first frame is used. A video's sound is copied unchanged.
 
 SMSR_ORT_LIBRARY names another native library, or `none` for the slower function body; SMSR_CPU forces a variant of it.
 A bundle made with --target trt builds its TensorRT engine on its first run here (minutes); SMSR_TRT_LIBRARY names
@@ -80,6 +83,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--theta", type=float, default=0.0, metavar="T", help="quality dial: higher is faster, 0 as trained (default)")
     add("--show-masks", action="store_true", help="also write NAME.masks.png: where each module worked hard")
     add("--format", choices=sorted(FORMATS), metavar="EXT", help=f"of results: {' '.join(FORMATS)} (default: png)")
+    add("--quality", type=int, metavar="N", help=f"of JPEG and WebP results, 1 to 100 (default: {Saving.quality})")
+    add("--recursive", action="store_true", help="enter subfolders of a folder; results keep their places")
     add("--json", action="store_true", help="print one JSON document about the results on stdout")
     add("--selftest", action="store_true", help="check the bundle's golden output on this device")
     add("--force", action="store_true", help="overwrite existing results")
@@ -113,5 +118,21 @@ def _check(options: argparse.Namespace) -> None:
         raise UsageError(PROGRAM, "INPUT and -o together", missing, "name both")
     if options.input == "" or options.output == "":
         raise UsageError(PROGRAM, "names of INPUT and -o", "an empty one", "check the quotes")
+    if options.output == STREAM and options.json:
+        raise UsageError("-o -", "stdout for the picture alone", "--json too", "name a file with -o")
+    if options.output == STREAM and sys.stdout is not None and sys.stdout.isatty():
+        raise UsageError("-o -", "a pipe or file as stdout", "a terminal", "redirect it or name a file with -o")
     if not 0 <= options.crf <= _LARGEST_CRF:
         raise UsageError("--crf", f"0 to {_LARGEST_CRF}", str(options.crf), "16 is visually lossless")
+
+
+def check_quality(quality: int | None, jobs: Sequence[Job]) -> None:
+    """Raises UsageError for a --quality that is out of range or that no result has."""
+    if quality is None:
+        return
+    if not 1 <= quality <= 100:
+        raise UsageError("--quality", "1 to 100", str(quality), f"{Saving.quality} is the default")
+    kinds = {FORMATS[job.output.suffix[1:].lower()].kind for job in jobs if job.output.suffix[1:].lower() in FORMATS}
+    if not kinds & {"JPEG", "WEBP"}:
+        got = ", ".join(sorted(kinds)) or "a video"
+        raise UsageError("--quality", "JPEG or WebP results", got, "leave it out; a video has --crf")
