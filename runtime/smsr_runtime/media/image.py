@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from smsr_runtime.errors import OutputError, PictureError, reason
-from smsr_runtime.media.codecs import opencv, pillow, plain, png, pnm, tiff, tiff_reader
+from smsr_runtime.media.codecs import exif, opencv, pillow, plain, png, pnm, tiff, tiff_reader
 from smsr_runtime.media.codecs.header import Header, read_header
 from smsr_runtime.media.picture import Picture, eight_bit, to_channels
 from smsr_runtime.resources import check_file, check_memory
@@ -21,12 +21,18 @@ CheckSize = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Saving:
-    """quality: of JPEG and WebP, 1 to 100; JPEG also has full colour resolution (4:4:4)."""
+    """quality: of JPEG and WebP, 1 to 100; JPEG also has full colour resolution (4:4:4).
+
+    strip_metadata: EXIF data and texts are dropped; profile and resolution, which say what pixels mean, are kept.
+    """
 
     quality: int = 95
+    strip_metadata: bool = False
 
 
 _DEFAULT = Saving()
+_LARGEST_EXIF = 65000
+"""Bytes; JPEG holds it in one segment of 64 KiB."""
 _WITH_HEADER = (png.SIGNATURE, *pnm.MAGIC, b"\xff\xd8\xff", b"BM", b"GIF8", *tiff_reader.MAGIC)
 """How files begin whose size `read_header` always knows, unless they are damaged."""
 _LEAST_DPI, _MOST_DPI = 1, 65535
@@ -43,19 +49,20 @@ class Format:
     alpha: bool = False
     deep: bool = False
     profile: bool = False
+    exif: bool = False
     gray: bool = True
     color: bool = True
     longest_side: int | None = None
 
 
-_PNG = Format("PNG", alpha=True, deep=True, profile=True)
-_JPEG = Format("JPEG", profile=True, longest_side=65535)
-_TIFF = Format("TIFF", alpha=True, deep=True, profile=True)
+_PNG = Format("PNG", alpha=True, deep=True, profile=True, exif=True)
+_JPEG = Format("JPEG", profile=True, exif=True, longest_side=65535)
+_TIFF = Format("TIFF", alpha=True, deep=True, profile=True, exif=True)
 FORMATS: dict[str, Format] = {
     "png": _PNG,
     "jpg": _JPEG,
     "jpeg": _JPEG,
-    "webp": Format("WEBP", alpha=True, profile=True, gray=False, longest_side=16383),
+    "webp": Format("WEBP", alpha=True, profile=True, exif=True, gray=False, longest_side=16383),
     "tif": _TIFF,
     "tiff": _TIFF,
     "bmp": Format("BMP"),
@@ -94,7 +101,10 @@ def decode_bytes(data: bytes, where: str, check_size: CheckSize | None = None) -
         check(header)
     elif data.startswith(_WITH_HEADER):
         raise opencv.damaged(where, "no size in its header")
-    return _with_usable_resolution(_decoded(data, where, check))
+    picture = _with_usable_resolution(_decoded(data, where, check))
+    if header is not None and header.bits > 8 and not picture.deep:
+        picture.notes.append(f"{header.bits} bits per channel are read as 8")
+    return picture
 
 
 def _decoded(data: bytes, where: str, check: Callable[[Header], None]) -> Picture:
@@ -116,7 +126,7 @@ def _with_usable_resolution(picture: Picture) -> Picture:
     return dataclasses.replace(picture, dpi=None, notes=[*picture.notes, *notes])
 
 
-def fitted(picture: Picture, output: Path, scale: int) -> Picture:
+def fitted(picture: Picture, output: Path, scale: int, saving: Saving = _DEFAULT) -> Picture:
     """The part of the picture that `output`'s format can hold, with a note for every loss; called before the work.
 
     Raises OutputError where transparency, colour or the upscaled size would be lost.
@@ -132,7 +142,26 @@ def fitted(picture: Picture, output: Path, scale: int) -> Picture:
     if picture.icc and (not kind.profile or (picture.gray and not kind.gray)):
         picture = dataclasses.replace(picture, icc=None)
         notes.append(f"{kind.kind} cannot hold its colour profile: left out")
-    return dataclasses.replace(picture, notes=notes)
+    if saving.strip_metadata:
+        return dataclasses.replace(picture, exif=None, texts=(), metadata_left_out=(), notes=notes)
+    return _with_fitting_metadata(picture, kind, notes)
+
+
+def _with_fitting_metadata(picture: Picture, kind: Format, notes: list[str]) -> Picture:
+    left_out = list(picture.metadata_left_out)
+    block, texts = picture.exif, picture.texts
+    lossy = kind.kind in ("JPEG", "WEBP")
+    if block and (not kind.exif or (lossy and not pillow.installed()) or len(block) > _LARGEST_EXIF):
+        block = None
+        left_out.append("EXIF data")
+    elif block and kind.kind == "TIFF" and exif.has_maker_note(block):
+        left_out.append("the camera's own notes")
+    if texts and kind.kind != "PNG":
+        texts = ()
+        left_out.append("texts")
+    if left_out:
+        notes.append(f"not kept: {', '.join(left_out)}")
+    return dataclasses.replace(picture, exif=block, texts=texts, notes=notes)
 
 
 def _check_fits(picture: Picture, kind: Format, output: Path, scale: int) -> None:

@@ -77,7 +77,7 @@ def _engine(options: argparse.Namespace) -> EngineOptions:
 
 
 def _saving(options: argparse.Namespace) -> Saving:
-    return Saving() if options.quality is None else Saving(quality=options.quality)
+    return Saving(options.quality or Saving.quality, options.strip_metadata)
 
 
 def _quiet(_: str) -> None:

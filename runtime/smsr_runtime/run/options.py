@@ -28,8 +28,8 @@ INPUT is an image file, a folder, a quoted pattern such as "in/*.jpg", or a vide
 together become a.png.png and a.jpg.png. Subfolders are entered with --recursive only, and videos go one at a time.
 16-bit pictures stay 16-bit (JPEG, WebP and BMP hold 8, with a note). Transparency is upscaled in its own pass; under
 wholly transparent pixels comes the colour of the nearest visible one. A format without transparency (JPEG, BMP, PGM,
-PPM) is refused unless the picture is opaque. EXIF orientation is applied, other EXIF data is not copied. Colour
-profiles are kept; CMYK becomes sRGB. An animation's first frame is used. A video's sound is copied unchanged.
+PPM) is refused unless the picture is opaque. EXIF orientation is applied; EXIF data, in PNG also texts, and
+colour profiles are kept; CMYK becomes sRGB. An animation's first frame is used. A video's sound is copied unchanged.
 
 SMSR_ORT_LIBRARY names another native library, or `none` for the slower function body; SMSR_CPU forces a variant of it.
 A bundle made with --target trt builds its TensorRT engine on its first run here (minutes); SMSR_TRT_LIBRARY names
@@ -84,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--show-masks", action="store_true", help="also write NAME.masks.png: where each module worked hard")
     add("--format", choices=sorted(FORMATS), metavar="EXT", help=f"of results: {' '.join(FORMATS)} (default: png)")
     add("--quality", type=int, metavar="N", help=f"of JPEG and WebP results, 1 to 100 (default: {Saving.quality})")
+    add("--strip-metadata", action="store_true", help="leave out EXIF data (date, place, camera) and PNG texts")
     add("--recursive", action="store_true", help="enter subfolders of a folder; results keep their places")
     add("--json", action="store_true", help="print one JSON document about the results on stdout")
     add("--selftest", action="store_true", help="check the bundle's golden output on this device")

@@ -72,7 +72,7 @@ def _picture(upscaler: Upscaler, job: Job, settings: Settings) -> dict[str, Any]
     start = time.perf_counter()
     check = functools.partial(check_size, upscaler)
     source = decode_bytes(read_stdin(), str(job.input), check) if job.from_stdin else decode(job.input, check)
-    picture = fitted(source, job.output, upscaler.scale)
+    picture = fitted(source, job.output, upscaler.scale, settings.saving)
     shows_activity = settings.json or job.masks is not None
     result, margins = upscale_picture(upscaler, picture, str(job.input), margins=shows_activity)
     data = encode(result, job.output, settings.saving)

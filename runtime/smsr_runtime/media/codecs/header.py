@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Callable, Iterator
 
 from smsr_runtime.media.codecs.tags import Block
@@ -24,17 +24,23 @@ _JPEG_LAST = (0xD9, 0xDA)
 _BLANKS = rb"(?:\s|#[^\r\n]*[\r\n])+"
 _PNM = re.compile(rb"P([1-6])" + 2 * (_BLANKS + rb"(\d{1,9})"))
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 4, 4: 4, 6: 4}
+_DEPTHS_DIFFER = 255
+"""In JP2's header: each channel's depth stands elsewhere."""
 _BOXES_WITH_BOXES = {b"meta": 4, b"iprp": 0, b"ipco": 0, b"jp2h": 0}
 """Boxes whose content is boxes again, and how many bytes stand before these."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """height, width: as stored, before any orientation; pixel_bytes: of one decoded pixel."""
+    """height, width: as stored, before any orientation; pixel_bytes: of one decoded pixel.
+
+    bits: per channel, where the kind is one that is read with 8 whatever it has.
+    """
 
     height: int
     width: int
     pixel_bytes: int = 4
+    bits: int = 8
 
 
 def read_header(data: bytes) -> Header | None:
@@ -125,19 +131,23 @@ def _codestream(data: bytes) -> Header:
 
 def _boxes(data: bytes) -> Header | None:
     """The largest size that a box states: AVIF, HEIC: `ispe`, of each item; JP2, JPEG XL: the code stream's too."""
-    sizes = []
+    sizes, bits = [], 8
     for name, content in _walk(data, 0, len(data)):
         if name == b"ispe":
             width, height = struct.unpack_from(">II", data, content + 4)
             sizes.append(Header(height, width, 8))
+        elif name == b"pixi":
+            bits = max(bits, *data[content + 5 : content + 5 + data[content + 4]])
         elif name == b"ihdr":
-            height, width = struct.unpack_from(">II", data, content)
+            height, width, _, depth = struct.unpack_from(">IIHB", data, content)
             sizes.append(Header(height, width, 8))
+            bits = max(bits, (depth & 0x7F) + 1 if depth != _DEPTHS_DIFFER else 8)
         elif name == b"jp2c":
             sizes.append(_codestream(data[content : content + 64]))
         elif name in (b"jxlc", b"jxlp"):
             sizes.append(_jpeg_xl(data[content + (4 if name == b"jxlp" else 0) :][:64]))
-    return max(sizes, key=lambda size: size.height * size.width, default=None)
+    largest = max(sizes, key=lambda size: size.height * size.width, default=None)
+    return replace(largest, bits=bits) if largest else None
 
 
 def _walk(data: bytes, position: int, end: int) -> Iterator[tuple[bytes, int]]:

@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Any, Callable, Iterator
 
 import numpy as np
 
-from smsr_runtime.errors import PictureError, SmsrError, reason
-from smsr_runtime.media.codecs import opencv
+from smsr_runtime.errors import MissingPackageError, PictureError, SmsrError, reason
+from smsr_runtime.media.codecs import exif, opencv
 from smsr_runtime.media.codecs.header import Header
 from smsr_runtime.media.picture import Picture, from_channels, oriented, to_channels
 
 if TYPE_CHECKING:
     from PIL import Image
 
-_FORMATS = ("JPEG", "WEBP", "BMP", "TIFF", "GIF", "AVIF", "JPEG2000")
-_ORIENTATION = 0x0112
+_FORMATS = ("JPEG", "WEBP", "BMP", "TIFF", "GIF", "AVIF", "JPEG2000", "HEIF", "JXL")
+_JXL = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_ORIENTATION, _IPTC = 0x0112, 0x0404
 _AS_THEY_ARE = ("L", "LA", "RGB", "RGBA")
 _CONVERTED = {"1": "L", "La": "LA", "RGBa": "RGBA", "YCbCr": "RGB", "RGBX": "RGB"}
 
@@ -39,12 +41,34 @@ def decode(data: bytes, where: str, check: Callable[[Header], None]) -> Picture:
     """
     from PIL import Image
 
+    _add_plugin(data, where)
     with warnings.catch_warnings(), _unlimited():
         warnings.simplefilter("ignore")  # on odd metadata
         formats = [name for name in _FORMATS if name in Image.registered_extensions().values()]
         with _damaged(where), Image.open(io.BytesIO(data), formats=formats) as image:
             check(Header(image.height, image.width))
-            return _picture(image, where)
+            return _picture(image, data, where)
+
+
+def _add_plugin(data: bytes, where: str) -> None:
+    """What Pillow needs beside itself for this file. Raises MissingPackageError."""
+    from PIL import Image
+
+    kind, package = "", ""
+    try:
+        if data[:2] in _JXL or data[:12] in _JXL:
+            kind, package = "JPEG XL", "pillow-jxl-plugin"
+            import pillow_jxl  # noqa: F401
+        elif data[4:8] == b"ftyp" and (data[8:12] in _HEIC_BRANDS and b"avif" not in data[16:64]):
+            kind, package = "HEIC", "pillow-heif"
+            import pillow_heif
+
+            pillow_heif.register_heif_opener(thumbnails=False)
+        elif data[4:8] == b"ftyp" and "AVIF" not in Image.registered_extensions().values():
+            raise MissingPackageError(where, "Pillow 11.3 or newer, to read AVIF", "an older one", "update pillow")
+    except ModuleNotFoundError as error:
+        expected = f"{package}, to read {kind}"
+        raise MissingPackageError(where, expected, "it is not installed", f"pip install {package}") from error
 
 
 @contextlib.contextmanager
@@ -71,7 +95,7 @@ def _unlimited() -> Iterator[None]:
 
 
 def encode(picture: Picture, kind: str, where: str, **options: Any) -> bytes:
-    """8-bit `picture` as Pillow's format `kind` ("JPEG" or "WEBP") with its profile and resolution."""
+    """8-bit `picture` as Pillow's format `kind` ("JPEG" or "WEBP") with its profile, resolution and EXIF data."""
     from PIL import Image
 
     extra = dict(options)
@@ -79,6 +103,8 @@ def encode(picture: Picture, kind: str, where: str, **options: Any) -> bytes:
         extra["icc_profile"] = picture.icc
     if picture.dpi and kind == "JPEG":
         extra["dpi"] = tuple(round(value) for value in picture.dpi)
+    if picture.exif:
+        extra["exif"] = exif.with_prefix(picture)
     stream = io.BytesIO()
     Image.fromarray(to_channels(picture)).save(stream, kind, **extra)
     return stream.getvalue()
@@ -89,7 +115,7 @@ def _said(error: BaseException) -> str:
     return "no picture that can be recognised" if "cannot identify" in text else text
 
 
-def _picture(image: Image.Image, where: str) -> Picture:
+def _picture(image: Image.Image, data: bytes, where: str) -> Picture:
     image.load()
     icc = image.info.get("icc_profile") or None
     upright, notes = _standard_mode(image, icc, where)
@@ -97,11 +123,27 @@ def _picture(image: Image.Image, where: str) -> Picture:
         notes += (f"{getattr(image, 'n_frames', 1)} frames or pages: only the first is used",)
     keep = None if image.mode == "CMYK" else icc
     array = oriented(np.asarray(upright), _orientation(image))
-    return from_channels(array, where, icc=keep, dpi=_dpi(image), notes=list(notes))
+    block = exif.from_tiff(data) if image.format == "TIFF" else exif.usable(image.info.get("exif"))
+    if image.format != "TIFF" and image.info.get("exif") and not block:
+        notes += ("its EXIF data is damaged: left out",)
+    facts = {"exif": block, "metadata_left_out": _left_out(image.info), "notes": list(notes)}
+    return from_channels(array, where, icc=keep, dpi=_dpi(image), **facts)
+
+
+def _left_out(info: dict[Any, Any]) -> tuple[str, ...]:
+    """Names of metadata that results do not keep."""
+    present = {
+        "XMP data": "xmp" in info or "XML:com.adobe.xmp" in info,
+        "IPTC data": _IPTC in (info.get("photoshop") or {}),
+        "a comment": "comment" in info,
+    }
+    return tuple(name for name, there in present.items() if there)
 
 
 def _orientation(image: Image.Image) -> int:
-    """EXIF orientation 1..8, that of XMP where there is no EXIF; 1 once Pillow itself has turned a TIFF."""
+    """EXIF orientation 1..8, that of XMP where there is no EXIF; 1 for what decoders turn themselves, as TIFF."""
+    if image.format == "JXL":  # its decoder turns it, but leaves EXIF data as it is
+        return 1
     try:
         value = image.getexif().get(_ORIENTATION, 1)
     except Exception:  # as above; what is wrong with a picture's EXIF data says nothing about its pixels

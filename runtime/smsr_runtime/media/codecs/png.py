@@ -23,6 +23,7 @@ Chunks = List[Tuple[bytes, bytes]]
 
 _PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _COLOR_CHUNKS = (b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"mDCV", b"cLLI")
+_TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
 _GRAY, _RGB, _PALETTE, _GRAY_ALPHA, _RGBA = 0, 2, 3, 4, 6
 _CHANNELS = {_GRAY: 1, _RGB: 3, _PALETTE: 1, _GRAY_ALPHA: 2, _RGBA: 4}
 _DEPTHS = {_GRAY: (1, 2, 4, 8, 16), _RGB: (8, 16), _PALETTE: (1, 2, 4, 8), _GRAY_ALPHA: (8, 16), _RGBA: (8, 16)}
@@ -53,12 +54,16 @@ def decode(data: bytes, where: str) -> Picture:
     kept = [name for name in _COLOR_CHUNKS if name != b"iCCP" or profile]
     if b"iCCP" in first and not profile:
         notes.append("its colour profile is damaged: left out")
+    if b"eXIf" in first and not exif.usable(first[b"eXIf"]):
+        notes.append("its EXIF data is damaged: left out")
     return from_channels(
-        oriented(array, exif.orientation(first.get(b"eXIf", b""))),
+        oriented(array, exif.orientation(exif.usable(first.get(b"eXIf")) or b"")),
         where,
         icc=profile,
         dpi=_dpi(first.get(b"pHYs", b"")),
         png_color=tuple(chunk for chunk in chunks if chunk[0] in kept),
+        exif=exif.usable(first.get(b"eXIf")),
+        texts=tuple(chunk for chunk in chunks if chunk[0] in _TEXT_CHUNKS),
         notes=notes,
     )
 
@@ -76,6 +81,9 @@ def encode(picture: Picture, where: str) -> bytes:
     if picture.dpi:
         x, y = (round(value / _METRES_PER_INCH) for value in picture.dpi)
         extra.append((b"pHYs", struct.pack(">IIB", x, y, 1)))
+    if picture.exif:
+        extra.append((b"eXIf", exif.updated(picture)))
+    extra += picture.texts
     return _join([chunks[0], *extra, *[c for c in chunks[1:] if c[0] in _PIXEL_CHUNKS]])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import struct
 from dataclasses import dataclass
-from typing import Dict
+from typing import Dict, Sequence, Tuple
 
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 """Bytes of one value by TIFF's type number."""
@@ -16,15 +16,35 @@ LETTERS = dict(zip((1, 3, 4, 5, 6, 8, 9, 10, 11, 12, 13, 16, 17, 18), "BHIIbhiif
 
 @dataclass(frozen=True)
 class Field:
-    """One tag's value: TIFF's type, how many values, their bytes in the block's order, where these bytes lie."""
+    """One tag's value: TIFF's type, how many values, their bytes in the block's order.
+
+    place: where these bytes lie; entry: where the directory's entry lies.
+    """
 
     kind: int
     count: int
     content: bytes
     place: int
+    entry: int
 
 
 Directory = Dict[int, Field]
+Entry = Tuple[int, int, int, bytes]
+"""Tag, type, how many values, their bytes in little-endian order."""
+
+
+def packed(entries: Sequence[Entry], start: int) -> bytes:
+    """A directory of these entries to be placed at byte `start`, little-endian, its long values behind it."""
+    head, values = b"", b""
+    behind = start + 2 + 12 * len(entries) + 4
+    for tag, kind, count, content in sorted(entries):
+        if len(content) > 4:
+            place = struct.pack("<I", behind + len(values))
+            values += content + b"\0" * (len(content) % 2)
+        else:
+            place = content.ljust(4, b"\0")
+        head += struct.pack("<HHI", tag, kind, count) + place
+    return struct.pack("<H", len(entries)) + head + b"\0\0\0\0" + values
 
 
 class Block:
@@ -52,6 +72,15 @@ class Block:
             if field is not None:
                 fields.setdefault(self._unpack("H", place)[0], field)
         return fields
+
+    def entry(self, tag: int, field: Field) -> Entry:
+        """The field for a directory of its own."""
+        letter = LETTERS.get(field.kind)
+        if letter is None or self.order == "<":
+            return tag, field.kind, field.count, field.content
+        number = field.count * (2 if field.kind in RATIONALS else 1)
+        values = struct.unpack(f">{number}{letter}", field.content)
+        return tag, field.kind, field.count, struct.pack(f"<{number}{letter}", *values)
 
     def directories(self) -> int:
         """How many directories, that is pages of a TIFF, follow each other; a loop is not followed."""
@@ -94,7 +123,7 @@ class Block:
             (at,) = self._unpack("Q" if self.big else "I", at)
         if size == 0 or at + size > len(self.data):
             return None
-        return Field(kind, count, self.data[at : at + size], at)
+        return Field(kind, count, self.data[at : at + size], at, place)
 
     def _unpack(self, letters: str, place: int) -> tuple[int, ...]:
         return struct.unpack_from(self.order + letters, self.data, place)

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from smsr_runtime.errors import MissingPackageError, PictureError, reason
-from smsr_runtime.media.codecs import opencv
-from smsr_runtime.media.codecs.exif import ORIENTATION, orientation
+from smsr_runtime.media.codecs import exif, opencv
 from smsr_runtime.media.codecs.tags import LETTERS, Block, Directory
 from smsr_runtime.media.picture import Picture, from_channels, oriented
 
@@ -30,6 +29,7 @@ _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
 _PHOTOMETRICS = {3: "a palette", 4: "a mask", 5: "CMYK", 6: "YCbCr", 8: "Lab", 9: "Lab", 10: "Lab", 32803: "raw mosaic"}
 _UNSTATED, _PREMULTIPLIED, _STRAIGHT = 0, 1, 2
 """What an extra channel is (TIFF 6.0, ExtraSamples)."""
+_LEFT_OUT = {700: "XMP data", 33723: "IPTC data"}
 _MOST_CHANNELS = 65535
 _CODECS = {5: "LZW", 7: "JPEG", 32773: "PackBits", 34712: "JPEG 2000", 50000: "Zstandard", 50001: "WebP"}
 
@@ -105,12 +105,16 @@ def decode(data: bytes, where: str) -> Picture:
         samples = _from_unit_range(samples, where)
         notes.append("floating point numbers of 0..1 become 16 bits")
     samples = samples.astype(np.uint8 if layout.bits == 8 else np.uint16)
-    array = oriented(_channels(samples, layout, notes), orientation(data))
+    array = oriented(_channels(samples, layout, notes), exif.orientation(data))
     pages = block.directories()
     if pages > 1:
         notes.append(f"{pages} pages: only the first is used")
     profile = tags.get(34675)
-    return from_channels(array, where, icc=profile.content if profile else None, dpi=dpi(block, tags), notes=notes)
+    icc = profile.content if profile else None
+    left_out = tuple(name for tag, name in _LEFT_OUT.items() if tag in tags)
+    described = exif.from_tiff(data)
+    facts = {"icc": icc, "dpi": dpi(block, tags), "exif": described, "metadata_left_out": left_out, "notes": notes}
+    return from_channels(array, where, **facts)
 
 
 def dpi(block: Block, tags: Directory) -> tuple[float, float] | None:
@@ -178,7 +182,7 @@ def _without_codec(block: Block, tags: Directory, layout: _Layout, where: str, e
 
 def _by_opencv(block: Block, tags: Directory, where: str) -> NDArray[Any]:
     """Its orientation is set to 1 before: OpenCV turns some kinds of TIFF and leaves others."""
-    data, field = bytearray(block.data), tags.get(ORIENTATION)
+    data, field = bytearray(block.data), tags.get(exif.ORIENTATION)
     if field is not None and field.kind in (3, 4):
         struct.pack_into(block.order + LETTERS[field.kind], data, field.place, 1)
     array = opencv.decode(bytes(data), where)
