@@ -80,6 +80,22 @@ def test_sizes_of_kinds_written_by_hand() -> None:
         assert (header.height, header.width) == size
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xff\xd8" + b"\xff" * 20_000_000,
+        b"\xff\xd8" + b"\xff\xd0" * 10_000_000,
+        b"\0\0\0\x0cftypavif" + struct.pack(">I4s", 0, b"iprp") * 500_000,
+        b"\0\0\0\x0cftypavif" + struct.pack(">I4s", 8, b"free") * 2_000_000,
+    ],
+    ids=["fill bytes", "markers alone", "boxes in boxes", "empty boxes"],
+)
+def test_a_header_without_end_is_given_up_soon(data: bytes) -> None:
+    start = time.process_time()
+    assert read_header(data) is None
+    assert time.process_time() - start < 1
+
+
 def test_a_tiff_s_tile_counts_where_it_is_larger() -> None:
     fields = [(256, 3, 1, 8), (257, 3, 1, 8), (322, 4, 1, 70000), (323, 4, 1, 16)]
     data = b"II*\0" + struct.pack("<IH", 8, len(fields)) + b"".join(struct.pack("<HHII", *field) for field in fields)

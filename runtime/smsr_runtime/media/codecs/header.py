@@ -6,6 +6,7 @@ memory there is while nothing of it is allocated.
 
 from __future__ import annotations
 
+import itertools
 import re
 import struct
 from dataclasses import dataclass, replace
@@ -18,12 +19,13 @@ _JP2, _J2K = b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51"
 _JXL, _JXL_BOXES = b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"
 _JXL_RATIOS = ((0, 1), (1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_JPEG_ALONE = frozenset((0, 1, *range(0xD0, 0xD9)))
-"""Markers without a segment behind them."""
+_JPEG_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")
+"""Of a segment; the others stand alone."""
 _JPEG_LAST = (0xD9, 0xDA)
 _BLANKS = rb"(?:\s|#[^\r\n]*[\r\n])+"
 _PNM = re.compile(rb"P([1-6])" + 2 * (_BLANKS + rb"(\d{1,9})"))
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 4, 4: 4, 6: 4}
+_MOST_BOXES, _DEEPEST_BOX = 10_000, 4
 _DEPTHS_DIFFER = 255
 """In JP2's header: each channel's depth stands elsewhere."""
 _BOXES_WITH_BOXES = {b"meta": 4, b"iprp": 0, b"ipco": 0, b"jp2h": 0}
@@ -61,16 +63,14 @@ def _png(data: bytes) -> Header:
 
 def _jpeg(data: bytes) -> Header | None:
     """As decoders do, skips what lies between segments."""
-    position = data.find(b"\xff", 2)
-    while 0 <= position < len(data) - 9:
-        marker, size = struct.unpack_from(">xBH", data, position)
-        if marker in _JPEG_FRAMES:
-            height, width, channels = struct.unpack_from(">HHB", data, position + 5)
+    match = _JPEG_MARKER.search(data, 2)
+    while match and match[1][0] not in _JPEG_LAST:
+        position = match.end()
+        if match[1][0] in _JPEG_FRAMES:
+            height, width, channels = struct.unpack_from(">HHB", data, position + 3)
             return Header(height, width, max(channels, 4))
-        if marker in _JPEG_LAST:
-            return None
-        skipped = 1 if marker == 0xFF else 2 if marker in _JPEG_ALONE else 2 + size
-        position = data.find(b"\xff", position + skipped)
+        (size,) = struct.unpack_from(">H", data, position)
+        match = _JPEG_MARKER.search(data, position + size)
     return None
 
 
@@ -132,12 +132,12 @@ def _codestream(data: bytes) -> Header:
 def _boxes(data: bytes) -> Header | None:
     """The largest size that a box states: AVIF, HEIC: `ispe`, of each item; JP2, JPEG XL: the code stream's too."""
     sizes, bits = [], 8
-    for name, content in _walk(data, 0, len(data)):
+    for name, content in itertools.islice(_walk(data, 0, len(data)), _MOST_BOXES):
         if name == b"ispe":
             width, height = struct.unpack_from(">II", data, content + 4)
             sizes.append(Header(height, width, 8))
         elif name == b"pixi":
-            bits = max(bits, *data[content + 5 : content + 5 + data[content + 4]])
+            bits = max((bits, *data[content + 5 : content + 5 + data[content + 4]]))
         elif name == b"ihdr":
             height, width, _, depth = struct.unpack_from(">IIHB", data, content)
             sizes.append(Header(height, width, 8))
@@ -150,7 +150,7 @@ def _boxes(data: bytes) -> Header | None:
     return replace(largest, bits=bits) if largest else None
 
 
-def _walk(data: bytes, position: int, end: int) -> Iterator[tuple[bytes, int]]:
+def _walk(data: bytes, position: int, end: int, depth: int = 0) -> Iterator[tuple[bytes, int]]:
     """(name, where its content begins) of each box, those inside of others included."""
     while position + 8 <= end:
         size, name = struct.unpack_from(">I4s", data, position)
@@ -160,8 +160,8 @@ def _walk(data: bytes, position: int, end: int) -> Iterator[tuple[bytes, int]]:
             content += 8
         stop = min(position + size, end) if size else end
         yield name, content
-        if name in _BOXES_WITH_BOXES:
-            yield from _walk(data, content + _BOXES_WITH_BOXES[name], stop)
+        if name in _BOXES_WITH_BOXES and depth < _DEEPEST_BOX:
+            yield from _walk(data, content + _BOXES_WITH_BOXES[name], stop, depth + 1)
         position = max(stop, content)
 
 
