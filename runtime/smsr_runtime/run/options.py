@@ -28,8 +28,9 @@ INPUT is an image file, a folder, a quoted pattern such as "in/*.jpg", or a vide
 together become a.png.png and a.jpg.png. Subfolders are entered with --recursive only, and videos go one at a time.
 16-bit pictures stay 16-bit (JPEG, WebP and BMP hold 8, with a note). Transparency is upscaled in its own pass; under
 wholly transparent pixels comes the colour of the nearest visible one. A format without transparency (JPEG, BMP, PGM,
-PPM) is refused unless the picture is opaque. EXIF orientation is applied; EXIF data, in PNG also texts, and
-colour profiles are kept; CMYK becomes sRGB. An animation's first frame is used. A video's sound is copied unchanged.
+PPM) is refused unless the picture is opaque. EXIF orientation is applied; EXIF data, in PNG also texts, and colour
+profiles are kept; CMYK becomes sRGB. An animated GIF, WebP or PNG gives an animated PNG or WebP, GIF and APNG also a
+video; other formats take its first frame. A video's sound is copied unchanged.
 
 SMSR_ORT_LIBRARY names another native library, or `none` for the slower function body; SMSR_CPU forces a variant of it.
 A bundle made with --target trt builds its TensorRT engine on its first run here (minutes); SMSR_TRT_LIBRARY names
