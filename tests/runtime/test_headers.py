@@ -223,3 +223,25 @@ def test_pixel_data_is_whole_or_an_error(size: tuple[int, int], kind: int, depth
     assert decode_bytes(whole, "in.png").color.shape[:2] == (height, width)
     with pytest.raises(PictureError, match="ends early"):
         decode_bytes(png(kind, depth, size, rows[:-1], interlaced=interlaced), "in.png")
+
+
+@pytest.mark.parametrize("pieces", [1, 3])
+@pytest.mark.parametrize("beyond", [-1, 0, 1, 2, 257, 258, 259])
+def test_pixel_data_near_the_size_of_a_piece_is_whole(pieces: int, beyond: int) -> None:
+    """Pixels are unpacked 256 KiB at a time; what zlib still holds at the end of its input counts."""
+    size = pieces * (1 << 18) + beyond
+    for level in (0, 9):
+        packed = zlib.compress(bytes(size), level)
+        assert decode_bytes(png(0, 8, (size - 1, 1), b"", idat=packed), "in.png").color.shape == (1, size - 1)
+        with pytest.raises(PictureError, match="ends early"):
+            decode_bytes(png(0, 8, (size, 1), b"", idat=packed), "in.png")
+
+
+def test_a_large_chunk_is_unpacked_in_linear_time() -> None:
+    """64 MB of noise in one chunk: a copy of the rest for each piece would be 8 GB."""
+    noise = np.random.default_rng(0).integers(0, 256, (8000, 8001), dtype=np.uint8)
+    noise[:, 0] = 0
+    data = png(0, 8, (8000, 8000), b"", idat=zlib.compress(noise.tobytes(), 0))
+    start = time.process_time()
+    assert np.array_equal(decode_bytes(data, "in.png").color, noise[:, 1:])
+    assert time.process_time() - start < 4

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import io
 import struct
 import sys
+import tracemalloc
+from collections.abc import Callable
 from typing import Any
 
 import cv2
@@ -15,6 +18,8 @@ import tifffile
 from numpy.typing import NDArray
 
 from smsr_runtime import MissingPackageError, PictureError
+from smsr_runtime.media.codecs import exif
+from smsr_runtime.media.codecs.tags import Block
 from smsr_runtime.media.image import decode, decode_bytes
 from smsr_runtime.media.picture import Picture, to_channels
 from tests.runtime.helpers import SHARED, need
@@ -104,6 +109,11 @@ SPECIAL = {
     ),
 }  # fmt: skip
 """Read with tifffile only."""
+
+
+def tags_read(data: bytes) -> object:
+    """All fields of a directory, as EXIF data is taken from them."""
+    return exif.from_tiff(data), Block(data).directory(Block(data).first)
 
 
 def assert_reads_as(picture: Picture, expected: NDArray[Any]) -> None:
@@ -233,6 +243,19 @@ def test_profile_resolution_and_pages_are_read() -> None:
     assert picture.notes == ["3 pages: only the first is used"]
 
 
+@pytest.mark.parametrize("read", [tags_read, lambda data: decode_bytes(data, "in.tif")])
+def test_many_fields_that_claim_the_same_bytes_cost_nothing(read: Callable[[bytes], object]) -> None:
+    """30,000 fields of 10 MB each."""
+    fields = b"".join(struct.pack("<HHII", tag, 7, 10_000_000, 8) for tag in range(30_000, 60_000))
+    data = b"II*\0" + struct.pack("<I", 10_000_008) + bytes(10_000_000) + struct.pack("<H", 30_000) + fields + bytes(4)
+    tracemalloc.start()
+    with contextlib.suppress(PictureError):
+        read(data)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 60_000_000
+
+
 def test_a_loop_of_directories_ends() -> None:
     data = by_hand(C, RGB)
     (start,) = struct.unpack_from("<I", data, 4)
@@ -242,7 +265,7 @@ def test_a_loop_of_directories_ends() -> None:
 def test_floats_and_extra_channels_say_what_became_of_them() -> None:
     assert decode_bytes(SPECIAL["float"][0], "in.tif").notes == ["floating point numbers of 0..1 become 16 bits"]
     notes = decode_bytes(SPECIAL["RGB + unstated"][0], "in.tif").notes
-    assert notes == ["1 channels beside colour and transparency are left out"]
+    assert notes == ["left out: channels beside colour and transparency (1)"]
 
 
 @pytest.mark.parametrize("name", ["t16_planar.tif", "t16_exif6.tif", "t16gray_miniswhite.tif", "t16graybe.tif"])

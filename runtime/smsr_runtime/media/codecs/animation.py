@@ -32,7 +32,7 @@ class Frame:
 
 def is_animated(data: bytes, where: str) -> bool:
     """Whether the file has several frames and a reader for them is installed. Raises PictureError."""
-    webp = data[:4] == b"RIFF" and data[8:16] == b"WEBPVP8X" and data[20] & _ANIMATED_WEBP
+    webp = data[:4] == b"RIFF" and data[8:16] == b"WEBPVP8X" and int.from_bytes(data[20:21], "little") & _ANIMATED_WEBP
     if not (data[:4] == b"GIF8" or webp or (data[:4] == _PNG and b"acTL" in data)) or not pillow.installed():
         return False
     with pillow.opened(data, where, _SOURCES) as image:

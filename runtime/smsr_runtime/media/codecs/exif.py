@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from typing import Sequence
 
-from smsr_runtime.media.codecs.tags import Block, Entry, packed
+from smsr_runtime.media.codecs.tags import Block, Directory, Entry, packed
 from smsr_runtime.media.picture import Picture
 
 ORIENTATION = 0x0112
@@ -56,11 +56,11 @@ def updated(picture: Picture) -> bytes:
     tags, data = Block(picture.exif), bytearray(picture.exif)
     main = tags.directory(tags.first)
     for directory in (main, tags.directory(tags.integer(main.get(_EXIF), 0))):
-        for names, value in ((_WIDTH, picture.width), (_HEIGHT, picture.height), ((ORIENTATION,), 1)):
+        for names, value in ((_WIDTH, picture.width), (_HEIGHT, picture.height)):
             for field in (directory[name] for name in names if name in directory):
                 struct.pack_into(f"{tags.order}HII", data, field.entry + 2, _LONG, 1, value)
-                if value == 1 and names == (ORIENTATION,):
-                    struct.pack_into(f"{tags.order}HIHH", data, field.entry + 2, _SHORT, 1, value, 0)
+    if ORIENTATION in main:
+        struct.pack_into(f"{tags.order}HIHH", data, main[ORIENTATION].entry + 2, _SHORT, 1, 1, 0)
     end = tags.first + 2 + 12 * struct.unpack_from(f"{tags.order}H", data, tags.first)[0]
     if end + 4 <= len(data):
         data[end : end + 4] = bytes(4)
@@ -85,13 +85,23 @@ def directories(picture: Picture, start: int) -> tuple[Sequence[Entry], bytes]:
 
 def _collected(tags: Block, start: int) -> tuple[Sequence[Entry], bytes]:
     main = tags.directory(tags.first)
-    entries = [tags.entry(tag, main[tag]) for tag in _DESCRIPTIVE if tag in main]
+    entries = _entries(tags, {tag: main[tag] for tag in _DESCRIPTIVE if tag in main})
     extra = b""
     for pointer in (_EXIF, _GPS):
         directory = tags.directory(tags.integer(main.get(pointer), 0))
-        kept = [tags.entry(tag, field) for tag, field in directory.items()
-                if tag not in (_MAKER_NOTE, _INTEROPERABILITY)]  # fmt: skip
-        if kept:
+        kept = {tag: field for tag, field in directory.items() if tag not in (_MAKER_NOTE, _INTEROPERABILITY)}
+        inner = _entries(tags, kept)
+        if inner:
             entries.append((pointer, _LONG, 1, struct.pack("<I", start + len(extra))))
-            extra += packed(kept, start + len(extra))
+            extra += packed(inner, start + len(extra))
     return entries, extra
+
+
+def _entries(tags: Block, directory: Directory) -> list[Entry]:
+    """Fields as long as they are no larger than the block together: more claim the same bytes."""
+    entries, total = [], 0
+    for tag, field in directory.items():
+        total += field.size
+        if total <= len(tags.data):
+            entries.append(tags.entry(tag, field))
+    return entries

@@ -79,10 +79,12 @@ def _add_plugin(data: bytes, where: str) -> None:
 
             pillow_heif.register_heif_opener(thumbnails=False)
         elif data[4:8] == b"ftyp" and "AVIF" not in Image.registered_extensions().values():
-            raise MissingPackageError(where, "Pillow 11.3 or newer, to read AVIF", "an older one", "update pillow")
-    except ModuleNotFoundError as error:
+            kind = "AVIF"
+    except ImportError as error:
         expected = f"{package}, to read {kind}"
         raise MissingPackageError(where, expected, "it is not installed", f"pip install {package}") from error
+    if kind == "AVIF":
+        raise MissingPackageError(where, "Pillow 11.3 or newer, to read AVIF", "an older one", "update pillow")
 
 
 @contextlib.contextmanager
@@ -146,9 +148,10 @@ def _picture(image: Image.Image, data: bytes, where: str) -> Picture:
 
 def left_out(info: dict[Any, Any]) -> tuple[str, ...]:
     """Names of metadata that results do not keep."""
+    photoshop = info.get("photoshop")
     present = {
         "XMP data": "xmp" in info or "XML:com.adobe.xmp" in info,
-        "IPTC data": _IPTC in (info.get("photoshop") or {}),
+        "IPTC data": isinstance(photoshop, dict) and _IPTC in photoshop,
         "a comment": "comment" in info,
     }
     return tuple(name for name, there in present.items() if there)

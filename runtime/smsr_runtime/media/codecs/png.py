@@ -29,7 +29,7 @@ _CHANNELS = {_GRAY: 1, _RGB: 3, _PALETTE: 1, _GRAY_ALPHA: 2, _RGBA: 4}
 _DEPTHS = {_GRAY: (1, 2, 4, 8, 16), _RGB: (8, 16), _PALETTE: (1, 2, 4, 8), _GRAY_ALPHA: (8, 16), _RGBA: (8, 16)}
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 """Left, top, step in x, step in y of the seven passes of an interlaced PNG."""
-_PIECE = 1 << 18
+_PACKED_PIECE, _PIECE = 1 << 14, 1 << 18
 _LARGEST_PROFILE = 1 << 24
 """Bytes of a colour profile; those for printing presses have a few million."""
 _METRES_PER_INCH = 0.0254
@@ -183,10 +183,14 @@ def _data_size(header: bytes) -> int:
 
 def _unpacked(unpacker: Any, content: bytes, most: int) -> int:
     """How many bytes `content` unpacks to, given up past `most`; they are kept a few at a time."""
-    total, rest = 0, content
-    while rest and total <= most and not unpacker.eof:
-        total += len(unpacker.decompress(rest, _PIECE))
-        rest = unpacker.unconsumed_tail
+    total = 0
+    for start in range(0, len(content), _PACKED_PIECE):
+        rest = content[start : start + _PACKED_PIECE]
+        piece = rest
+        while (rest or piece) and total <= most and not unpacker.eof:  # the last piece may wait inside
+            piece = unpacker.decompress(rest, _PIECE)
+            total += len(piece)
+            rest = unpacker.unconsumed_tail
     return total
 
 

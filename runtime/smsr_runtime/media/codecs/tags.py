@@ -13,18 +13,20 @@ RATIONALS = (5, 10)
 LETTERS = dict(zip((1, 3, 4, 5, 6, 8, 9, 10, 11, 12, 13, 16, 17, 18), "BHIIbhiifdIQqQ"))
 """struct's letter of each numeric type; of numerator and denominator for rationals."""
 
+_MOST_ENTRIES, _MOST_NUMBERS = 65535, 1 << 22
+
 
 @dataclass(frozen=True)
 class Field:
-    """One tag's value: TIFF's type, how many values, their bytes in the block's order.
+    """One tag: TIFF's type, how many values, where and how many their bytes are, where the directory's entry lies.
 
-    place: where these bytes lie; entry: where the directory's entry lies.
+    The bytes themselves stay in the block: thousands of fields may claim the same ones.
     """
 
     kind: int
     count: int
-    content: bytes
     place: int
+    size: int
     entry: int
 
 
@@ -65,7 +67,7 @@ class Block:
         if start < 8 or start + head > len(self.data):
             return {}
         (count,) = self._unpack(number, start)
-        last = min(start + head + entry * count, len(self.data) - entry + 1)
+        last = min(start + head + entry * min(count, _MOST_ENTRIES), len(self.data) - entry + 1)
         fields: Directory = {}
         for place in range(start + head, last, entry):
             field = self._field(place)
@@ -73,13 +75,17 @@ class Block:
                 fields.setdefault(self._unpack("H", place)[0], field)
         return fields
 
+    def content(self, field: Field) -> bytes:
+        """The values' bytes, in the block's order."""
+        return self.data[field.place : field.place + field.size]
+
     def entry(self, tag: int, field: Field) -> Entry:
         """The field for a directory of its own."""
         letter = LETTERS.get(field.kind)
         if letter is None or self.order == "<":
-            return tag, field.kind, field.count, field.content
+            return tag, field.kind, field.count, self.content(field)
         number = field.count * (2 if field.kind in RATIONALS else 1)
-        values = struct.unpack(f">{number}{letter}", field.content)
+        values = struct.unpack(f">{number}{letter}", self.content(field))
         return tag, field.kind, field.count, struct.pack(f"<{number}{letter}", *values)
 
     def directories(self) -> int:
@@ -96,11 +102,11 @@ class Block:
         return len(seen)
 
     def numbers(self, field: Field | None) -> tuple[float, ...]:
-        """The values, rationals as quotients (NaN where the divisor is 0); none for text and for no field."""
-        if field is None or field.kind not in LETTERS:
+        """The values, rationals as quotients (NaN where the divisor is 0); none for text, no field and far too many."""
+        if field is None or field.kind not in LETTERS or field.count > _MOST_NUMBERS:
             return ()
         per_value = 2 if field.kind in RATIONALS else 1
-        values = struct.unpack(f"{self.order}{field.count * per_value}{LETTERS[field.kind]}", field.content)
+        values = struct.unpack(f"{self.order}{field.count * per_value}{LETTERS[field.kind]}", self.content(field))
         if per_value == 1:
             return values
         return tuple(over / under if under else math.nan for over, under in zip(values[::2], values[1::2]))
@@ -123,7 +129,7 @@ class Block:
             (at,) = self._unpack("Q" if self.big else "I", at)
         if size == 0 or at + size > len(self.data):
             return None
-        return Field(kind, count, self.data[at : at + size], at, place)
+        return Field(kind, count, at, size, place)
 
     def _unpack(self, letters: str, place: int) -> tuple[int, ...]:
         return struct.unpack_from(self.order + letters, self.data, place)

@@ -110,7 +110,7 @@ def decode(data: bytes, where: str) -> Picture:
     if pages > 1:
         notes.append(f"{pages} pages: only the first is used")
     profile = tags.get(34675)
-    icc = profile.content if profile else None
+    icc = block.content(profile) if profile else None
     left_out = tuple(name for tag, name in _LEFT_OUT.items() if tag in tags)
     described = exif.from_tiff(data)
     facts = {"icc": icc, "dpi": dpi(block, tags), "exif": described, "metadata_left_out": left_out, "notes": notes}
@@ -205,7 +205,7 @@ def _channels(samples: NDArray[Any], layout: _Layout, notes: list[str]) -> NDArr
         color = layout.most - color
     alphas = [index for index, kind in enumerate(layout.extra) if kind in (_PREMULTIPLIED, _STRAIGHT)][:1]
     if len(layout.extra) > len(alphas):
-        notes.append(f"{len(layout.extra) - len(alphas)} channels beside colour and transparency are left out")
+        notes.append(f"left out: channels beside colour and transparency ({len(layout.extra) - len(alphas)})")
     if not alphas:
         return color
     alpha = samples[:, :, colors + alphas[0], None]
