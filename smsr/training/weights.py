@@ -22,9 +22,7 @@ PROGRAM = "smsr-train weights"
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=PROGRAM, description=__doc__)
     parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="RUN/best.pt or RUN/last.pt")
-    parser.add_argument(
-        "--weights", metavar="NAME", help="another set of weights: network, the raw ones"
-    )
+    parser.add_argument("--weights", metavar="NAME", help="another set of weights: network, the raw ones")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.safetensors")
     parser.add_argument("--force", action="store_true", help="replace an existing file")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
