@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
@@ -324,11 +325,10 @@ def test_the_table_of_damaged_results_is_one_line(tmp_path: Path) -> None:
 
 def test_the_layers_of_the_network_fall_into_groups(folded: FoldedNetwork) -> None:
     """By the names of the exported nodes, so that a renamed node does not end among the others."""
-    sys.path.insert(0, str(TABLE.parent))
-    try:
-        import table
-    finally:
-        sys.path.pop(0)
+    specification = importlib.util.spec_from_file_location("table", TABLE)
+    assert specification is not None and specification.loader is not None
+    table = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(table)
     nodes = {node.name: 1.0 for node in build_trt_model(folded, "fp16").graph.node}
     sums = table.grouped([{"name": name, "us": us} for name, us in nodes.items()])
     modules = [name for name in nodes if contract.SPARSE_MASK_MODULE.name in name]

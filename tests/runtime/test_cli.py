@@ -106,7 +106,7 @@ def test_options_stand_anywhere(bundle: Path, tmp_path: Path, line: str) -> None
     source = write(tmp_path / ("-dash.png" if "--" in line.split() else "in.png"))
     command = line.replace("OUT", "out.png").replace("IN", source.name).split()
     command[command.index("BUNDLE")] = str(bundle)
-    run_py = [sys.executable, RUNTIME / "run.py"]
+    run_py = [sys.executable, str(RUNTIME / "run.py")]
     done = subprocess.run([*run_py, *command], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr.count("error")) == (0, 0), done.stderr
     assert Image.open(tmp_path / "out.png").size == (12, 8)

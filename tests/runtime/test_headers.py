@@ -10,6 +10,7 @@ import time
 import tracemalloc
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def saved(kind: str, size: tuple[int, int] = (53, 37), **options: object) -> byt
     return stream.getvalue()
 
 
-KINDS = {
+KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "PNG": ("PNG", {}),
     "JPEG": ("JPEG", {}),
     "JPEG, progressive": ("JPEG", {"progressive": True}),
@@ -158,7 +159,7 @@ def test_the_command_refuses_a_huge_picture_at_once(bundle: Path, tmp_path: Path
     (tmp_path / f"in.{kind}").write_bytes(enlarged(kind))
     peak = "; print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
     code = MAIN.replace("sys.exit(main())", "code = main()") + peak + "; sys.exit(code)"
-    command = [sys.executable, "-c", code, bundle, tmp_path / f"in.{kind}", "-o", tmp_path / "out.png"]
+    command = [sys.executable, "-c", code, str(bundle), str(tmp_path / f"in.{kind}"), "-o", str(tmp_path / "out.png")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert_one_line_error(done, 1, f"{HUGE}x{HUGE}")
     assert int(done.stdout) < 300_000

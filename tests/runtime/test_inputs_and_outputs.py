@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.runtime.helpers import RUNTIME, Done, assert_one_line_error, need
+from tests.runtime.helpers import RUNTIME, Done, Run, assert_one_line_error, need
 
 
 def write(path: Path, level: int = 90) -> Path:
@@ -39,7 +39,7 @@ def tree(tmp_path: Path) -> Path:
     return root
 
 
-def test_recursive_keeps_the_structure(run, tree: Path, tmp_path: Path) -> None:
+def test_recursive_keeps_the_structure(run: Run, tree: Path, tmp_path: Path) -> None:
     done = run(tree, "-o", tmp_path / "out", "--recursive", "--json")
     assert done.returncode == 0
     assert names(tmp_path / "out") == {"a.png", "x/a.png.png", "x/a.jpg.png", "x/deep/er/b.png", "y/a.png"}
@@ -51,12 +51,12 @@ def test_recursive_keeps_the_structure(run, tree: Path, tmp_path: Path) -> None:
     assert f"smsr-run: note: {document['notes'][0]}" in done.stderr
 
 
-def test_recursive_obeys_format_and_masks(run, tree: Path, tmp_path: Path) -> None:
+def test_recursive_obeys_format_and_masks(run: Run, tree: Path, tmp_path: Path) -> None:
     assert run(tree, "-o", tmp_path / "out", "--recursive", "--format", "jpg", "--show-masks").returncode == 0
     assert {"y/a.jpg", "y/a.masks.png", "x/deep/er/b.jpg"} < names(tmp_path / "out")
 
 
-def test_subfolders_that_are_not_entered_are_named(run, tree: Path, tmp_path: Path) -> None:
+def test_subfolders_that_are_not_entered_are_named(run: Run, tree: Path, tmp_path: Path) -> None:
     (tree / "film.mkv").write_bytes(b"x")
     done = run(tree, "-o", tmp_path / "out")
     assert done.returncode == 0
@@ -66,19 +66,19 @@ def test_subfolders_that_are_not_entered_are_named(run, tree: Path, tmp_path: Pa
     assert run(tree, "-o", tmp_path / "out", "--force", "--quiet").stderr == ""
 
 
-def test_a_pattern_names_its_videos_too(run, tree: Path, tmp_path: Path) -> None:
+def test_a_pattern_names_its_videos_too(run: Run, tree: Path, tmp_path: Path) -> None:
     done = run(tree / "x" / "*", "-o", tmp_path / "out")
     assert done.returncode == 0
     assert "clip.MP4: a video" in done.stderr
 
 
-def test_one_existing_result_below_refuses_the_tree(run, tree: Path, tmp_path: Path) -> None:
+def test_one_existing_result_below_refuses_the_tree(run: Run, tree: Path, tmp_path: Path) -> None:
     write(tmp_path / "out" / "y" / "a.png", 7)
     assert_one_line_error(run(tree, "-o", tmp_path / "out", "--recursive"), 2, "out/y/a.png", "--force")
     assert names(tmp_path / "out") == {"y/a.png"}
 
 
-def test_recursive_needs_a_folder(run, tree: Path, tmp_path: Path) -> None:
+def test_recursive_needs_a_folder(run: Run, tree: Path, tmp_path: Path) -> None:
     for source in (tree / "a.png", tree / "*.png", "-"):
         assert_one_line_error(run(source, "-o", tmp_path / "out.png", "--recursive"), 2, "a folder with --recursive")
 
@@ -89,14 +89,14 @@ def test_an_unreadable_subfolder_is_an_error(bundle: Path, tree: Path, tmp_path:
     need(not drop or shutil.which("setpriv") is not None, "setpriv (util-linux)")
     (tree / "x" / "deep").chmod(0)
     command = [*drop, sys.executable, RUNTIME / "run.py", bundle, tree, "-o", tmp_path / "out", "--recursive"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
     (tree / "x" / "deep").chmod(0o700)
     assert_one_line_error(done, 2, "x/deep", "permission denied")
     assert not (tmp_path / "out").exists()
 
 
 def piped(bundle: Path, data: bytes, *arguments: object) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, RUNTIME / "run.py", bundle, *map(str, arguments)]
+    command = [sys.executable, str(RUNTIME / "run.py"), str(bundle), *map(str, arguments)]
     return subprocess.run(command, input=data, capture_output=True, check=False, timeout=120)
 
 
@@ -178,7 +178,7 @@ def test_a_stdout_that_takes_no_picture_is_one_line(bundle: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize("quality", [1, 40, 95, 100])
-def test_quality_of_jpeg_is_that_of_its_tables(run, tmp_path: Path, quality: int) -> None:
+def test_quality_of_jpeg_is_that_of_its_tables(run: Run, tmp_path: Path, quality: int) -> None:
     """Pillow's tables of that quality, in full colour resolution; 95 is the default."""
     Image.new("RGB", (16, 16)).save(tmp_path / "like.jpg", quality=quality)
     (tmp_path / "in.png").write_bytes(picture())
@@ -191,7 +191,7 @@ def test_quality_of_jpeg_is_that_of_its_tables(run, tmp_path: Path, quality: int
         assert (tmp_path / "default.jpg").read_bytes() == (tmp_path / "out.jpg").read_bytes()
 
 
-def test_quality_of_webp_changes_its_size(run, tmp_path: Path) -> None:
+def test_quality_of_webp_changes_its_size(run: Run, tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 100, (50, 50, 3), dtype=np.uint8)
     Image.fromarray(noise).save(tmp_path / "in.png")
     for quality in (5, 95):
@@ -203,6 +203,6 @@ def test_quality_of_webp_changes_its_size(run, tmp_path: Path) -> None:
     ("quality", "output", "words"),
     [("0", "out.jpg", "1 to 100"), ("101", "out.jpg", "1 to 100"), ("90", "out.png", "got PNG"), ("x", "o.jpg", "x")],
 )
-def test_quality_that_means_nothing_is_refused(run, tmp_path: Path, quality: str, output: str, words: str) -> None:
+def test_quality_that_means_nothing_is_refused(run: Run, tmp_path: Path, quality: str, output: str, words: str) -> None:
     (tmp_path / "in.png").write_bytes(picture())
     assert_one_line_error(run(tmp_path / "in.png", "-o", tmp_path / output, "--quality", quality), 2, words)

@@ -20,7 +20,7 @@ from smsr_runtime import MissingPackageError
 from smsr_runtime.media.image import Saving, decode, decode_bytes, encode, fitted
 from smsr_runtime.media.picture import Picture
 from smsr_runtime.run.upscale import upscale_picture
-from tests.runtime.helpers import chunk, png
+from tests.runtime.helpers import Run, chunk, png
 
 DATE, ORIGINAL, MODEL, ARTIST = "2026:11:27 10:00:00", "2026:11:26 09:08:07", "Camera 5", "A. Somebody"
 LATITUDE = (IFDRational(52), IFDRational(31), IFDRational(1234, 100))
@@ -131,7 +131,7 @@ def test_png_texts_are_kept(upscaler: smsr_runtime.Upscaler, tmp_path: Path) -> 
     (tmp_path / "in.png").write_bytes(png(0, 8, (2, 2), b"\0\1\2\0\3\4", *TEXTS))
     through(upscaler, tmp_path / "in.png", tmp_path / "out.png")
     with Image.open(tmp_path / "out.png") as image:
-        assert image.text == {"Title": "A title", "Comment": "packed " * 50, "Author": "Jörg"}  # type: ignore[attr-defined]
+        assert image.text == {"Title": "A title", "Comment": "packed " * 50, "Author": "Jörg"}
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_damaged_exif_data_is_said() -> None:
 
 
 @pytest.mark.parametrize("target", ["jpg", "png", "webp", "tiff"])
-def test_strip_metadata_leaves_no_trace(run, tmp_path: Path, target: str) -> None:
+def test_strip_metadata_leaves_no_trace(run: Run, tmp_path: Path, target: str) -> None:
     save(tmp_path / "in.jpg", exif(6), dpi=(300, 300))
     done = run(tmp_path / "in.jpg", "-o", tmp_path / f"out.{target}", "--strip-metadata")
     assert (done.returncode, done.stderr) == (0, "")
@@ -175,7 +175,7 @@ def test_strip_metadata_leaves_no_trace(run, tmp_path: Path, target: str) -> Non
         assert target == "webp" or round(float(image.info["dpi"][0])) == 300
 
 
-def test_png_texts_are_stripped(run, tmp_path: Path) -> None:
+def test_png_texts_are_stripped(run: Run, tmp_path: Path) -> None:
     (tmp_path / "in.png").write_bytes(png(0, 8, (2, 2), b"\0\1\2\0\3\4", *TEXTS))
     assert run(tmp_path / "in.png", "-o", tmp_path / "out.png", "--strip-metadata").returncode == 0
     assert b"tEXt" not in (tmp_path / "out.png").read_bytes()

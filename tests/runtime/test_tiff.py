@@ -9,7 +9,7 @@ import struct
 import sys
 import tracemalloc
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -32,7 +32,9 @@ BASE[..., 3] = RANDOM.integers(30000, 65536, (5, 7))
 BASE[0, 0, 3] = 0
 
 
-def by_hand(samples: NDArray[Any], photometric: int, order: str = "<", extra: int | None = None, **tags: int) -> bytes:
+def by_hand(
+    samples: NDArray[Any], photometric: int, order: Literal["<", ">"] = "<", extra: int | None = None, **tags: int
+) -> bytes:
     """Uncompressed, one strip, chunky; samples (H, W, channels)."""
     height, width, channels = samples.shape
     data = samples.astype(samples.dtype.newbyteorder(order)).tobytes()
@@ -66,7 +68,7 @@ LOW = np.minimum(BASE[..., :3], BASE[..., 3:4])  # premultiplied colour is at mo
 PRE = np.dstack([LOW, BASE[..., 3]])
 EIGHT = (BASE[..., :4] >> 8).astype(np.uint8)
 EIGHT_PRE = np.dstack([np.minimum(EIGHT[..., :1], EIGHT[..., 3:]), EIGHT[..., 3:]])
-PLAIN = {
+PLAIN: dict[str, tuple[bytes, Any]] = {
     "gray": (by_hand(G, GRAY), G),
     "gray, big-endian": (by_hand(G, GRAY, ">"), G),
     "RGB": (by_hand(C, RGB), C),
@@ -77,7 +79,7 @@ PLAIN = {
     "RGB, tiles": (by_tifffile(C, photometric="rgb", tile=(16, 16)), C),
 }
 """Read with and without tifffile."""
-SPECIAL = {
+SPECIAL: dict[str, tuple[bytes, Any]] = {
     "gray, white is 0": (by_hand(G, GRAY_WHITE), 65535 - G),
     "gray, white is 0, big-endian": (by_hand(G, GRAY_WHITE, ">"), 65535 - G),
     "gray + alpha": (by_hand(GA, GRAY, extra=STRAIGHT), GA),
@@ -274,7 +276,7 @@ def test_trials_are_read_as_their_bytes_say(name: str) -> None:
     source = SHARED / "data" / "trials" / name
     need(source.is_file(), "shared/data/trials")
     with tifffile.TiffFile(source) as file:
-        page = file.pages[0]
+        page: Any = file.pages[0]
         start, size, order = page.dataoffsets[0], sum(page.databytecounts), file.byteorder
     samples = np.frombuffer(source.read_bytes(), f"{order}u2", size // 2, start)
     expected = {
