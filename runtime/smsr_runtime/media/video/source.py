@@ -17,7 +17,9 @@ def pyav(where: object = "video") -> Any:
         import av
     except ImportError as error:
         raise MissingPackageError(where, "PyAV, to read a video", "it is not installed", "pip install av") from error
-    av.logging.set_level(av.logging.PANIC)  # every error that matters is raised as an exception
+    # No log at all: every error that matters is raised. At any other level, PANIC too, a decoder's thread waits for the
+    # GIL to log an error, while the main thread holds it and waits for the decoder's threads to end: neither does.
+    av.logging.set_level(None)
     return av
 
 
