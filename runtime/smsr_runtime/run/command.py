@@ -69,8 +69,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--opt-shape", metavar="HxW", help="the size it is fastest at (default: 540x960)")
     add("--max-shape", metavar="HxW", help="the largest one (default: what half of the GPU's memory holds)")
     add("--workspace", type=int, metavar="MIB", help="GPU memory for TensorRT's scratch while it builds and runs")
-    add("--video-codec", default="libx264", metavar="NAME", help="FFmpeg encoder (default: libx264)")
-    add("--crf", type=int, default=16, metavar="N", help="video quality, 0 best (default: 16)")
+    add("--video-codec", metavar="NAME", help="FFmpeg encoder (default: libx264; .webm: libvpx-vp9; .mpg: mpeg2video)")
+    add("--crf", type=int, metavar="N", help="video quality, 0 best (default: the encoder's, 16 for libx264)")
     add("--quiet", action="store_true", help="print errors only")
     add("--debug", action="store_true", help="show an error's traceback")
     add("--version", action="version", version=f"smsr_runtime {smsr_runtime.__version__}")
@@ -138,7 +138,7 @@ def _check(options: argparse.Namespace) -> None:
         raise UsageError(PROGRAM, "INPUT and -o together", missing, "name both")
     if options.input == "" or options.output == "":
         raise UsageError(PROGRAM, "names of INPUT and -o", "an empty one", "check the quotes")
-    if not 0 <= options.crf <= _LARGEST_CRF:
+    if options.crf is not None and not 0 <= options.crf <= _LARGEST_CRF:
         raise UsageError("--crf", f"0 to {_LARGEST_CRF}", str(options.crf), "16 is visually lossless")
 
 

@@ -19,7 +19,7 @@ from smsr_runtime.media.video.transfer import upscale_video
 from smsr_runtime.run import PROGRAM
 from smsr_runtime.run.plan import Job, Plan
 from smsr_runtime.run.progress import Progress
-from smsr_runtime.run.upscale import upscale_frame, upscale_picture
+from smsr_runtime.run.upscale import check_frame, upscale_frame, upscale_picture
 from smsr_runtime.session import Upscaler
 
 
@@ -93,7 +93,8 @@ def _picture(upscaler: Upscaler, job: Job, settings: Settings) -> dict[str, Any]
 def _video(upscaler: Upscaler, job: Job, settings: Settings) -> dict[str, Any]:
     with Progress(frame_count(job.input), "frame", shown=not settings.quiet) as progress:
         upscale = functools.partial(upscale_frame, upscaler)
-        report = upscale_video(upscale, job.input, job.output, settings.video, progress.step)
+        check = functools.partial(check_frame, upscaler, str(job.input))
+        report = upscale_video(upscale, job.input, job.output, settings.video, progress.step, check)
         record = {
             "input": str(job.input),
             "output": str(job.output),
@@ -105,7 +106,7 @@ def _video(upscaler: Upscaler, job: Job, settings: Settings) -> dict[str, Any]:
             "active": [round(share, 6) for share in report.active],
             "path": upscaler.path,
             "notes": report.notes,
-            "error": None,
+            "error": report.error.as_json() if report.error else None,
         }
         _print(record, settings, progress)
     return record
@@ -115,8 +116,7 @@ def _print(record: dict[str, Any], settings: Settings, progress: Progress) -> No
     """One line for people per result; notes and errors on stderr."""
     if record["error"]:
         progress.say(f"{PROGRAM}: error: {record['error']['message']}", sys.stderr)
-        return
-    if settings.quiet:
+    if settings.quiet or record["output"] is None:
         return
     for note in record["notes"]:
         progress.say(f"{PROGRAM}: note: {record['input']}: {note}", sys.stderr)
