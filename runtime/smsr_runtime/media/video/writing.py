@@ -15,6 +15,9 @@ from smsr_runtime.media.video.target import encoding, muxing, write_header
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_ONE_TIME = ("avi", "asf")
+"""Containers that have one time per frame, that of decoding: the frames must be shown in the order they are stored."""
+
 
 class Writer:
     """Encodes and muxes; `lost` names what the encoder does not keep, `moved` counts times that had to be changed."""
@@ -26,8 +29,8 @@ class Writer:
         self.moved = 0
         self._output, self._stream, self._source, self._task = output, stream, source, task
         self._encoder = encoder(self.codec)
-        self._in_avi = output.format.name == "avi"
-        whole_frames = self._encoder.whole_frames or self._in_avi
+        self._in_order = output.format.name in _ONE_TIME
+        whole_frames = self._encoder.whole_frames or output.format.name == "avi"
         self._time_base = 1 / frame_rate(source) if whole_frames else source.time_base
         self._written, self._last = 0, -1
         self._from_rgb: FromRgb | None = None
@@ -67,8 +70,8 @@ class Writer:
     def _set_up(self, look: Look, context: Any) -> None:
         context.time_base = self._time_base
         context.thread_type = "AUTO"  # PyAV's own default makes x264 cut each frame into slices
-        if self._in_avi:
-            context.max_b_frames = 0  # AVI has no times, only an order
+        if self._in_order:
+            context.max_b_frames = 0
         context.colorspace = look.matrix
         context.color_range = colour_range(self._from_rgb.full_range) if self._from_rgb else 0
         context.color_primaries = self._source.codec_context.color_primaries
