@@ -9,7 +9,7 @@ from smsr_runtime.errors import VideoError
 from smsr_runtime.media.video.damage import Damage
 from smsr_runtime.media.video.filters import Filters
 from smsr_runtime.media.video.options import Task
-from smsr_runtime.media.video.source import frame_rate, pyav, said
+from smsr_runtime.media.video.source import frame_rate, most_pixels, pyav, said
 
 _WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 """Decoders that read WebM's transparency, which FFmpeg's own leave out."""
@@ -100,6 +100,7 @@ def _decoder(video: Any) -> Any:
     context = video.codec_context
     name = _WITH_ALPHA.get(context.name)
     if video.metadata.get("alpha_mode") == "1" and name in pyav().codecs_available:
-        return pyav().CodecContext.create(name, "r")
+        context = pyav().CodecContext.create(name, "r")
     context.thread_type = "AUTO"
+    context.options = {"max_pixels": str(most_pixels())}
     return context

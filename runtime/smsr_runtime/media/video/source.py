@@ -37,12 +37,17 @@ def open_source(source: Path) -> Any:
 
     Raises VideoError, MissingPackageError.
     """
-    av, memory = pyav(source), available_memory()
-    options = {} if memory is None else {"max_pixels": str(min(memory // VIDEO_BYTES_PER_PIXEL, _MOST_PIXELS))}
+    av, options = pyav(source), {"max_pixels": str(most_pixels())}
     try:
         return av.open(str(source), options=options, metadata_errors="replace")
     except (av.FFmpegError, OSError) as error:
         raise VideoError(source, "a readable video", said(error), "copy or save the file again") from error
+
+
+def most_pixels() -> int:
+    """Pixels of the largest frame that memory has room for."""
+    memory = available_memory()
+    return _MOST_PIXELS if memory is None else min(memory // VIDEO_BYTES_PER_PIXEL, _MOST_PIXELS)
 
 
 def said(error: BaseException) -> str:

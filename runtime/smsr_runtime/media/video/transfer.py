@@ -19,6 +19,7 @@ from smsr_runtime.media.video.source import (
     MICROSECONDS,
     check_whole,
     frame_rate,
+    most_pixels,
     open_source,
     start_of,
     stated_end,
@@ -108,7 +109,8 @@ class _Transfer:
                 self._write(self.reader.frames(packet), on_frame)
         self._write(self.reader.rest(), on_frame)
         if self.look is None:
-            raise VideoError(self.task.source, "at least one frame", "none", "copy the file again")
+            expected = f"at least one frame, of {most_pixels()} pixels at most, as memory allows"
+            raise VideoError(self.task.source, expected, "none", "copy the file again")
         self.writer.finish()
         self._conclude()
 
