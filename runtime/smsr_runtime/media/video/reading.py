@@ -51,7 +51,7 @@ class Reader:
 
     def frames(self, packet: Any) -> Iterator[Any]:
         """packet: of the video stream. Raises VideoError where its frames change."""
-        if packet.size:  # empty: AVI's mark of a frame like the last one, or PyAV's of the end
+        if packet.size:  # PyAV's mark of the end is empty
             yield from self._whole(self._decoded(packet))
 
     def rest(self) -> Iterator[Any]:
@@ -82,7 +82,7 @@ class Reader:
     def _see(self, frame: Any) -> None:
         self._check_size(frame)
         self.damage.marred += frame.is_corrupt
-        if frame.pts is not None:
+        if frame.pts is not None and self._container.format.name != "avi":  # there a gap repeats the frame before
             self.damage.see(float(frame.pts * frame.time_base), self._rate)
         names = {data.type.name for data in list(frame.side_data.keys())}
         self.lost.update(_NOT_KEPT[name] for name in names if name in _NOT_KEPT)

@@ -93,14 +93,14 @@ def start_of(streams: list[Any]) -> Fraction:
     return max(min(starts, default=Fraction(0)), Fraction(0))
 
 
-def stated_end(video: Any) -> float | None:
-    """Seconds at which the video stream says itself that it ends; None where it does not say."""
+def stated_end(video: Any, start: Fraction) -> float | None:
+    """Seconds after `start` at which the video stream says itself that it ends; None where it does not say."""
     if video.duration:
-        return float((video.duration + (video.start_time or 0)) * video.time_base)
+        return float((video.duration + (video.start_time or 0)) * video.time_base - start)
     hours, _, rest = video.metadata.get("DURATION", "").partition(":")
     minutes, _, seconds = rest.partition(":")
     try:
-        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+        return int(hours) * 3600 + int(minutes) * 60 + float(seconds) - float(start)
     except ValueError:
         return None
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from smsr_runtime.errors import VideoError
 from smsr_runtime.files import replacing
+from smsr_runtime.media.video.clock import Clock
 from smsr_runtime.media.video.colour import Look, ToRgb
 from smsr_runtime.media.video.hdr import Hdr
 from smsr_runtime.media.video.kept import describe, keep_attachment, keep_chapters, keep_tags
@@ -81,6 +82,7 @@ class _Transfer:
         self.copies = self._copied_streams()
         self.inputs = [self.video, *(stream for stream in container.streams if stream.index in self.copies)]
         self.start = start_of(self.inputs)
+        self.clock = Clock(self.start)
         self._lose(keep_chapters(output, container, self.start))
 
     def _lose(self, what: str | None) -> None:
@@ -102,11 +104,12 @@ class _Transfer:
     def run(self, on_frame: Callable[[], None]) -> None:
         """on_frame: called after each frame written. Raises VideoError where there was no frame."""
         for packet in self.reader.packets(self.inputs):
+            self.clock.set(packet)
             self._measure(packet)
-            if packet.stream.index != self.video.index:
-                self._copy(packet)
-            else:
+            if packet.stream.index == self.video.index:
                 self._write(self.reader.frames(packet), on_frame)
+            elif packet.size:
+                self._copy(packet)
         self._write(self.reader.rest(), on_frame)
         if self.look is None:
             expected = f"at least one frame, of {most_pixels()} pixels at most, as memory allows"
@@ -122,16 +125,13 @@ class _Transfer:
                 self.video_end = max(self.video_end, end)
 
     def _copy(self, packet: Any) -> None:
-        if packet.dts is None:
-            return  # PyAV's end-of-stream mark
         if not self.writer.started:
             self.waiting.append(packet)  # the header, written ahead of any packet, needs the encoder set up
             return
-        index, shift = packet.stream.index, round(self.start / packet.time_base)
-        packet.dts = max(packet.dts - shift, self.last.get(index, packet.dts - shift - 1) + 1)
-        if packet.pts is not None:
-            packet.pts = max(packet.pts - shift, packet.dts)
-        self.last[index] = packet.dts
+        index, dts = packet.stream.index, packet.pts if packet.dts is None else packet.dts
+        if dts is not None:
+            packet.dts = self.last[index] = max(dts, self.last.get(index, dts - 1) + 1)
+            packet.pts = max(packet.dts, dts if packet.pts is None else packet.pts)
         packet.stream = self.copies[index]
         try:
             self.output.mux(packet)
@@ -149,7 +149,7 @@ class _Transfer:
             pixels, shares = self._upscaled(self.to_rgb(frame))
             if not self.writer.started:
                 self._start(self.look, pixels, frame)
-            self.writer.write(pixels, frame, self.start)
+            self.writer.write(pixels, frame)
             self.report.active = [a + b for a, b in zip(self.report.active or [0.0] * len(shares), shares)]
             self.report.frames += 1
             on_frame()
@@ -180,20 +180,20 @@ class _Transfer:
             notes.append(f"not kept: {'; '.join(self.lost)}")
         if self.reader.deinterlaced:
             notes.append("interlaced: the result is deinterlaced (bwdif), one frame for two fields")
+        if self.clock.parts > 1:
+            notes.append(f"its clock is set back, {self.clock.parts - 1} times in all: the parts follow each other")
         if self.writer.moved:
-            notes.append(
-                f"{self.writer.moved} frames had the time of the one before or an earlier one: moved behind it"
-            )
-        damage, stated = self.reader.damage, stated_end(self.video)
-        if stated is not None and not damage.ends(self.video_end, stated):
+            notes.append(f"{self.writer.moved} of its times are not later than those before: moved behind them")
+        self._conclude_end()
+
+    def _conclude_end(self) -> None:
+        """An end before the one that the stream states is damage; a container's duration may be an estimate."""
+        damage, stated = self.reader.damage, stated_end(self.video, self.start)
+        if stated is not None and self.clock.parts == 1 and not damage.ends(self.video_end, stated):
             damage.missing_end = f"no frames from {self.video_end:.1f} s to its end at {stated:.1f} s"
-        self._note_container_end()
+        in_all, end = (self.container.duration or 0) / MICROSECONDS, self.end + float(self.start)
+        if not (damage.missing_end or damage.ends(end, in_all)):
+            text = f"ends at {end:.1f} s of the {in_all:.1f} s that it states: it may be cut short"
+            self.report.notes.append(text)
         rate = float(frame_rate(self.video))
         self.report.error = damage.error(self.task.source, self.task.target, rate)
-
-    def _note_container_end(self) -> None:
-        """A container's duration may be an estimate, so an earlier end is no error."""
-        stated, damage = (self.container.duration or 0) / MICROSECONDS + float(self.start), self.reader.damage
-        if not (damage.missing_end or damage.ends(self.end, stated)):
-            text = f"ends at {self.end:.1f} s of the {stated:.1f} s that it states: it may be cut short"
-            self.report.notes.append(text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from smsr_runtime.media.video.colour import FromRgb, Look, colour_range, is_centred
@@ -17,6 +16,9 @@ if TYPE_CHECKING:
 
 _ONE_TIME = ("avi", "asf")
 """Containers that have one time per frame, that of decoding: the frames must be shown in the order they are stored."""
+
+_FRAME_DURATION = 1 << 8
+"""FFmpeg's AV_CODEC_FLAG_FRAME_DURATION: packets last as long as their frames."""
 
 
 class Writer:
@@ -69,6 +71,7 @@ class Writer:
 
     def _set_up(self, look: Look, context: Any) -> None:
         context.time_base = self._time_base
+        context.flags |= _FRAME_DURATION
         context.thread_type = "AUTO"  # PyAV's own default makes x264 cut each frame into slices
         if self._in_order:
             context.max_b_frames = 0
@@ -80,10 +83,10 @@ class Writer:
         if aspect and aspect > 0:
             context.sample_aspect_ratio = 1 / aspect if look.turns % 2 else aspect
 
-    def write(self, pixels: NDArray[Any], frame: Any, start: Fraction) -> None:
-        """One frame; frame: the source's, for its time; start: seconds of the source that are the result's 0."""
+    def write(self, pixels: NDArray[Any], frame: Any) -> None:
+        """One frame; frame: the source's, for its time."""
         assert self._from_rgb is not None
-        result = self._from_rgb(pixels, self._time(frame, start), self._time_base)
+        result = self._from_rgb(pixels, self._time(frame), self._time_base)
         if hasattr(result, "duration"):
             result.duration = round((frame.duration or 0) * frame.time_base / self._time_base)
         self._encode(result)
@@ -99,10 +102,10 @@ class Writer:
         with muxing(self._task, self.codec):
             self._output.mux(packets)
 
-    def _time(self, frame: Any, start: Fraction) -> int:
+    def _time(self, frame: Any) -> int:
         """In the encoder's time base; later than the time before, as encoders want it."""
         expected = self._written / frame_rate(self._source)
-        seconds = expected if frame.pts is None else frame.pts * frame.time_base - start
+        seconds = expected if frame.pts is None else frame.pts * frame.time_base
         time = round(seconds / self._time_base)
         if time <= self._last:
             time = self._last + 1
