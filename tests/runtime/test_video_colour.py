@@ -128,6 +128,8 @@ def test_transparency_is_kept(tmp_path: Path, codec: str, kind: str, name: str, 
     clip, alpha = transparent_clip(tmp_path / ("in.mov" if codec == "qtrle" else "in.webm"), codec, kind)
     seen, report = copied(clip, tmp_path / name, codec=result_codec)
     assert [pixels.ndim for pixels in seen] == [3, 2] * 3
+    if codec == "qtrle":  # RGB, so no colour is lost
+        assert (seen[0] == (200, 120, 40)).all()
     assert np.abs(seen[1].astype(int) - alpha).max() <= (0 if codec == "qtrle" else 12)
     assert not any("transparency" in note for note in report.notes)
     again, _ = copied(tmp_path / name, tmp_path / "again.mkv", codec="ffv1")

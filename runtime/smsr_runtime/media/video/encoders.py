@@ -35,6 +35,7 @@ class Encoder:
     def options(self, name: str, crf: int | None, hdr: Hdr | None, *, alpha: bool) -> dict[str, str]:
         """crf: None for the default. Raises UsageError for one that the encoder does not take."""
         options = dict(self.fixed)
+        options["flags"] = f"{options.get('flags', '')}+frame_duration"  # packets last as long as their frames
         if self.quality:
             value = self.crf if crf is None else crf
             if value > self.highest:

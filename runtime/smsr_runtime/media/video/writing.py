@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 _ONE_TIME = ("avi", "asf")
 """Containers that have one time per frame, that of decoding: the frames must be shown in the order they are stored."""
 
-_FRAME_DURATION = 1 << 8
-"""FFmpeg's AV_CODEC_FLAG_FRAME_DURATION: packets last as long as their frames."""
-
 
 class Writer:
     """Encodes and muxes; `lost` names what the encoder does not keep, `moved` counts times that had to be changed."""
@@ -34,7 +31,8 @@ class Writer:
         self._in_order = output.format.name in _ONE_TIME
         whole_frames = self._encoder.whole_frames or output.format.name == "avi"
         self._time_base = 1 / frame_rate(source) if whole_frames else source.time_base
-        self._written, self._last = 0, -1
+        self._written = 0
+        self._last: int | None = None
         self._from_rgb: FromRgb | None = None
 
     @property
@@ -71,7 +69,6 @@ class Writer:
 
     def _set_up(self, look: Look, context: Any) -> None:
         context.time_base = self._time_base
-        context.flags |= _FRAME_DURATION
         context.thread_type = "AUTO"  # PyAV's own default makes x264 cut each frame into slices
         if self._in_order:
             context.max_b_frames = 0
@@ -107,7 +104,7 @@ class Writer:
         expected = self._written / frame_rate(self._source)
         seconds = expected if frame.pts is None else frame.pts * frame.time_base
         time = round(seconds / self._time_base)
-        if time <= self._last:
+        if self._last is not None and time <= self._last:
             time = self._last + 1
             self.moved += 1
         self._last = time
