@@ -122,6 +122,7 @@ def transparent_clip(path: Path, codec: str, kind: str) -> tuple[Path, np.ndarra
         ("qtrle", "argb", "out.mov", "prores_ks"),
         ("libvpx-vp9", "yuva420p", "out.webm", None),
         ("libvpx", "yuva420p", "out.mkv", "ffv1"),
+        ("libvpx", "yuva420p", "out.webm", "libvpx"),
     ],
 )
 def test_transparency_is_kept(tmp_path: Path, codec: str, kind: str, name: str, result_codec: str | None) -> None:
@@ -143,3 +144,14 @@ def test_transparency_that_is_lost_is_named(tmp_path: Path, codec: str, kind: st
     seen, report = copied(clip, tmp_path / "out.mp4")
     assert [pixels.ndim for pixels in seen] == [3, 3, 3]
     assert "not kept: transparency, which libx264 does not hold" in report.notes[0]
+
+
+@pytest.mark.parametrize("size", [(63, 48), (64, 47)])
+def test_odd_sizes_keep_every_chroma_sample(tmp_path: Path, size: tuple[int, int]) -> None:
+    pixels = np.zeros((size[1], size[0], 3), np.uint8)
+    frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format="yuv420p")
+    clip = write_clip(tmp_path / "in.mkv", [frame], codec="ffv1", options={})
+    copied(clip, tmp_path / "out.mkv")
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        stream = container.streams.video[0]
+        assert (stream.width, stream.height, stream.format.name) == (*size, "yuv444p")

@@ -24,10 +24,12 @@ def rich_clip(path: Path, delay: int = 0) -> Path:
         container.metadata.update(RICH_TAGS)
         video = container.add_stream("libx264", rate=RATE, options={"crf": "10"})
         video.width, video.height = 64, 48
-        video.metadata.update({"title": "Picture", "BPS": "12345", "NUMBER_OF_FRAMES": "7"})
+        video.metadata.update(
+            {"title": "Picture", "encoder": "OldTool libx264", "BPS": "12345", "NUMBER_OF_FRAMES": "7"}
+        )
         sounds = [container.add_stream("aac", rate=44100) for _ in "ab"]
         for sound, language in zip(sounds, ("eng", "deu")):
-            sound.metadata["language"] = language
+            sound.metadata.update({"language": language, "encoder": "OldTool aac"})
         sounds[0].disposition, sounds[1].disposition = 0, 1 | 64
         chapters: list[Any] = [
             {
@@ -84,6 +86,7 @@ def test_tags_chapters_and_marks_are_kept(tmp_path: Path, extension: str) -> Non
             assert sounds[1].disposition == 65
             (font,) = container.streams.attachments
             assert (font.name, font.data) == ("letters.ttf", b"not really a font")
+            assert tags(sounds[0])["encoder"] == "OldTool aac"  # its packets are still that tool's
             picture = tags(container.streams.video[0])
             assert picture["title"] == "Picture"
             assert not {"bps", "number_of_frames", "encoder"} & set(picture)

@@ -20,7 +20,7 @@ def keep_tags(output: Any, container: Any) -> None:
 
 def keep_stream_tags(stream: Any, source: Any, *, encoded_again: bool = False) -> None:
     """Tags and marks (default, forced, ...) of one stream."""
-    left_out = (*_WRITER_TAGS, *_STATISTICS, "alpha_mode") if encoded_again else _WRITER_TAGS
+    left_out = (*_WRITER_TAGS, *_STATISTICS, "alpha_mode") if encoded_again else ("duration",)
     stream.metadata.update(_without(source.metadata, left_out))
     if hasattr(source, "disposition"):
         stream.disposition = int(source.disposition)
