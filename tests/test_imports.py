@@ -26,6 +26,9 @@ LAZY = {
     "tensorrt": "tensorrt/packages.py",
     "pycuda": "tensorrt/packages.py",
     "PIL": "media/codecs/pillow.py",
+    "pillow_heif": "media/codecs/pillow.py",
+    "pillow_jxl": "media/codecs/pillow.py",
+    "tifffile": "media/codecs/tiff_reader.py",
     "av": "media/video/source.py",
     "tqdm": "run/progress.py",
 }

@@ -7,14 +7,15 @@ Lines on stderr begin with the program's name, as argparse's own do: `smsr-run: 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import sys
 import threading
 import traceback
-from typing import Any, Callable, Iterator, NoReturn
+from typing import Any, Callable, Iterator, NoReturn, TextIO
 
-from smsr_runtime.errors import InternalError, MissingPackageError, SmsrError, one_line
+from smsr_runtime.errors import InternalError, MissingPackageError, SmsrError, one_line, reason
 
 INTERRUPTED = 128 + signal.SIGINT
 _STOPPING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
@@ -36,13 +37,13 @@ def run_command(
     try:
         with _unwinding():
             code = work()
-            sys.stdout.flush()
+            _finish_stdout()
             return code or 0
     except KeyboardInterrupt:
         say(program, interrupted)
         return INTERRUPTED
     except BrokenPipeError as error:
-        detach_stdout()
+        detach(sys.stdout)
         error_ = SmsrError("standard output", "a reader until the end", "one that closed it", "read all of it")
         return _report(program, error_, error, debug, on_error)
     except Exception as error:
@@ -73,12 +74,52 @@ EXTRAS = {
 
 def say(program: str, text: str) -> None:
     """A line for people, on stderr."""
-    print(f"{program}: {one_line(text)}", file=sys.stderr)
+    put(f"{program}: {one_line(text)}", sys.stderr)
 
 
-def detach_stdout() -> None:
-    """After a broken pipe: what lies in the buffer must not fail again at the end of Python."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def put(text: str, stream: TextIO | None, write: Callable[[str], object] | None = None) -> None:
+    """A line on stdout or stderr, at once; write: what puts it there, if not print.
+
+    A stream that takes no more does not stop the work: a reader that closed stdout has seen enough, any other reason is
+    raised by `run_command` at the end; where stderr fails nobody can be told.
+    """
+    try:
+        (write or functools.partial(print, file=stream))(text)
+        if stream is not None:
+            stream.flush()
+    except OSError as error:
+        detach(stream)
+        if stream is sys.stdout and not isinstance(error, BrokenPipeError):
+            _unwritten.append(error)
+
+
+_unwritten: list[OSError] = []
+"""Why stdout took no more."""
+
+
+def detach(stream: TextIO | None) -> None:
+    """After a failed write: what lies in the buffer must not fail again at the end of Python."""
+    if stream is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _finish_stdout() -> None:
+    """Raises BrokenPipeError, SmsrError for what could not be written."""
+    try:
+        if sys.stdout is not None:  # else closed before the start
+            sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        detach(sys.stdout)
+        _unwritten.append(error)
+    if _unwritten:
+        raise unwritten(_unwritten.pop())
+
+
+def unwritten(error: OSError) -> SmsrError:
+    """What a failed write to stdout means, for any reason but a reader that is gone."""
+    return SmsrError("standard output", "room for what is printed", reason(error), "free some space or redirect it")
 
 
 def _report(program: str, error: SmsrError, cause: Exception, debug: bool, on_error: OnError | None) -> int:

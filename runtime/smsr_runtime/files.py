@@ -9,12 +9,16 @@ import contextlib
 import errno
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 from typing import Iterator
 
-from smsr_runtime.errors import OutputError, reason
+from smsr_runtime.console import detach
+from smsr_runtime.errors import InputError, OutputError, reason
+from smsr_runtime.resources import check_file
 
+_PIECE = 1 << 24
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -44,6 +48,29 @@ def write_bytes(path: Path, data: bytes | memoryview, todo: str = "choose anothe
     """Writes `data` to `path` by way of `replacing`."""
     with replacing(path, todo) as part:
         part.write_bytes(data)
+
+
+def read_stdin() -> bytes:
+    """All of stdin. Raises MemoryLimitError, InputError where there is none."""
+    if sys.stdin is None:
+        raise InputError("standard input", "a picture", "a closed stream", "pipe one in or name a file")
+    pieces: list[bytes] = []
+    while not pieces or pieces[-1]:
+        pieces.append(sys.stdin.buffer.read(_PIECE))
+        check_file(sum(len(piece) for piece in pieces), "standard input")
+    return b"".join(pieces)
+
+
+def write_stdout(data: bytes) -> None:
+    """Raises OutputError where the reader is gone or the disk behind it is full."""
+    if sys.stdout is None:
+        raise OutputError("standard output", "an open stream", "a closed one", "name a file with -o")
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        detach(sys.stdout)
+        raise OutputError("standard output", "to write the result", reason(error), "read all of it") from error
 
 
 @contextlib.contextmanager

@@ -22,6 +22,9 @@ float32 ends, with half as much again; not measured.
 """
 _MEASURED_FEATURES = 64
 
+_COPIES_OF_FILE = 3
+"""Of a picture's file that are in memory at a time: as read, in parts, and what a decoder is given."""
+
 _CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -39,14 +42,22 @@ def bytes_per_pixel(path: ComputePath, features: int) -> int:
     return _BYTES_PER_PIXEL[path.kernels, tensors] * features // _MEASURED_FEATURES
 
 
-def check_memory(height: int, width: int, per_pixel: int) -> None:
+def check_memory(height: int, width: int, per_pixel: int, where: str = "picture") -> None:
     """Raises MemoryLimitError where an input of height x width pixels would not fit."""
     needed, available = height * width * per_pixel, available_memory()
     if available is None or needed <= available:
         return
     expected = f"at most {available // per_pixel} pixels ({available / 2**30:.1f} GiB of memory free)"
     got = f"{width}x{height} = {height * width} pixels (about {needed / 2**30:.1f} GiB)"
-    raise MemoryLimitError("picture", expected, got, "cut the picture into parts or use a machine with more memory")
+    raise MemoryLimitError(where, expected, got, "cut the picture into parts or use a machine with more memory")
+
+
+def check_file(size: int, where: str) -> None:
+    """Raises MemoryLimitError where a file of this many bytes, read and taken apart, would not fit."""
+    available = available_memory()
+    if available is not None and _COPIES_OF_FILE * size > available:
+        expected, got = f"less than the {available / 2**30:.1f} GiB of memory free", f"a file of {size / 2**30:.1f} GiB"
+        raise MemoryLimitError(where, expected, got, "use a machine with more memory")
 
 
 def usable_processors() -> int | None:

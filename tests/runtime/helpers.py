@@ -6,9 +6,11 @@ import hashlib
 import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +55,8 @@ def compile_library(library: Path, source: str) -> Path:
     return library
 
 
-def tiny_model(scale: int = 2) -> onnx.ModelProto:
-    """upscaled = nearest-neighbour of image, 1 less where module 1 is active; margin_k = red - 100 k."""
+def tiny_model(scale: int = 2, resize: Mapping[str, Any] = NEAREST) -> onnx.ModelProto:
+    """upscaled = image, resized by `resize`, 1 less where module 1 is active; margin_k = red - 100 k."""
     image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", 3, "H", "W"])
     theta = helper.make_tensor_value_info("theta", TensorProto.FLOAT, [])
     outputs = [helper.make_tensor_value_info("upscaled", TensorProto.FLOAT, ["N", 3, "sH", "sW"])]
@@ -79,8 +81,7 @@ def tiny_model(scale: int = 2) -> onnx.ModelProto:
             "Resize",
             ["marked", "", "scales"],
             ["upscaled"],
-            mode="nearest",
-            coordinate_transformation_mode="asymmetric",
+            **resize,
         ),
     ]
     weights = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
@@ -155,3 +156,24 @@ def assert_one_line_error(done: Done[str], code: int, *words: str) -> None:
 def nearest(array: np.ndarray, scale: int = 2) -> np.ndarray:
     """What the tiny network gives, where red is at most 100."""
     return array.repeat(scale, axis=0).repeat(scale, axis=1)
+
+
+def chunk(name: bytes, content: bytes) -> bytes:
+    """A PNG's chunk with its length and checksum."""
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+
+def png(
+    kind: int,
+    depth: int,
+    size: tuple[int, int],
+    rows: bytes,
+    *extra: tuple[bytes, bytes],
+    idat: bytes | None = None,
+    interlaced: bool = False,
+) -> bytes:
+    """A PNG written chunk by chunk, for kinds that no library writes; size as (width, height); idat: packed pixels."""
+    header = struct.pack(">IIBBBBB", *size, depth, kind, 0, 0, int(interlaced))
+    pixels = zlib.compress(rows) if idat is None else idat
+    chunks = [(b"IHDR", header), *extra, (b"IDAT", pixels), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*one) for one in chunks)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shlex
 import shutil
 import signal
 import struct
@@ -62,6 +63,10 @@ def folder(tmp_path: Path) -> Path:
         (["csi://0", "-o", "out.mp4"], "not supported yet"),
         (["rtsp://camera/1", "-o", "out.mp4"], "not supported yet"),
         (["in.png", "in2.png", "-o", "out.png"], "quotes"),
+        (["in.png", "out.png"], "write -o out.png"),
+        (["--", "in.png", "-o", "out.png"], "3 of them"),
+        (["--", "in.png", "--force"], "write -o --force"),
+        (["-dash.png", "-o", "out.png"], "behind --"),
         (["in.png", "-o", "out.png", "--thread", "2"], "--thread"),
         (["in.png", "-o", "out.png", "--threads", "0"], "1 or more"),
         (["in.png", "-o", "out.png", "--theta", "nan"], "finite"),
@@ -82,6 +87,34 @@ def test_wrong_usage_is_one_line(run, picture: Path, arguments: list[str], words
     before = sorted(picture.parent.rglob("*"))
     assert_one_line_error(run(*arguments, cwd=picture.parent), 2, words)
     assert sorted(picture.parent.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "-o OUT BUNDLE IN",
+        "BUNDLE -o OUT IN",
+        "BUNDLE IN -o OUT",
+        "BUNDLE --threads 1 IN -o OUT",
+        "--json BUNDLE --output=OUT --theta -1 IN --force",
+        "BUNDLE -o OUT -- IN",
+        "-o OUT -- BUNDLE IN",
+    ],
+)
+def test_options_stand_anywhere(bundle: Path, tmp_path: Path, line: str) -> None:
+    """A name that begins with a dash comes behind `--`."""
+    source = write(tmp_path / ("-dash.png" if "--" in line.split() else "in.png"))
+    command = line.replace("OUT", "out.png").replace("IN", source.name).split()
+    command[command.index("BUNDLE")] = str(bundle)
+    run_py = [sys.executable, RUNTIME / "run.py"]
+    done = subprocess.run([*run_py, *command], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("error")) == (0, 0), done.stderr
+    assert Image.open(tmp_path / "out.png").size == (12, 8)
+
+
+def test_no_arguments_at_all_is_one_line() -> None:
+    done = subprocess.run([sys.executable, RUNTIME / "run.py"], capture_output=True, text=True, check=False)
+    assert_one_line_error(done, 2, "no BUNDLE")
 
 
 @pytest.mark.parametrize("option", [["--backend", "trt"], ["--rebuild"]], ids=str)
@@ -264,6 +297,43 @@ def test_smallest_pictures_work_with_masks(run, tmp_path: Path, size: tuple[int,
     source = write(tmp_path / "in.png", size)
     assert run(source, "-o", tmp_path / "out.png", "--show-masks").returncode == 0
     assert Image.open(tmp_path / "out.png").size == (2 * size[0], 2 * size[1])
+
+
+def shell(
+    bundle: Path, source: Path, output: Path, redirection: str, *options: str
+) -> subprocess.CompletedProcess[str]:
+    """The command with `redirection`, as a shell user writes it."""
+    words = [sys.executable, RUNTIME / "run.py", bundle, source, "-o", output, *options]
+    line = f"set -o pipefail; {shlex.join(map(str, words))} {redirection}"
+    return subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False, timeout=120)
+
+
+@pytest.mark.parametrize("redirection", ["| head -n 1", "| true", ">&-", "2>/dev/full", "2>&-", ">&- 2>&-"])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_stream_that_nobody_reads_does_not_stop_a_folder(
+    bundle: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, redirection: str, unbuffered: str
+) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    (folder / "broken.png").unlink()
+    for number in range(20):
+        write(folder / f"more {number}.png")
+    done = shell(bundle, folder, tmp_path / "out", redirection)
+    assert (done.returncode, done.stderr.count("error")) == (0, 0), done.stderr
+    assert len(list((tmp_path / "out").iterdir())) == 25
+
+
+@pytest.mark.parametrize("options", [[], ["--json"], ["--selftest"]], ids=str)
+def test_a_full_stdout_is_said_in_one_line(bundle: Path, folder: Path, tmp_path: Path, options: list[str]) -> None:
+    """At the end of the work; with --json and --selftest too, which print more than lines of results."""
+    (folder / "broken.png").unlink()
+    done = shell(bundle, folder, tmp_path / "out", "> /dev/full", *options)
+    errors = [line for line in done.stderr.splitlines() if "error:" in line]
+    assert done.returncode == 1
+    assert len(errors) == 1
+    assert "standard output" in errors[0]
+    assert "no space left" in errors[0]
+    assert "Traceback" not in done.stderr
+    assert len(list((tmp_path / "out").iterdir())) == 5
 
 
 def test_full_disk_leaves_nothing(bundle: Path, tmp_path: Path) -> None:

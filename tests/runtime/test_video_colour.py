@@ -128,21 +128,21 @@ def transparent_clip(path: Path, codec: str, kind: str) -> tuple[Path, np.ndarra
 def test_transparency_is_kept(tmp_path: Path, codec: str, kind: str, name: str, result_codec: str | None) -> None:
     clip, alpha = transparent_clip(tmp_path / ("in.mov" if codec == "qtrle" else "in.webm"), codec, kind)
     seen, report = copied(clip, tmp_path / name, codec=result_codec)
-    assert [pixels.ndim for pixels in seen] == [3, 2] * 3
+    assert [pixels.shape for pixels in seen] == [(48, 64, 4)] * 3
     if codec == "qtrle":  # RGB, so no colour is lost
-        assert (seen[0] == (200, 120, 40)).all()
-    assert np.abs(seen[1].astype(int) - alpha).max() <= (0 if codec == "qtrle" else 12)
+        assert (seen[0][..., :3] == (200, 120, 40)).all()
+    assert np.abs(seen[0][..., 3].astype(int) - alpha).max() <= (0 if codec == "qtrle" else 12)
     assert not any("transparency" in note for note in report.notes)
     again, _ = copied(tmp_path / name, tmp_path / "again.mkv", codec="ffv1")
-    depth = 257 if again[1].dtype == np.uint16 else 1
-    assert np.abs(again[1].astype(int) / depth - alpha).max() <= 14
+    depth = 257 if again[0].dtype == np.uint16 else 1
+    assert np.abs(again[0][..., 3].astype(int) / depth - alpha).max() <= 14
 
 
 @pytest.mark.parametrize(("codec", "kind", "name"), [("qtrle", "argb", "a.mov"), ("libvpx-vp9", "yuva420p", "a.webm")])
 def test_transparency_that_is_lost_is_named(tmp_path: Path, codec: str, kind: str, name: str) -> None:
     clip, _ = transparent_clip(tmp_path / name, codec, kind)
     seen, report = copied(clip, tmp_path / "out.mp4")
-    assert [pixels.ndim for pixels in seen] == [3, 3, 3]
+    assert [pixels.shape for pixels in seen] == [(48, 64, 3)] * 3
     assert "not kept: transparency, which libx264 does not hold" in report.notes[0]
 
 
@@ -155,3 +155,17 @@ def test_odd_sizes_keep_every_chroma_sample(tmp_path: Path, size: tuple[int, int
     with av.open(str(tmp_path / "out.mkv")) as container:
         stream = container.streams.video[0]
         assert (stream.width, stream.height, stream.format.name) == (*size, "yuv444p")
+
+
+def test_black_under_transparent_pixels_does_not_bleed(run, tmp_path: Path) -> None:
+    """What is hidden is black; what is seen is one colour, and stays that up to the rim."""
+    pixels = np.zeros((48, 64, 4), np.uint8)
+    pixels[8:40, 8:56] = (60, 200, 90, 255)
+    frames = [av.VideoFrame.from_ndarray(pixels, format="rgba").reformat(format="argb") for _ in range(2)]
+    clip = write_clip(tmp_path / "in.mov", frames, codec="qtrle", options={})
+    done = run(clip, "-o", tmp_path / "out.mov", "--video-codec", "prores_ks")
+    assert (done.returncode, done.stderr) == (0, "")
+    large = decoded(tmp_path / "out.mov", "rgba")[0].astype(int)
+    shown = large[..., 3] > 250
+    assert abs(int(shown.sum()) - 4 * 32 * 48) < 100
+    assert np.abs(large[shown][:, :3] - (60, 200, 90)).max() < 12

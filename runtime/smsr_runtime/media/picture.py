@@ -20,7 +20,8 @@ class Picture:
 
     color: (H, W, 3) RGB or (H, W) gray, uint8 or uint16. alpha: (H, W) of the same type, not premultiplied.
     icc: colour profile that describes `color`. dpi: (x, y). png_color: PNG's own colour chunks, for PNG results.
-    notes: what was converted or left out.
+    exif: EXIF data as the source has it, a block of TIFF's structure. texts: PNG's text chunks, for PNG results.
+    metadata_left_out: names of metadata that no result keeps. notes: what else was converted or left out.
     """
 
     color: NDArray[Any]
@@ -28,6 +29,9 @@ class Picture:
     icc: bytes | None = None
     dpi: tuple[float, float] | None = None
     png_color: tuple[tuple[bytes, bytes], ...] = ()
+    exif: bytes | None = None
+    texts: tuple[tuple[bytes, bytes], ...] = ()
+    metadata_left_out: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
 
     @property

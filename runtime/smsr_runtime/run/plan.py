@@ -10,9 +10,9 @@ import os
 import re
 import sys
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Sequence
+from typing import Iterator, NoReturn, Sequence
 
 from smsr_runtime.errors import UsageError, reason
 from smsr_runtime.media.image import FORMATS
@@ -22,38 +22,80 @@ _STREAM = re.compile(r"^[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _CASE_BLIND = sys.platform in ("darwin", "win32")
 
 
+STREAM = "-"
+"""As INPUT: a picture from stdin; as OUTPUT: to stdout."""
+
+
 @dataclass(frozen=True)
 class Job:
-    """One file to make; masks: the file for the picture of the spatial masks, or None."""
+    """One file to make; masks: the file for the picture of the spatial masks, or None.
+
+    from_stdin, to_stdout: then `input` and `output` are names for messages, `output` with the suffix of its format.
+    """
 
     input: Path
     output: Path
     masks: Path | None = None
+    from_stdin: bool = False
+    to_stdout: bool = False
 
 
 @dataclass(frozen=True)
 class Plan:
-    """jobs in natural order; folder: to be created; video: the one job is a video; skipped: other files seen."""
+    """jobs in natural order; folder: to be created; video: the one job is a video; skipped: other files seen.
+
+    notes: what of INPUT is left alone though it may be meant.
+    """
 
     jobs: list[Job]
     folder: Path | None = None
     video: bool = False
     skipped: int = 0
+    notes: tuple[str, ...] = ()
 
 
-def make_plan(source: str, target: str, image_format: str | None, *, show_masks: bool, force: bool) -> Plan:
+@dataclass(frozen=True)
+class Wishes:
+    """Options that decide about the files: a format's extension or None, and switches."""
+
+    format: str | None = None
+    show_masks: bool = False
+    force: bool = False
+    recursive: bool = False
+
+
+def make_plan(source: str, target: str, wishes: Wishes) -> Plan:
     """Raises UsageError where INPUT names nothing usable, or a result would overwrite something."""
     _refuse_live(source)
     path, output = Path(source), Path(target)
-    if os.path.isfile(path):
-        plan = _single(path, output, image_format, show_masks=show_masks)
+    if wishes.recursive and not os.path.isdir(path):
+        raise UsageError(source, "a folder with --recursive", "none", "leave --recursive out")
+    if STREAM in (source, target):
+        plan = _streamed(source, target, wishes)
+    elif os.path.isfile(path):
+        plan = _single(path, output, wishes)
     else:
-        inputs, skipped = _listed(source)
+        inputs, plan = _listed(source, output, recursive=wishes.recursive)
         _check_folder(path, output)
-        jobs = _named(inputs, output, image_format or "png", show_masks=show_masks)
-        plan = Plan(jobs, output, skipped=skipped)
-    _check_outputs(plan, force=force)
+        root = path if wishes.recursive else None
+        plan = replace(plan, jobs=_named(inputs, root, output, wishes))
+    _check_outputs(plan, force=wishes.force)
     return plan
+
+
+def _streamed(source: str, target: str, wishes: Wishes) -> Plan:
+    """A picture from stdin, to stdout or both."""
+    path, output = Path("stdin" if source == STREAM else source), Path(target)
+    if source != STREAM and (not os.path.isfile(path) or path.suffix.lower() in VIDEO_SUFFIXES):
+        raise UsageError(source, "one picture with -o -", "another kind of INPUT", "name a file or folder with -o")
+    if target == STREAM:
+        if wishes.show_masks:
+            raise UsageError("--show-masks", "a name for its picture", "-o -", "name a file with -o")
+        output = Path(f"stdout.{wishes.format or 'png'}")
+        job = Job(path, output)
+    else:
+        (job,) = _single(path, output, wishes).jobs
+    return Plan([replace(job, from_stdin=source == STREAM, to_stdout=target == STREAM)])
 
 
 def _refuse_live(source: str) -> None:
@@ -63,16 +105,16 @@ def _refuse_live(source: str) -> None:
         raise UsageError(source, "a file, folder or pattern", "a camera or stream", "these are not supported yet")
 
 
-def _single(path: Path, output: Path, image_format: str | None, *, show_masks: bool) -> Plan:
+def _single(path: Path, output: Path, wishes: Wishes) -> Plan:
     if path.suffix.lower() in VIDEO_SUFFIXES:
-        return _video(path, output, show_masks=show_masks)
+        return _video(path, output, show_masks=wishes.show_masks)
     if os.path.isdir(output):
-        return Plan(_named([path], output, image_format or "png", show_masks=show_masks))
-    _check_extension(output, image_format)
+        return Plan(_named([path], None, output, wishes))
+    _check_extension(output, wishes.format)
     _check_parent(output)
     if not output.suffix:
-        output = output.with_name(f"{output.name}.{image_format}")
-    return Plan([Job(path, output, _masks(output) if show_masks else None)])
+        output = output.with_name(f"{output.name}.{wishes.format}")
+    return Plan([Job(path, output, _masks(output) if wishes.show_masks else None)])
 
 
 def _video(path: Path, output: Path, *, show_masks: bool) -> Plan:
@@ -114,22 +156,43 @@ def _check_folder(path: Path, output: Path) -> None:
             raise UsageError(output, "an output folder outside the input folder", "one inside or the same", todo)
 
 
-def _listed(source: str) -> tuple[list[Path], int]:
-    """Image files of a folder or pattern in natural order, and how many other files there are."""
+def _listed(source: str, output: Path, *, recursive: bool) -> tuple[list[Path], Plan]:
+    """Image files of a folder or pattern in natural order, and a plan without jobs: what else is there."""
     folder = Path(source)
     try:
-        paths = list(folder.iterdir()) if os.path.isdir(folder) else list(map(Path, glob.glob(source, recursive=True)))
+        if not os.path.isdir(folder):
+            paths = [Path(name) for name in glob.glob(source, recursive=True)]
+        else:
+            paths = list(_walk(folder)) if recursive else list(folder.iterdir())
     except OSError as error:
-        raise UsageError(source, "a readable folder", reason(error), "check its permissions") from error
+        where = error.filename or source
+        raise UsageError(where, "a readable folder", reason(error), "check its permissions") from error
     if not paths and not os.path.isdir(folder):
         kind = "a file matching the pattern" if glob.has_magic(source) else "an existing file, folder or pattern"
         raise UsageError(source, kind, "none", "check the name")
-    files = [path for path in paths if os.path.isfile(path) and not path.name.startswith(".")]
+    seen = [path for path in paths if not path.name.startswith(".")]
+    files = [path for path in seen if os.path.isfile(path)]
     pictures = [path for path in files if path.suffix.lower() in PICTURE_SUFFIXES]
     if not pictures:
         todo = f"supported: {' '.join(sorted(PICTURE_SUFFIXES))}; videos one at a time"
         raise UsageError(source, "at least one picture", f"{len(files)} other files" if files else "none", todo)
-    return sorted(pictures, key=natural_order), len(files) - len(pictures)
+    notes = [f"{path}: a video, which is not made with a folder's pictures: name it alone" for path in files
+             if path.suffix.lower() in VIDEO_SUFFIXES]  # fmt: skip
+    folders = sum(1 for path in seen if os.path.isdir(path)) if os.path.isdir(folder) else 0
+    if folders:
+        notes.append(f"{source}: {folders} subfolders are not entered: --recursive does")
+    return sorted(pictures, key=natural_order), Plan([], output, False, len(files) - len(pictures), tuple(notes))
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Files below the folder; neither hidden folders nor links to folders are entered. Raises OSError."""
+
+    def fail(error: OSError) -> NoReturn:
+        raise error
+
+    for place, folders, names in os.walk(folder, onerror=fail):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(place, name) for name in names)
 
 
 def natural_order(path: Path) -> list[tuple[int, int | str]]:
@@ -138,9 +201,19 @@ def natural_order(path: Path) -> list[tuple[int, int | str]]:
     return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts if part]
 
 
-def _named(inputs: Sequence[Path], folder: Path, extension: str, *, show_masks: bool) -> list[Job]:
+def _named(inputs: Sequence[Path], root: Path | None, folder: Path, wishes: Wishes) -> list[Job]:
+    """Results in `folder`, or where `root` is given in folders below it that are called as their inputs' below root."""
+    groups: dict[Path, list[Path]] = {}
+    for path in inputs:
+        groups.setdefault(folder / path.parent.relative_to(root) if root else folder, []).append(path)
+    outputs = {path: out for place, group in groups.items() for path, out in zip(group, _names(group, place, wishes))}
+    return [Job(path, outputs[path], _masks(outputs[path]) if wishes.show_masks else None) for path in inputs]
+
+
+def _names(inputs: Sequence[Path], folder: Path, wishes: Wishes) -> list[Path]:
     """Results keep their inputs' stems; where those are equal, the full names; where these are equal too, numbered."""
     stems = Counter(_key(path.stem) for path in inputs)
+    extension = wishes.format or "png"
     taken: dict[str, Path] = {}
     for path in inputs:
         stem = path.stem if stems[_key(path.stem)] == 1 else path.name
@@ -149,7 +222,7 @@ def _named(inputs: Sequence[Path], folder: Path, extension: str, *, show_masks: 
             number += 1
             name = f"{path.name}-{number}.{extension}"
         taken[_key(name)] = folder / name
-    return [Job(path, out, _masks(out) if show_masks else None) for path, out in zip(inputs, taken.values())]
+    return list(taken.values())
 
 
 def _key(name: str) -> str:
@@ -161,8 +234,9 @@ def _masks(output: Path) -> Path:
 
 
 def _check_outputs(plan: Plan, *, force: bool) -> None:
-    outputs = [path for job in plan.jobs for path in (job.output, job.masks) if path is not None]
-    inputs = {os.path.realpath(job.input) for job in plan.jobs}
+    made = [job for job in plan.jobs if not job.to_stdout]
+    outputs = [path for job in made for path in (job.output, job.masks) if path is not None]
+    inputs = {os.path.realpath(job.input) for job in plan.jobs if not job.from_stdin}
     twice = [name for name, times in Counter(_key(str(path)) for path in outputs).items() if times > 1]
     if twice:
         raise UsageError(twice[0], "one result per file", "two of that name", "rename an input or drop --show-masks")

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import sys
-from typing import Any
+from typing import Any, TextIO
+
+from smsr_runtime.console import put
 
 
 class Progress:
     """Context manager; `step()` once per unit, `say()` prints a line without breaking the bar."""
 
     def __init__(self, total: int | None, unit: str, *, shown: bool) -> None:
-        self._bar: Any = _bar(total, unit) if shown and sys.stderr.isatty() else None
+        terminal = sys.stderr is not None and sys.stderr.isatty()
+        self._bar: Any = _bar(total, unit) if shown and terminal else None
 
     def __enter__(self) -> Progress:
         return self
@@ -23,11 +27,8 @@ class Progress:
         if self._bar is not None:
             self._bar.update()
 
-    def say(self, text: str, stream: Any) -> None:
-        if self._bar is not None:
-            self._bar.write(text, file=stream)
-        else:
-            print(text, file=stream)
+    def say(self, text: str, stream: TextIO) -> None:
+        put(text, stream, functools.partial(self._bar.write, file=stream) if self._bar is not None else None)
 
 
 def _bar(total: int | None, unit: str) -> Any:

@@ -5,16 +5,32 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from smsr_runtime.backend import TENSORRT
 from smsr_runtime.errors import MemoryLimitError
 from smsr_runtime.media.picture import Picture
+from smsr_runtime.media.transparency import spread, within_neighbours
 from smsr_runtime.media.video.source import VIDEO_BYTES_PER_PIXEL
 from smsr_runtime.resources import bytes_per_pixel, check_memory
 from smsr_runtime.session import Upscaler
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
+
+_FLOAT_PIXEL_BYTES = 12
+
+
+def check_size(upscaler: Upscaler, where: str, height: int, width: int) -> None:
+    """Raises MemoryLimitError naming `where` for a picture that is too large for this machine; called before decoding.
+
+    On a GPU the engine's profile bounds the size, and this machine's memory only has to hold input and result.
+    """
+    if upscaler.compute_path.kernels == TENSORRT:
+        per_pixel = _FLOAT_PIXEL_BYTES * (1 + upscaler.scale**2)
+    else:
+        per_pixel = bytes_per_pixel(upscaler.compute_path, upscaler.bundle.features)
+    check_memory(height, width, per_pixel, where)
 
 
 def upscale_picture(
@@ -22,20 +38,34 @@ def upscale_picture(
 ) -> tuple[Picture, list[NDArray[np.float32]]]:
     """The picture `scale` times larger, all else kept, and the margins (H, W) of the colour pass.
 
-    Alpha goes through as gray in its own pass; colour under transparent pixels is upscaled as it is.
+    Alpha goes through as gray in its own pass; under transparent pixels lies colour of visible ones.
     Raises MemoryLimitError naming `where`.
     """
+    source = picture.color if picture.alpha is None else spread(picture.color, picture.alpha)
     try:
-        color, per_module = upscaler.with_margins(picture.color) if margins else (upscaler(picture.color), [])
-        alpha = None if picture.alpha is None else upscaler(picture.alpha)
+        color, per_module = upscaler.with_margins(source) if margins else (upscaler(source), [])
+        alpha = None if picture.alpha is None else _upscaled_alpha(upscaler, picture.alpha)
     except MemoryLimitError as error:
         raise MemoryLimitError(where, error.expected, error.got, error.todo) from error
     return dataclasses.replace(picture, color=color, alpha=alpha), per_module
 
 
+def _upscaled_alpha(upscaler: Upscaler, alpha: NDArray[Any]) -> NDArray[Any]:
+    """(H, W) -> (sH, sW); one level everywhere needs no network."""
+    if alpha.min() == alpha.max():
+        return alpha.repeat(upscaler.scale, axis=0).repeat(upscaler.scale, axis=1)
+    return within_neighbours(upscaler(alpha), alpha, upscaler.scale)
+
+
 def upscale_frame(upscaler: Upscaler, frame: NDArray[Any]) -> tuple[NDArray[Any], list[float]]:
-    """(H, W, 3) uint8 or uint16 -> (sH, sW, 3) of the same type, and per module its share of active pixels, 0..1."""
-    larger, margins = upscaler.with_margins(frame)
+    """(H, W, 3), or (H, W, 4) with alpha -> the same `scale` times larger, and per module its share of active pixels.
+
+    uint8 or uint16, shares of 0..1; transparency is treated as a picture's.
+    """
+    color, alpha = frame[..., :3], frame[..., 3] if frame.shape[2] == 4 else None
+    larger, margins = upscaler.with_margins(color if alpha is None else spread(color, alpha))
+    if alpha is not None:
+        larger = np.dstack([larger, _upscaled_alpha(upscaler, alpha)])
     return larger, upscaler.active_shares(margins)
 
 
@@ -43,7 +73,4 @@ def check_frame(upscaler: Upscaler, where: str, height: int, width: int) -> None
     """Before any frame of a video is decoded. Raises MemoryLimitError, naming `where`, for frames that do not fit."""
     path = upscaler.compute_path
     network = 0 if path.kernels == TENSORRT else bytes_per_pixel(path, upscaler.bundle.features)
-    try:
-        check_memory(height, width, network + VIDEO_BYTES_PER_PIXEL * upscaler.scale**2)
-    except MemoryLimitError as error:
-        raise MemoryLimitError(where, error.expected, error.got, "scale it down first, or free memory") from error
+    check_memory(height, width, network + VIDEO_BYTES_PER_PIXEL * upscaler.scale**2, where)

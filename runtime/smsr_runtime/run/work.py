@@ -10,16 +10,16 @@ from typing import Any, Sequence
 
 from smsr_runtime.console import as_smsr
 from smsr_runtime.errors import MemoryLimitError, SmsrError, reason
-from smsr_runtime.files import make_folder, write_bytes
-from smsr_runtime.media.image import decode, encode, fitted
+from smsr_runtime.files import make_folder, read_stdin, write_bytes, write_stdout
+from smsr_runtime.media.image import Saving, decode, decode_bytes, encode, fitted
 from smsr_runtime.media.masks import mosaic
 from smsr_runtime.media.video.options import VideoOptions
 from smsr_runtime.media.video.source import frame_count
 from smsr_runtime.media.video.transfer import upscale_video
 from smsr_runtime.run import PROGRAM
-from smsr_runtime.run.plan import Job, Plan
+from smsr_runtime.run.plan import STREAM, Job, Plan
 from smsr_runtime.run.progress import Progress
-from smsr_runtime.run.upscale import check_frame, upscale_frame, upscale_picture
+from smsr_runtime.run.upscale import check_frame, check_size, upscale_frame, upscale_picture
 from smsr_runtime.session import Upscaler
 
 
@@ -27,19 +27,20 @@ from smsr_runtime.session import Upscaler
 class Settings:
     """quiet: only errors. json: results, with active shares, go to stdout as JSON and text for people to stderr.
 
-    debug: exceptions are raised instead of recorded.
+    debug: exceptions are raised instead of recorded. video, saving: how results are encoded.
     """
 
     quiet: bool = False
     json: bool = False
     debug: bool = False
     video: VideoOptions = field(default_factory=VideoOptions)
+    saving: Saving = field(default_factory=Saving)
 
 
 def run_plan(upscaler: Upscaler, plan: Plan, settings: Settings) -> list[dict[str, Any]]:
     """One record per job, in the form --json prints; a failed one has "error"."""
-    if plan.folder:
-        make_folder(plan.folder)
+    for folder in {job.output.parent for job in plan.jobs} if plan.folder else ():
+        make_folder(folder)
     if plan.video:
         return [_video(upscaler, plan.jobs[0], settings)]
     several = len(plan.jobs) > 1
@@ -69,16 +70,22 @@ def _as_smsr(error: Exception, job: Job) -> SmsrError:
 
 def _picture(upscaler: Upscaler, job: Job, settings: Settings) -> dict[str, Any]:
     start = time.perf_counter()
-    picture = fitted(decode(job.input), job.output, upscaler.scale)
+    check = functools.partial(check_size, upscaler)
+    source = decode_bytes(read_stdin(), str(job.input), check) if job.from_stdin else decode(job.input, check)
+    picture = fitted(source, job.output, upscaler.scale, settings.saving)
     shows_activity = settings.json or job.masks is not None
     result, margins = upscale_picture(upscaler, picture, str(job.input), margins=shows_activity)
-    write_bytes(job.output, encode(result, job.output))
+    data = encode(result, job.output, settings.saving)
+    if job.to_stdout:
+        write_stdout(data)
+    else:
+        write_bytes(job.output, data)
     if job.masks is not None:
         masks = [margin - upscaler.theta > 0 for margin in margins]
         write_bytes(job.masks, encode(mosaic(picture, masks), job.masks))
     return {
         "input": str(job.input),
-        "output": str(job.output),
+        "output": STREAM if job.to_stdout else str(job.output),
         "masks": str(job.masks) if job.masks else None,
         "input_size": {"width": picture.width, "height": picture.height},
         "output_size": {"width": result.width, "height": result.height},
@@ -123,7 +130,8 @@ def _print(record: dict[str, Any], settings: Settings, progress: Progress) -> No
     size = record["output_size"]
     frames = f", {record['frames']} frames" if "frames" in record else ""
     text = f"{record['output']}  {size['width']}x{size['height']}{frames}  {record['seconds']:.2f} s  {_share(record)}"
-    progress.say(f"{text}{record['path']}", sys.stderr if settings.json else sys.stdout)
+    beside = settings.json or record["output"] == STREAM
+    progress.say(f"{text}{record['path']}", sys.stderr if beside else sys.stdout)
 
 
 def _share(record: dict[str, Any]) -> str:

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+if hasattr(cv2.utils, "logging"):  # some builds have none
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what matters is raised or returned
+
+
 def decode(data: bytes, where: str, flags: int = cv2.IMREAD_UNCHANGED) -> NDArray[Any]:
     """(H, W) or (H, W, 3 | 4) RGB(A) of whatever type the file has. Raises PictureError."""
     try:

@@ -12,7 +12,7 @@ from smsr_runtime.media.picture import Picture, from_channels
 
 _JPEG, _END_OF_IMAGE = b"\xff\xd8\xff", b"\xff\xd9"
 _INSTALL = "pip install pillow"
-NOTE = "Pillow is not installed: a colour profile, if any, is left out"
+NOTE = "Pillow is not installed: a colour profile and EXIF data, if any, are left out"
 
 
 def decode(data: bytes, where: str) -> Picture:

@@ -6,8 +6,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Iterator, Sequence, Tuple
 
-import numpy as np
-
 from smsr_runtime.errors import VideoError
 from smsr_runtime.files import replacing
 from smsr_runtime.media.video.clock import Clock
@@ -33,8 +31,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Upscale = Callable[[NDArray[Any]], Tuple[NDArray[Any], Sequence[float]]]
-    """(H, W, 3) uint8 or uint16 RGB, or (H, W) of alpha -> the same scale times larger, and per module its share of
-    active pixels."""
+    """(H, W, 3) uint8 or uint16 RGB, or (H, W, 4) with alpha -> the same `scale` times larger, and per module its share
+    of active pixels."""
     CheckSize = Callable[[int, int], None]
     """Takes a frame's height and width before any is decoded; raises MemoryLimitError for one that is too large."""
 
@@ -146,7 +144,7 @@ class _Transfer:
             if self.look is None:
                 self.look = Look.of(frame, self.video)
                 self.to_rgb = ToRgb(self.look, alpha=self.look.alpha and self.writer.holds_alpha)
-            pixels, shares = self._upscaled(self.to_rgb(frame))
+            pixels, shares = self.upscale(self.to_rgb(frame))
             if not self.writer.started:
                 self._start(self.look, pixels, frame)
             self.writer.write(pixels, frame)
@@ -162,13 +160,6 @@ class _Transfer:
         for packet in self.waiting:
             self._copy(packet)
         self.waiting = []
-
-    def _upscaled(self, pixels: NDArray[Any]) -> tuple[NDArray[Any], Sequence[float]]:
-        colours, shares = self.upscale(np.ascontiguousarray(pixels[..., :3]))
-        if pixels.shape[2] == 3:
-            return colours, shares
-        alpha, _ = self.upscale(np.ascontiguousarray(pixels[..., 3]))
-        return np.dstack([colours, alpha]), shares
 
     def _conclude(self) -> None:
         """The report's notes, and its error for a damaged source."""
