@@ -146,6 +146,15 @@ def test_transparency_that_is_lost_is_named(tmp_path: Path, codec: str, kind: st
     assert "not kept: transparency, which libx264 does not hold" in report.notes[0]
 
 
+@pytest.mark.parametrize(("codec", "extension"), [("libx264rgb", "mkv"), ("qtrle", "mov"), ("png", "mov")])
+def test_rgb_codecs_keep_every_pixel(tmp_path: Path, codec: str, extension: str) -> None:
+    clip = write_clip(tmp_path / "in.mkv", rgb_frames(3, pix_fmt="yuv444p"), codec="ffv1", options={})
+    seen, report = copied(clip, tmp_path / f"out.{extension}", codec=codec, **({"crf": 0} if "264" in codec else {}))
+    result = decoded(tmp_path / f"out.{extension}", "rgb24")
+    assert report.notes == []
+    assert all(np.array_equal(before, after) for before, after in zip(seen, result))
+
+
 @pytest.mark.parametrize("size", [(63, 48), (64, 47)])
 def test_odd_sizes_keep_every_chroma_sample(tmp_path: Path, size: tuple[int, int]) -> None:
     pixels = np.zeros((size[1], size[0], 3), np.uint8)

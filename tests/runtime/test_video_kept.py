@@ -184,7 +184,7 @@ def test_webm_to_webm_needs_no_option(run, tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("codec", ["libx265", "libsvtav1", "libx264"])
+@pytest.mark.parametrize("codec", ["libx265", "libsvtav1", "av1", "libx264"])
 def test_quiet_is_quiet(run, tmp_path: Path, codec: str) -> None:
     clip = write_clip(tmp_path / "in.mp4", rgb_frames(3))
     done = run(clip, "-o", tmp_path / "out.mp4", "--video-codec", codec, "--quiet")

@@ -118,7 +118,9 @@ class FromRgb:
 
     def __init__(self, look: Look, pixel_format: str, *, alpha: bool, centred: bool) -> None:
         """centred: whether the codec's chroma samples lie between the pixels, and not on the left ones."""
-        self.full_range = look.full_range or pixel_format.startswith("yuvj")
+        rgb = pyav().VideoFormat(pixel_format, 16, 16).is_rgb
+        self.matrix = _RGB_MATRIX if rgb else look.matrix
+        self.full_range = rgb or look.full_range or pixel_format.startswith("yuvj")
         levels = "pc" if self.full_range else "tv"
         scale = f"in_range=pc:out_color_matrix={look.matrix_name}:out_range={levels}:flags={_EXACT_BICUBIC}"
         siting = (_CENTRE if centred else _LEFT).format("out")

@@ -58,6 +58,7 @@ _VPX_FORMATS = r"yuva420p|yuv4(20|22|44)p(1[02]le)?"
 _NVENC = Encoder("cq", 18, 51, {"preset": "p5", "rc": "vbr", "b": "0"})
 _ENCODERS = {
     "libx264": Encoder("crf", 16, 51, {"preset": "medium"}, "x264-params"),
+    "libx264rgb": Encoder("crf", 16, 51, {"preset": "medium"}, "x264-params"),
     "libx265": Encoder("crf", 15, 51, {"preset": "medium"}, "x265-params"),
     "libsvtav1": Encoder("crf", 12, 63, {"preset": "6"}, "svtav1-params"),
     "libaom-av1": Encoder("crf", 12, 63, {"b": "0", "cpu-used": "6", "row-mt": "1"}),

@@ -36,12 +36,14 @@ def open_target(part: Path, task: Task) -> Iterator[Any]:
 
 def add_encoder(output: Any, video: Any, task: Task) -> Any:
     """The result's video stream, like the source's stream `video`. Raises VideoError for an unknown codec."""
-    codec = task.options.codec or default_codec(output.format.name)
-    silence(codec)
+    av, codec = pyav(), task.options.codec or default_codec(output.format.name)
     try:
+        if av.codec.Codec(codec, "w").type != "video":
+            raise ValueError(f"{codec} encodes no video")
         stream = output.add_stream(codec, rate=frame_rate(video))
-    except (pyav().FFmpegError, ValueError) as error:  # no such encoder, or not for this container
+    except (av.FFmpegError, ValueError) as error:  # no such encoder, or not for this container
         raise refused(task, codec, error) from error
+    silence(stream.codec_context.name)
     keep_stream_tags(stream, video, encoded_again=True)
     return stream
 

@@ -49,12 +49,14 @@ class Writer:
         alpha = channels == 4
         kind = pixel_format(self.codec, look, height, width, alpha=alpha)
         self._note_losses(look, kind, hdr, alpha=alpha)
-        self._from_rgb = FromRgb(look, kind, alpha=alpha, centred=is_centred(self.codec))
+        self._from_rgb = from_rgb = FromRgb(look, kind, alpha=alpha, centred=is_centred(self.codec))
         self._stream.height, self._stream.width, self._stream.pix_fmt = height, width, kind
         self._stream.options = self._encoder.options(self.codec, self._task.options.crf, hdr, alpha=alpha)
-        self._set_up(look, self._stream.codec_context)
+        context = self._stream.codec_context
+        context.colorspace, context.color_range = from_rgb.matrix, colour_range(from_rgb.full_range)
+        self._set_up(look, context)
         with encoding(self._task, self.codec):
-            self._stream.codec_context.open(strict=False)
+            context.open(strict=False)
         write_header(self._output, self._task)
 
     def _note_losses(self, look: Look, kind: str, hdr: Hdr | None, *, alpha: bool) -> None:
@@ -72,8 +74,6 @@ class Writer:
         context.thread_type = "AUTO"  # PyAV's own default makes x264 cut each frame into slices
         if self._in_order:
             context.max_b_frames = 0
-        context.colorspace = look.matrix
-        context.color_range = colour_range(self._from_rgb.full_range) if self._from_rgb else 0
         context.color_primaries = self._source.codec_context.color_primaries
         context.color_trc = self._source.codec_context.color_trc
         aspect = self._source.sample_aspect_ratio
