@@ -97,6 +97,7 @@ def test_chapters_that_the_container_cannot_hold_are_named(tmp_path: Path) -> No
     (note,) = report.notes
     assert note.startswith("not kept: ")
     assert "2 chapters, which .mpegts does not hold" in note
+    assert "tags (artist, title), which .mpegts does not hold" in note
 
 
 def test_a_late_start_becomes_the_start(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ class Settings:
 
 
 def run_plan(upscaler: Upscaler, plan: Plan, settings: Settings) -> list[dict[str, Any]]:
-    """One record per job, in the form --json prints; a failed one has "error"."""
+    """One record per job, in the form --json prints; a failed one has "error", one of a damaged video "output" too."""
     for folder in {job.output.parent for job in plan.jobs} if plan.folder else ():
         make_folder(folder)
     if plan.video:

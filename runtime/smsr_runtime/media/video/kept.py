@@ -11,11 +11,17 @@ _WRITER_TAGS = ("encoder", "major_brand", "minor_version", "compatible_brands", 
 """What the program that wrote the source said of its file; the result's writer says it again for its own."""
 _STATISTICS = ("bps", "number_of_frames", "number_of_bytes", "_statistics_")
 """Matroska's counts of a stream, which are wrong for upscaled frames."""
+_WITHOUT_TAGS = ("mpegts", "mpeg")
 _WITH_CHAPTERS = ("mp4", "mov", "ipod", "3gp", "matroska", "webm", "asf")
 
 
-def keep_tags(output: Any, container: Any) -> None:
-    output.metadata.update(_without(container.metadata, _WRITER_TAGS))
+def keep_tags(output: Any, container: Any) -> str | None:
+    """What is lost, in words."""
+    tags = _without(container.metadata, _WRITER_TAGS)
+    if tags and output.format.name in _WITHOUT_TAGS:
+        return f"tags ({', '.join(sorted(map(str.lower, tags)))}), which .{output.format.name} does not hold"
+    output.metadata.update(tags)
+    return None
 
 
 def keep_stream_tags(stream: Any, source: Any, *, encoded_again: bool = False) -> None:

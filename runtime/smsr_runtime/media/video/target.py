@@ -62,6 +62,17 @@ def add_copy(output: Any, stream: Any, target: Path) -> Any:
     return copy
 
 
+def copy_packet(output: Any, packet: Any) -> bool:
+    """Whether the container takes a packet, which it may not if that is damaged. Raises OSError for the disk."""
+    try:
+        output.mux(packet)
+    except pyav().FFmpegError as error:
+        if is_of_disk(error):
+            raise OSError(error.errno, said(error)) from error
+        return False
+    return True
+
+
 @contextlib.contextmanager
 def encoding(task: Task, codec: str) -> Iterator[None]:
     """Names the encoder in its errors."""

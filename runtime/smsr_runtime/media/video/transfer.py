@@ -24,7 +24,7 @@ from smsr_runtime.media.video.source import (
     stated_end,
     video_stream,
 )
-from smsr_runtime.media.video.target import add_copy, add_encoder, is_of_disk, muxing, open_target
+from smsr_runtime.media.video.target import add_copy, add_encoder, copy_packet, open_target
 from smsr_runtime.media.video.writing import Writer
 
 if TYPE_CHECKING:
@@ -68,11 +68,12 @@ class _Transfer:
 
     def __init__(self, upscale: Upscale, task: Task, container: Any, output: Any) -> None:
         self.upscale, self.task, self.container, self.output = upscale, task, container, output
-        self.report, self.lost = VideoReport(), []  # type: tuple[VideoReport, list[str]]
+        self.report = VideoReport()
+        self.lost: list[str] = []
         self.video = video_stream(container, task.source)
         self.reader = Reader(container, self.video, task)
         self.end = self.video_end = 0.0
-        keep_tags(output, container)
+        self._lose(keep_tags(output, container))
         self.writer = Writer(output, add_encoder(output, self.video, task), self.video, task)
         self.look: Look | None = None  # of the first frame
         self.last: dict[int, int] = {}  # copied streams' latest time
@@ -111,7 +112,7 @@ class _Transfer:
         self._write(self.reader.rest(), on_frame)
         if self.look is None:
             expected = f"at least one frame, of {most_pixels()} pixels at most, as memory allows"
-            raise VideoError(self.task.source, expected, "none", "copy the file again")
+            raise VideoError(self.task.source, expected, "none", "copy the file again, or free memory")
         self.writer.finish()
         self._conclude()
 
@@ -131,12 +132,7 @@ class _Transfer:
             packet.dts = self.last[index] = max(dts, self.last.get(index, dts - 1) + 1)
             packet.pts = max(packet.dts, dts if packet.pts is None else packet.pts)
         packet.stream = self.copies[index]
-        try:
-            self.output.mux(packet)
-        except Exception as error:
-            if not hasattr(error, "errno") or is_of_disk(error):
-                with muxing(self.task, self.writer.codec):
-                    raise
+        if not copy_packet(self.output, packet):
             self.reader.damage.foreign += 1
 
     def _write(self, frames: Iterator[Any], on_frame: Callable[[], None]) -> None:
