@@ -178,3 +178,10 @@ def test_black_under_transparent_pixels_does_not_bleed(run, tmp_path: Path) -> N
     shown = large[..., 3] > 250
     assert abs(int(shown.sum()) - 4 * 32 * 48) < 100
     assert np.abs(large[shown][:, :3] - (60, 200, 90)).max() < 12
+
+
+def test_an_opaque_video_in_a_transparent_format_needs_no_note(tmp_path: Path) -> None:
+    frames = [frame.reformat(format="argb") for frame in rgb_frames(3, pix_fmt="rgb24")]
+    clip = write_clip(tmp_path / "in.mov", frames, codec="qtrle", options={})
+    _, report = copied(clip, tmp_path / "out.mp4")
+    assert report.notes == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable
@@ -77,34 +78,49 @@ def decode(path: Path, check_size: CheckSize | None = None) -> Picture:
 
     check_size: called with where, height and width before anything is decoded; raises what refuses that size.
     """
-    where = str(path)
+    return decode_bytes(read(path), str(path), check_size)
+
+
+def read(path: Path) -> bytes:
+    """The file's content. Raises PictureError, MemoryLimitError."""
     try:
-        check_file(path.stat().st_size, where)
-        data = path.read_bytes()
+        check_file(path.stat().st_size, str(path))
+        return path.read_bytes()
     except OSError as error:
         raise PictureError(path, "a readable file", reason(error), "check the name and its permissions") from error
-    return decode_bytes(data, where, check_size)
 
 
 def decode_bytes(data: bytes, where: str, check_size: CheckSize | None = None) -> Picture:
     """As `decode`, from the file's content; where: its name for errors."""
-
-    def check(size: Header) -> None:
-        check_memory(size.height, size.width, _DECODING_COPIES * size.pixel_bytes, where)
-        if check_size is not None:
-            check_size(where, size.height, size.width)
-
-    if not data:
-        raise opencv.damaged(where, "an empty file")
-    header = read_header(data)
-    if header is not None:
-        check(header)
-    elif data.startswith(_WITH_HEADER):
-        raise opencv.damaged(where, "no size in its header")
+    header = check_header(data, where, check_size)
+    check = functools.partial(_check, where, check_size)
     picture = _with_usable_resolution(_decoded(data, where, check))
     if header is not None and header.bits > 8 and not picture.deep:
         picture.notes.append(f"{header.bits} bits per channel are read as 8")
     return picture
+
+
+def check_header(data: bytes, where: str, check_size: CheckSize | None = None) -> Header | None:
+    """The header of a file that may be decoded. Raises PictureError, MemoryLimitError, what `check_size` raises."""
+    if not data:
+        raise opencv.damaged(where, "an empty file")
+    header = read_header(data)
+    if header is not None:
+        _check(where, check_size, header)
+    elif data.startswith(_WITH_HEADER):
+        raise opencv.damaged(where, "no size in its header")
+    return header
+
+
+def _check(where: str, check_size: CheckSize | None, size: Header) -> None:
+    check_decoding(size, where)
+    if check_size is not None:
+        check_size(where, size.height, size.width)
+
+
+def check_decoding(size: Header, where: str) -> None:
+    """Raises MemoryLimitError where a picture of this size cannot even be decoded."""
+    check_memory(size.height, size.width, _DECODING_COPIES * size.pixel_bytes, where)
 
 
 def _decoded(data: bytes, where: str, check: Callable[[Header], None]) -> Picture:

@@ -28,8 +28,9 @@ INPUT is an image file, a folder, a quoted pattern such as "in/*.jpg", or a vide
 together become a.png.png and a.jpg.png. Subfolders are entered with --recursive only, and videos go one at a time.
 16-bit pictures stay 16-bit (JPEG, WebP and BMP hold 8, with a note). Transparency is upscaled in its own pass; under
 wholly transparent pixels comes the colour of the nearest visible one. A format without transparency (JPEG, BMP, PGM,
-PPM) is refused unless the picture is opaque. EXIF orientation is applied; EXIF data, in PNG also texts, and
-colour profiles are kept; CMYK becomes sRGB. An animation's first frame is used.
+PPM) is refused unless the picture is opaque. EXIF orientation is applied; EXIF data, in PNG also texts, and colour
+profiles are kept; CMYK becomes sRGB. An animated GIF, WebP or PNG gives an animated PNG or WebP, GIF and APNG also a
+video; other formats take its first frame.
 
 A video's sound, subtitles, tags, chapters, HDR10 data and transparency are kept as far as OUTPUT's format holds them; a
 note says what is not. The result begins at 0 seconds; interlaced video is deinterlaced. In a damaged video what can be

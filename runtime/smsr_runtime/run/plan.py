@@ -16,7 +16,7 @@ from typing import Iterator, NoReturn, Sequence
 
 from smsr_runtime.errors import UsageError, reason
 from smsr_runtime.media.image import FORMATS
-from smsr_runtime.media.suffixes import PICTURE_SUFFIXES, VIDEO_SUFFIXES
+from smsr_runtime.media.suffixes import MOVING_PICTURES, PICTURE_SUFFIXES, VIDEO_SUFFIXES
 
 _STREAM = re.compile(r"^[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _CASE_BLIND = sys.platform in ("darwin", "win32")
@@ -106,7 +106,8 @@ def _refuse_live(source: str) -> None:
 
 
 def _single(path: Path, output: Path, wishes: Wishes) -> Plan:
-    if path.suffix.lower() in VIDEO_SUFFIXES:
+    to_video = path.suffix.lower() in MOVING_PICTURES and output.suffix.lower() in VIDEO_SUFFIXES
+    if path.suffix.lower() in VIDEO_SUFFIXES or to_video:
         return _video(path, output, show_masks=wishes.show_masks)
     if os.path.isdir(output):
         return Plan(_named([path], None, output, wishes))

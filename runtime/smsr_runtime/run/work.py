@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import sys
 import time
@@ -11,8 +12,11 @@ from typing import Any, Sequence
 from smsr_runtime.console import as_smsr
 from smsr_runtime.errors import MemoryLimitError, SmsrError, reason
 from smsr_runtime.files import make_folder, read_stdin, write_bytes, write_stdout
-from smsr_runtime.media.image import Saving, decode, decode_bytes, encode, fitted
+from smsr_runtime.media.codecs import animation
+from smsr_runtime.media.codecs.header import Header
+from smsr_runtime.media.image import FORMATS, Saving, check_decoding, check_header, decode_bytes, encode, fitted, read
 from smsr_runtime.media.masks import mosaic
+from smsr_runtime.media.picture import Picture
 from smsr_runtime.media.video.options import VideoOptions
 from smsr_runtime.media.video.source import frame_count
 from smsr_runtime.media.video.transfer import upscale_video
@@ -70,31 +74,75 @@ def _as_smsr(error: Exception, job: Job) -> SmsrError:
 
 def _picture(upscaler: Upscaler, job: Job, settings: Settings) -> dict[str, Any]:
     start = time.perf_counter()
-    check = functools.partial(check_size, upscaler)
-    source = decode_bytes(read_stdin(), str(job.input), check) if job.from_stdin else decode(job.input, check)
-    picture = fitted(source, job.output, upscaler.scale, settings.saving)
-    shows_activity = settings.json or job.masks is not None
-    result, margins = upscale_picture(upscaler, picture, str(job.input), margins=shows_activity)
-    data = encode(result, job.output, settings.saving)
-    if job.to_stdout:
-        write_stdout(data)
-    else:
-        write_bytes(job.output, data)
-    if job.masks is not None:
-        masks = [margin - upscaler.theta > 0 for margin in margins]
-        write_bytes(job.masks, encode(mosaic(picture, masks), job.masks))
+    data = read_stdin() if job.from_stdin else read(job.input)
+    check_header(data, str(job.input), functools.partial(check_size, upscaler))
+    make = _animation if _stays_animated(job, data) else _still
+    facts = make(upscaler, job, settings, data)
     return {
         "input": str(job.input),
         "output": STREAM if job.to_stdout else str(job.output),
         "masks": str(job.masks) if job.masks else None,
-        "input_size": {"width": picture.width, "height": picture.height},
-        "output_size": {"width": result.width, "height": result.height},
+        **facts,
         "seconds": round(time.perf_counter() - start, 4),
-        "active": [round(share, 6) for share in upscaler.active_shares(margins)],
         "path": upscaler.path,
-        "notes": result.notes,
         "error": None,
     }
+
+
+def _stays_animated(job: Job, data: bytes) -> bool:
+    kind = FORMATS[job.output.suffix[1:].lower()].kind
+    return kind in animation.KINDS and job.masks is None and animation.is_animated(data, str(job.input))
+
+
+def _still(upscaler: Upscaler, job: Job, settings: Settings, data: bytes) -> dict[str, Any]:
+    source = decode_bytes(data, str(job.input), functools.partial(check_size, upscaler))
+    picture = fitted(source, job.output, upscaler.scale, settings.saving)
+    shows_activity = settings.json or job.masks is not None
+    result, margins = upscale_picture(upscaler, picture, str(job.input), margins=shows_activity)
+    _write(job, encode(result, job.output, settings.saving))
+    if job.masks is not None:
+        masks = [margin - upscaler.theta > 0 for margin in margins]
+        write_bytes(job.masks, encode(mosaic(picture, masks), job.masks))
+    return {**_facts(picture, result, result.notes), "active": _rounded(upscaler.active_shares(margins))}
+
+
+def _animation(upscaler: Upscaler, job: Job, settings: Settings, data: bytes) -> dict[str, Any]:
+    """All frames; active: the mean of their shares."""
+    where = str(job.input)
+    results: list[animation.Frame] = []
+    shares: list[list[float]] = []
+
+    def check(size: Header) -> None:
+        check_decoding(dataclasses.replace(size, pixel_bytes=4 * upscaler.scale**2), where)
+
+    for frame in animation.frames(data, where, check):
+        picture = fitted(frame.picture, job.output, upscaler.scale, settings.saving)
+        result, margins = upscale_picture(upscaler, picture, where, margins=settings.json)
+        results.append(dataclasses.replace(frame, picture=result))
+        shares.append(upscaler.active_shares(margins))
+    kind = FORMATS[job.output.suffix[1:].lower()].kind
+    _write(job, animation.encode(results, kind, settings.saving.quality))
+    mean = [sum(parts) / len(parts) for parts in zip(*shares)]
+    return {**_facts(picture, result, result.notes), "frames": len(results), "active": _rounded(mean)}
+
+
+def _write(job: Job, data: bytes) -> None:
+    if job.to_stdout:
+        write_stdout(data)
+    else:
+        write_bytes(job.output, data)
+
+
+def _facts(picture: Picture, result: Picture, notes: list[str]) -> dict[str, Any]:
+    return {
+        "input_size": {"width": picture.width, "height": picture.height},
+        "output_size": {"width": result.width, "height": result.height},
+        "notes": notes,
+    }
+
+
+def _rounded(shares: Sequence[float]) -> list[float]:
+    return [round(share, 6) for share in shares]
 
 
 def _video(upscaler: Upscaler, job: Job, settings: Settings) -> dict[str, Any]:
@@ -110,7 +158,7 @@ def _video(upscaler: Upscaler, job: Job, settings: Settings) -> dict[str, Any]:
             "output_size": dict(zip(("height", "width"), report.size_out)),
             "frames": report.frames,
             "seconds": round(report.seconds, 4),
-            "active": [round(share, 6) for share in report.active],
+            "active": _rounded(report.active),
             "path": upscaler.path,
             "notes": report.notes,
             "error": report.error.as_json() if report.error else None,

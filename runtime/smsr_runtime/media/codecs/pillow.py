@@ -6,7 +6,7 @@ import contextlib
 import io
 import math
 import warnings
-from typing import TYPE_CHECKING, Any, Callable, Iterator
+from typing import TYPE_CHECKING, Any, Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -39,15 +39,29 @@ def decode(data: bytes, where: str, check: Callable[[Header], None]) -> Picture:
 
     check: called with the size that Pillow reads from the header, before any pixel is decoded.
     """
+    _add_plugin(data, where)
+    with opened(data, where, _FORMATS) as image:
+        check(Header(image.height, image.width))
+        return _picture(image, data, where)
+
+
+def image_module() -> Any:
+    """PIL.Image."""
     from PIL import Image
 
-    _add_plugin(data, where)
-    with warnings.catch_warnings(), _unlimited():
+    return Image
+
+
+@contextlib.contextmanager
+def opened(data: bytes, where: str, kinds: Sequence[str]) -> Iterator[Image.Image]:
+    """The file as one of these kinds; what Pillow raises for it, now or later, becomes PictureError."""
+    from PIL import Image
+
+    with warnings.catch_warnings(), _unlimited(), _damaged(where):
         warnings.simplefilter("ignore")  # on odd metadata
-        formats = [name for name in _FORMATS if name in Image.registered_extensions().values()]
-        with _damaged(where), Image.open(io.BytesIO(data), formats=formats) as image:
-            check(Header(image.height, image.width))
-            return _picture(image, data, where)
+        formats = [name for name in kinds if name in Image.registered_extensions().values()]
+        with Image.open(io.BytesIO(data), formats=formats) as image:
+            yield image
 
 
 def _add_plugin(data: bytes, where: str) -> None:
@@ -126,11 +140,11 @@ def _picture(image: Image.Image, data: bytes, where: str) -> Picture:
     block = exif.from_tiff(data) if image.format == "TIFF" else exif.usable(image.info.get("exif"))
     if image.format != "TIFF" and image.info.get("exif") and not block:
         notes += ("its EXIF data is damaged: left out",)
-    facts = {"exif": block, "metadata_left_out": _left_out(image.info), "notes": list(notes)}
+    facts = {"exif": block, "metadata_left_out": left_out(image.info), "notes": list(notes)}
     return from_channels(array, where, icc=keep, dpi=_dpi(image), **facts)
 
 
-def _left_out(info: dict[Any, Any]) -> tuple[str, ...]:
+def left_out(info: dict[Any, Any]) -> tuple[str, ...]:
     """Names of metadata that results do not keep."""
     present = {
         "XMP data": "xmp" in info or "XML:com.adobe.xmp" in info,

@@ -6,6 +6,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Iterator, Sequence, Tuple
 
+import numpy as np
+
 from smsr_runtime.errors import VideoError
 from smsr_runtime.files import replacing
 from smsr_runtime.media.video.clock import Clock
@@ -75,6 +77,7 @@ class _Transfer:
         self.end = self.video_end = 0.0
         self._lose(keep_tags(output, container))
         self.writer = Writer(output, add_encoder(output, self.video, task), self.video, task)
+        self.transparent = False  # whether transparency is lost
         self.look: Look | None = None  # of the first frame
         self.last: dict[int, int] = {}  # copied streams' latest time
         self.waiting: list[Any] = []
@@ -139,14 +142,21 @@ class _Transfer:
         for frame in frames:
             if self.look is None:
                 self.look = Look.of(frame, self.video)
-                self.to_rgb = ToRgb(self.look, alpha=self.look.alpha and self.writer.holds_alpha)
-            pixels, shares = self.upscale(self.to_rgb(frame))
+                self.to_rgb = ToRgb(self.look, alpha=self.look.alpha)
+            pixels, shares = self.upscale(self._kept(self.to_rgb(frame)))
             if not self.writer.started:
                 self._start(self.look, pixels, frame)
             self.writer.write(pixels, frame)
             self.report.active = [a + b for a, b in zip(self.report.active or [0.0] * len(shares), shares)]
             self.report.frames += 1
             on_frame()
+
+    def _kept(self, pixels: NDArray[Any]) -> NDArray[Any]:
+        """Without the alpha that the encoder does not hold."""
+        if pixels.shape[2] == 3 or self.writer.holds_alpha:
+            return pixels
+        self.transparent |= bool((pixels[..., 3] < np.iinfo(pixels.dtype).max).any())
+        return np.ascontiguousarray(pixels[..., :3])
 
     def _start(self, look: Look, pixels: NDArray[Any], frame: Any) -> None:
         """Sets the encoder up, now that the size and colours of the first frame are known."""
@@ -161,6 +171,8 @@ class _Transfer:
         """The report's notes, and its error for a damaged source."""
         if self.reader.alpha_unread:
             self._lose("transparency, whose decoder (libvpx) this FFmpeg lacks")
+        if self.transparent:
+            self._lose(self.writer.no_alpha)
         self.lost += [*self.writer.lost, *sorted(self.reader.lost)]
         notes = self.report.notes
         if self.lost:

@@ -43,12 +43,18 @@ class Writer:
     def holds_alpha(self) -> bool:
         return holds_alpha(self.codec)
 
+    @property
+    def no_alpha(self) -> str:
+        """That transparency is lost, in words."""
+        todo = "--video-codec libvpx-vp9 in .webm and .mkv and prores_ks in .mov keep it"
+        return f"transparency, which {self.codec} does not hold ({todo})"
+
     def start(self, look: Look, pixels: NDArray[Any], hdr: Hdr | None) -> None:
         """Opens the encoder for frames like `pixels` and writes the header. Raises VideoError, UsageError."""
         height, width, channels = pixels.shape
         alpha = channels == 4
         kind = pixel_format(self.codec, look, height, width, alpha=alpha)
-        self._note_losses(look, kind, hdr, alpha=alpha)
+        self._note_losses(look, kind, hdr)
         self._from_rgb = from_rgb = FromRgb(look, kind, alpha=alpha, centred=is_centred(self.codec))
         self._stream.height, self._stream.width, self._stream.pix_fmt = height, width, kind
         self._stream.options = self._encoder.options(self.codec, self._task.options.crf, hdr, alpha=alpha)
@@ -59,11 +65,8 @@ class Writer:
             context.open(strict=False)
         write_header(self._output, self._task)
 
-    def _note_losses(self, look: Look, kind: str, hdr: Hdr | None, *, alpha: bool) -> None:
+    def _note_losses(self, look: Look, kind: str, hdr: Hdr | None) -> None:
         self.lost += losses(self.codec, look, kind)
-        if look.alpha and not alpha:
-            todo = "--video-codec libvpx-vp9 in .webm and .mkv and prores_ks in .mov keep it"
-            self.lost.append(f"transparency, which {self.codec} does not hold ({todo})")
         if hdr and not keeps_hdr(self.codec):
             self.lost.append("HDR10 mastering display and light levels (libx264, libx265 and libsvtav1 keep them)")
         if self._task.options.crf is not None and not self._encoder.quality:
