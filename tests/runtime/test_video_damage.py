@@ -92,6 +92,7 @@ def test_whatever_the_damage_the_result_is_whole_or_there_is_none(clip: Path, tm
         assert len(frame_times(out)) == report.frames
         assert np.all(np.diff(frame_times(out)) > 0)
         counted += report.error is not None
+        assert not any("clock" in note for note in report.notes)  # a damaged time is no second recording
         assert report.frames == FRAMES or report.error is not None
     assert counted > DAMAGED_FILES / 2
     assert not list(tmp_path.glob(".*"))
@@ -144,6 +145,31 @@ def test_frames_that_do_not_decode_are_counted(run, clip: Path, tmp_path: Path) 
     assert "got 25 packets that cannot be decoded, about 25 frames missing from 0.96 s to 2.00 s;" in done.stderr
     with av.open(str(tmp_path / "out.mp4")) as container:
         assert sum(1 for _ in container.decode(video=0)) == 75
+
+
+def test_frames_lost_all_over_the_file_are_counted(clip: Path, tmp_path: Path) -> None:
+    """Two frames are left, far apart, and nothing else says that there were more."""
+    data, path = bytearray(clip.read_bytes()), tmp_path / "in.mkv"
+    with av.open(str(clip)) as container:
+        places = [(packet.pos, packet.size) for packet in container.demux() if packet.size]
+    first, last = places[1][0], clusters(data)[-1]
+    data[first:last] = bytes(last - first)
+    path.write_bytes(data)
+    seen, report = copied(path, tmp_path / "out.mkv")
+    assert len(seen) == 1 + RATE
+    assert report.error is not None
+    assert "bytes that cannot be read" in report.error.got
+    assert "about 74 frames missing" in report.error.got
+
+
+def test_frames_with_holes_are_counted(tmp_path: Path) -> None:
+    """A broadcast that lost two of its 188-byte pieces."""
+    clip = write_clip(tmp_path / "whole.ts", rgb_frames(60, (320, 240)))
+    pieces = [clip.read_bytes()[start : start + 188] for start in range(0, clip.stat().st_size, 188)]
+    (tmp_path / "in.ts").write_bytes(b"".join(piece for place, piece in enumerate(pieces) if place not in (60, 61)))
+    _, report = copied(tmp_path / "in.ts", tmp_path / "out.mkv")
+    assert report.error is not None
+    assert report.error.got == "1 frame with errors in the picture"
 
 
 def test_a_gap_in_uneven_times_is_no_damage(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any
 
+_BROADCAST = ("mpegts", "mpeg")
+"""Containers whose parts can be put together byte by byte; in others a time that jumps back is damage."""
 _SET_BACK = 1
 """Seconds by which a stream's times must jump back to count as a new part, as in broadcasts put together."""
 
@@ -12,8 +14,9 @@ _SET_BACK = 1
 class Clock:
     """Changes the times of packets in file order. `parts`: how many parts there were so far."""
 
-    def __init__(self, start: Fraction) -> None:
-        """start: seconds of the source that become 0."""
+    def __init__(self, start: Fraction, container: str) -> None:
+        """start: seconds of the source that become 0; container: its name in FFmpeg."""
+        self._has_parts = container in _BROADCAST
         self._offsets = [start]
         self._end = Fraction(0)
         self._part: dict[int, int] = {}
@@ -29,7 +32,7 @@ class Clock:
         if raw is None:
             return
         seconds, index = raw * packet.time_base, packet.stream.index
-        if seconds < self._last.get(index, seconds) - _SET_BACK:
+        if self._has_parts and seconds < self._last.get(index, seconds) - _SET_BACK:
             self._next_part(index, seconds)
         self._last[index] = seconds
         shift = round(self._offsets[self._part.get(index, 0)] / packet.time_base)

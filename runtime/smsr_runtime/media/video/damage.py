@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from smsr_runtime.errors import VideoError
+from smsr_runtime.media.video.options import Task
 
 _SLACK_SECONDS, _SLACK_SHARE = 1.0, 0.02
 """How much earlier than stated a video may end: streams seldom end at the same time."""
@@ -19,11 +19,13 @@ _EVEN_SHARE = 0.9
 class Damage:
     """refused: packets that the decoder refused; marred: frames that it gave with errors in them.
 
-    foreign: packets of other streams that the result's container refused; stopped: why reading ended before the end.
+    unread: bytes where packets should be; foreign: packets of other streams that the result's container refused;
+    stopped: why reading ended before the end; missing_end: what is missing there.
     """
 
     refused: int = 0
     marred: int = 0
+    unread: int = 0
     foreign: int = 0
     stopped: str = ""
     missing_end: str = ""
@@ -46,11 +48,15 @@ class Damage:
         """Whether a video that ends at `end` seconds ends where it states that it does."""
         return end >= stated - max(_SLACK_SECONDS, _SLACK_SHARE * stated)
 
-    def error(self, source: Path, target: Path, rate: float) -> VideoError | None:
-        """None for a whole source."""
-        parts = [*self._counts(), *self._missing(rate)]
+    def error(self, task: Task, rate: float, frames: int, stated: int | None) -> VideoError | None:
+        """None for a whole source. frames: that were made; stated: that the source says it has, None for unknown."""
+        source, target = task.source, task.target
+        counts, missing = self._counts(), self._missing(rate)
+        parts = counts + missing
         if not parts:
             return None
+        if not missing and stated is not None and frames < stated:
+            parts.append(f"{frames} of about {stated} frames")
         todo = f"{target.name} holds what could be decoded; copy {source.name} again for the rest"
         return VideoError(source, "an undamaged video", ", ".join(parts), todo)
 
@@ -58,6 +64,7 @@ class Damage:
         counted = [
             (self.refused, "that cannot be decoded", "packet"),
             (self.marred, "with errors in the picture", "frame"),
+            (self.unread, "that cannot be read", "byte"),
             (self.foreign, "of sound or subtitles that cannot be copied", "packet"),
         ]
         return [f"{count} {unit}{'s' * (count != 1)} {which}" for count, which, unit in counted if count]

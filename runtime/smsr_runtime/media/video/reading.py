@@ -24,6 +24,9 @@ _NOT_KEPT = {
 }
 """What frames may carry that has no way into the result, by the name of the side data."""
 
+_MOST_BETWEEN = 4096
+"""Bytes between two packets of a whole Matroska file: headers of blocks and clusters; alpha lies there too."""
+
 
 class Reader:
     """Reads one video stream; `damage` counts what is missing, `lost` names what frames carry in vain."""
@@ -34,17 +37,20 @@ class Reader:
         self.deinterlaced = False
         self._container, self._video, self._task = container, video, task
         self._first: Any = None
+        self._read = 0
         self._rate = float(frame_rate(video))
         self._deinterlace = Filters(("bwdif", "mode=send_frame:deint=interlaced"))
         self._decoder = _decoder(video)
         self.alpha_unread = video.metadata.get("alpha_mode") == "1" and self._decoder is video.codec_context
 
     def packets(self, streams: Sequence[Any]) -> Iterator[Any]:
-        """In file order; ends early where the file cannot be read any further."""
-        av, packet = pyav(), None
+        """Those of `streams`, in file order; ends early where the file cannot be read any further."""
+        av, packet, wanted = pyav(), None, {stream.index for stream in streams}
         try:
-            for packet in self._container.demux(streams):
-                yield packet
+            for packet in self._container.demux():
+                self._see_packet(packet)
+                if packet.stream.index in wanted:
+                    yield packet
         except (av.FFmpegError, OSError) as error:
             time = "" if packet is None or packet.pts is None else f" at {float(packet.pts * packet.time_base):.2f} s"
             self.damage.stopped = f"nothing readable from there on{time}: {said(error)}"
@@ -78,6 +84,13 @@ class Reader:
                 raise VideoError(self._task.source, "memory for its frames", said(error), "close programs") from error
             self.damage.refused += 1
             return []
+
+    def _see_packet(self, packet: Any) -> None:
+        """In Matroska FFmpeg looks for the next cluster behind damage, without a word."""
+        if self._container.format.name.startswith("matroska") and packet.size and packet.pos is not None:
+            if 0 < self._read < packet.pos - _MOST_BETWEEN and self._video.metadata.get("alpha_mode") != "1":
+                self.damage.unread += packet.pos - self._read
+            self._read = max(self._read, packet.pos + packet.size)
 
     def _see(self, frame: Any) -> None:
         self._check_size(frame)

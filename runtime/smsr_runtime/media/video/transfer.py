@@ -84,7 +84,7 @@ class _Transfer:
         self.copies = self._copied_streams()
         self.inputs = [self.video, *(stream for stream in container.streams if stream.index in self.copies)]
         self.start = start_of(self.inputs)
-        self.clock = Clock(self.start)
+        self.clock = Clock(self.start, container.format.name)
         self._lose(keep_chapters(output, container, self.start))
 
     def _lose(self, what: str | None) -> None:
@@ -195,4 +195,5 @@ class _Transfer:
             text = f"ends at {end:.1f} s of the {in_all:.1f} s that it states: it may be cut short"
             self.report.notes.append(text)
         rate = float(frame_rate(self.video))
-        self.report.error = damage.error(self.task.source, self.task.target, rate)
+        frames = self.video.frames or (None if stated is None else round(stated * rate))
+        self.report.error = damage.error(self.task, rate, self.report.frames, frames)
