@@ -30,7 +30,11 @@ together become a.png.png and a.jpg.png. Subfolders are entered with --recursive
 wholly transparent pixels comes the colour of the nearest visible one. A format without transparency (JPEG, BMP, PGM,
 PPM) is refused unless the picture is opaque. EXIF orientation is applied; EXIF data, in PNG also texts, and colour
 profiles are kept; CMYK becomes sRGB. An animated GIF, WebP or PNG gives an animated PNG or WebP, GIF and APNG also a
-video; other formats take its first frame. A video's sound is copied unchanged.
+video; other formats take its first frame.
+
+A video's sound, subtitles, tags, chapters, HDR10 data and transparency are kept as far as OUTPUT's format holds them; a
+note says what is not. The result begins at 0 seconds; interlaced video is deinterlaced. In a damaged video what can be
+decoded is kept, an error counts what is missing, and the exit code is 1; a file that is cut short is refused.
 
 SMSR_ORT_LIBRARY names another native library, or `none` for the slower function body; SMSR_CPU forces a variant of it.
 A bundle made with --target trt builds its TensorRT engine on its first run here (minutes); SMSR_TRT_LIBRARY names
@@ -95,8 +99,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--opt-shape", metavar="HxW", help="the size it is fastest at (default: 540x960)")
     add("--max-shape", metavar="HxW", help="the largest one (default: what half of the GPU's memory holds)")
     add("--workspace", type=int, metavar="MIB", help="GPU memory for TensorRT's scratch while it builds and runs")
-    add("--video-codec", default="libx264", metavar="NAME", help="FFmpeg encoder (default: libx264)")
-    add("--crf", type=int, default=16, metavar="N", help="video quality, 0 best (default: 16)")
+    add("--video-codec", metavar="NAME", help="FFmpeg encoder (default: libx264; .webm: libvpx-vp9; .mpg: mpeg2video)")
+    add("--crf", type=int, metavar="N", help="video quality, 0 best (default: the encoder's, 16 for libx264)")
     add("--quiet", action="store_true", help="print errors only")
     add("--debug", action="store_true", help="show an error's traceback")
     add("--version", action="version", version=f"smsr_runtime {smsr_runtime.__version__}")
@@ -124,7 +128,7 @@ def _check(options: argparse.Namespace) -> None:
         raise UsageError("-o -", "stdout for the picture alone", "--json too", "name a file with -o")
     if options.output == STREAM and sys.stdout is not None and sys.stdout.isatty():
         raise UsageError("-o -", "a pipe or file as stdout", "a terminal", "redirect it or name a file with -o")
-    if not 0 <= options.crf <= _LARGEST_CRF:
+    if options.crf is not None and not 0 <= options.crf <= _LARGEST_CRF:
         raise UsageError("--crf", f"0 to {_LARGEST_CRF}", str(options.crf), "16 is visually lossless")
 
 

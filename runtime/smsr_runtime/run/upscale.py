@@ -5,15 +5,17 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from smsr_runtime.backend import TENSORRT
 from smsr_runtime.errors import MemoryLimitError
 from smsr_runtime.media.picture import Picture
 from smsr_runtime.media.transparency import spread, within_neighbours
+from smsr_runtime.media.video.source import VIDEO_BYTES_PER_PIXEL
 from smsr_runtime.resources import bytes_per_pixel, check_memory
 from smsr_runtime.session import Upscaler
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 _FLOAT_PIXEL_BYTES = 12
@@ -56,6 +58,19 @@ def _upscaled_alpha(upscaler: Upscaler, alpha: NDArray[Any]) -> NDArray[Any]:
 
 
 def upscale_frame(upscaler: Upscaler, frame: NDArray[Any]) -> tuple[NDArray[Any], list[float]]:
-    """(H, W, 3) uint8 or uint16 -> (sH, sW, 3) of the same type, and per module its share of active pixels, 0..1."""
-    larger, margins = upscaler.with_margins(frame)
+    """(H, W, 3), or (H, W, 4) with alpha -> the same `scale` times larger, and per module its share of active pixels.
+
+    uint8 or uint16, shares of 0..1; transparency is treated as a picture's.
+    """
+    color, alpha = frame[..., :3], frame[..., 3] if frame.shape[2] == 4 else None
+    larger, margins = upscaler.with_margins(color if alpha is None else spread(color, alpha))
+    if alpha is not None:
+        larger = np.dstack([larger, _upscaled_alpha(upscaler, alpha)])
     return larger, upscaler.active_shares(margins)
+
+
+def check_frame(upscaler: Upscaler, where: str, height: int, width: int) -> None:
+    """Before any frame of a video is decoded. Raises MemoryLimitError, naming `where`, for frames that do not fit."""
+    path = upscaler.compute_path
+    network = 0 if path.kernels == TENSORRT else bytes_per_pixel(path, upscaler.bundle.features)
+    check_memory(height, width, network + VIDEO_BYTES_PER_PIXEL * upscaler.scale**2, where)

@@ -23,7 +23,7 @@ from smsr_runtime.media.video.transfer import upscale_video
 from smsr_runtime.run import PROGRAM
 from smsr_runtime.run.plan import STREAM, Job, Plan
 from smsr_runtime.run.progress import Progress
-from smsr_runtime.run.upscale import check_size, upscale_frame, upscale_picture
+from smsr_runtime.run.upscale import check_frame, check_size, upscale_frame, upscale_picture
 from smsr_runtime.session import Upscaler
 
 
@@ -42,7 +42,7 @@ class Settings:
 
 
 def run_plan(upscaler: Upscaler, plan: Plan, settings: Settings) -> list[dict[str, Any]]:
-    """One record per job, in the form --json prints; a failed one has "error"."""
+    """One record per job, in the form --json prints; a failed one has "error", one of a damaged video "output" too."""
     for folder in {job.output.parent for job in plan.jobs} if plan.folder else ():
         make_folder(folder)
     if plan.video:
@@ -148,7 +148,8 @@ def _rounded(shares: Sequence[float]) -> list[float]:
 def _video(upscaler: Upscaler, job: Job, settings: Settings) -> dict[str, Any]:
     with Progress(frame_count(job.input), "frame", shown=not settings.quiet) as progress:
         upscale = functools.partial(upscale_frame, upscaler)
-        report = upscale_video(upscale, job.input, job.output, settings.video, progress.step)
+        check = functools.partial(check_frame, upscaler, str(job.input))
+        report = upscale_video(upscale, job.input, job.output, settings.video, progress.step, check)
         record = {
             "input": str(job.input),
             "output": str(job.output),
@@ -160,7 +161,7 @@ def _video(upscaler: Upscaler, job: Job, settings: Settings) -> dict[str, Any]:
             "active": _rounded(report.active),
             "path": upscaler.path,
             "notes": report.notes,
-            "error": None,
+            "error": report.error.as_json() if report.error else None,
         }
         _print(record, settings, progress)
     return record
@@ -170,8 +171,7 @@ def _print(record: dict[str, Any], settings: Settings, progress: Progress) -> No
     """One line for people per result; notes and errors on stderr."""
     if record["error"]:
         progress.say(f"{PROGRAM}: error: {record['error']['message']}", sys.stderr)
-        return
-    if settings.quiet:
+    if settings.quiet or record["output"] is None:
         return
     for note in record["notes"]:
         progress.say(f"{PROGRAM}: note: {record['input']}: {note}", sys.stderr)

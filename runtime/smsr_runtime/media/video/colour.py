@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from smsr_runtime.media.video.options import VideoOptions
+from smsr_runtime.media.video.filters import Filters
 from smsr_runtime.media.video.source import pyav
 
 if TYPE_CHECKING:
@@ -15,28 +16,41 @@ if TYPE_CHECKING:
 
 _RGB_MATRIX, _BT709, _UNSPECIFIED, _BT601 = 0, 1, 2, 5
 _SMPTE170M = 6
-"""Values of FFmpeg's AVColorSpace; 170M and BT.601 have one matrix, which swscale knows as 5."""
+"""Values of FFmpeg's AVColorSpace; 170M and BT.601 have one matrix."""
+_MATRIX_NAMES = {_BT709: "bt709", 4: "fcc", _BT601: "bt601", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
+"""As the filter `scale` calls them; a matrix that it does not know goes through BT.709's there and back."""
 _FULL_RANGE, _LIMITED_RANGE = 2, 1
 _HIGH_DEFINITION = 576
 """Players show pictures with more rows than this and no stated matrix as BT.709, others as BT.601."""
-_EXACT_BICUBIC = 4 | 0x2000 | 0x4000 | 0x40000
-"""swscale: bicubic, full chroma in and out, exact rounding; its default takes the nearest chroma sample."""
+_EXACT_BICUBIC = "bicubic+full_chroma_int+full_chroma_inp+accurate_rnd"
+"""swscale's default takes the nearest chroma sample."""
+_EXACT_BICUBIC_FLAGS = 4 | 0x2000 | 0x4000 | 0x40000
+"""The same as swscale's own numbers."""
+_CENTRED = ("mjpeg", "mpeg1video")
+"""Codecs whose chroma samples lie between the pixels (JPEG); all others' lie on the left ones (H.264, E.2.1)."""
+_STATES_SITING, _HEEDS_SITING = ("h264", "hevc", "mpeg2video", "mpeg4"), 17
+"""Codecs whose decoders say with each frame where its chroma samples lie, and the PyAV whose reformatter heeds it."""
+_LEFT, _CENTRE = "{0}_h_chr_pos=0:{0}_v_chr_pos=128", "{0}_h_chr_pos=128:{0}_v_chr_pos=128"
+"""For the filter `scale`, in 1/256 of the distance of two pixels."""
 
 
 @dataclass(frozen=True)
 class Look:
     """How a video's pixels are stored.
 
-    size: (height, width) as stored; matrix: as FFmpeg numbers them; deep: more than 8 bits; full_chroma: 4:4:4;
-    turns: quarter turns counterclockwise that put a frame upright.
+    size: (height, width) as stored; matrix: as FFmpeg numbers them; bits: of a sample; chroma: "420", "422" or "444";
+    alpha: whether there is transparency; turns: quarter turns counterclockwise that put a frame upright;
+    codec: the name of its decoder.
     """
 
     size: tuple[int, int]
     matrix: int
     full_range: bool
-    deep: bool
-    full_chroma: bool
+    bits: int
+    chroma: str
+    alpha: bool
     turns: int
+    codec: str
 
     @classmethod
     def of(cls, frame: Any, stream: Any) -> Look:
@@ -44,14 +58,15 @@ class Look:
         matrix = int(frame.colorspace)
         if matrix in (_UNSPECIFIED, _RGB_MATRIX):
             matrix = _BT709 if frame.height > _HIGH_DEFINITION else _BT601
-        first, second = kind.components[0], kind.components[min(1, len(kind.components) - 1)]
         return cls(
             size=(frame.height, frame.width),
             matrix=_BT601 if matrix == _SMPTE170M else matrix,
             full_range=int(frame.color_range) == _FULL_RANGE or kind.name.startswith("yuvj"),
-            deep=first.bits > 8,
-            full_chroma=len(kind.components) >= 3 and second.width == first.width and second.height == first.height,
+            bits=kind.components[0].bits,
+            chroma=_chroma(kind),
+            alpha=has_alpha(kind),
             turns=_quarter_turns(frame, stream),
+            codec=stream.codec_context.name,
         )
 
     @property
@@ -59,55 +74,89 @@ class Look:
         height, width = self.size
         return (width, height) if self.turns % 2 else (height, width)
 
-    def to_rgb(self, frame: Any) -> NDArray[Any]:
-        """(H, W, 3) uint8, or uint16 for more than 8 bits, upright."""
-        return np.ascontiguousarray(np.rot90(self._reformatted(frame, self._rgb).to_ndarray(), self.turns))
-
-    def from_rgb(self, pixels: NDArray[Any]) -> Any:
-        """A frame for the encoder with the source's matrix, range, depth and chroma."""
-        frame = pyav().VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format=self._rgb)
-        return self._reformatted(frame, self._pixel_format(*pixels.shape[:2]))
-
-    def set_up(self, encoder: Any, source: Any, options: VideoOptions) -> None:
-        """Sets the encoder's pixel format, colours, times and quality; source: the stream that is read."""
-        encoder.pix_fmt = self._pixel_format(encoder.height, encoder.width)
-        context = encoder.codec_context
-        context.time_base = source.time_base
-        context.colorspace = self.matrix
-        context.color_range = self._range
-        context.color_primaries = source.codec_context.color_primaries
-        context.color_trc = source.codec_context.color_trc
-        aspect = source.sample_aspect_ratio
-        if aspect and aspect > 0:
-            context.sample_aspect_ratio = 1 / aspect if self.turns % 2 else aspect
-        encoder.options = {"crf": str(options.crf), "preset": options.preset}
-
     @property
-    def _range(self) -> int:
-        return _FULL_RANGE if self.full_range else _LIMITED_RANGE
+    def matrix_name(self) -> str:
+        return _MATRIX_NAMES.get(self.matrix, "bt709")
 
-    @property
-    def _rgb(self) -> str:
-        return "rgb48le" if self.deep else "rgb24"
+    def rgb(self, *, alpha: bool) -> str:
+        """The packed pixel format that holds its colours, with or without alpha."""
+        return f"rgba{'64le' if self.bits > 8 else ''}" if alpha else "rgb48le" if self.bits > 8 else "rgb24"
 
-    def _pixel_format(self, height: int, width: int) -> str:
-        """4:2:0 needs even sizes; odd ones keep every chroma sample."""
-        chroma = "444" if self.full_chroma or height % 2 or width % 2 else "420"
-        return f"yuv{chroma}p10le" if self.deep else f"yuv{chroma}p"
 
-    def _reformatted(self, frame: Any, pixel_format: str) -> Any:
-        reformatter = pyav().video.reformatter
-        exact = issubclass(reformatter.Interpolation, int)  # PyAV before 14 takes names alone
-        to_rgb = pixel_format.startswith("rgb")
-        return reformatter.VideoReformatter().reformat(
+class ToRgb:
+    """Frames as arrays: (H, W, 3), or (H, W, 4) with alpha, upright, uint8, or uint16 for more than 8 bits."""
+
+    def __init__(self, look: Look, *, alpha: bool) -> None:
+        av = pyav()
+        self._look, self._rgb = look, look.rgb(alpha=alpha)
+        heeds_siting = int(av.__version__.partition(".")[0]) >= _HEEDS_SITING
+        self._stated = look.codec in _STATES_SITING and heeds_siting
+        self._reformatter = av.video.reformatter.VideoReformatter()
+        siting = (_CENTRE if is_centred(look.codec) else _LEFT).format("in")
+        levels = f"in_range={'pc' if look.full_range else 'tv'}:out_range=pc"
+        scale = f"in_color_matrix={look.matrix_name}:{levels}:flags={_EXACT_BICUBIC}:{siting}"
+        self._filters = Filters(("scale", scale), ("format", self._rgb))
+
+    def __call__(self, frame: Any) -> NDArray[Any]:
+        (rgb,) = [self._reformatted(frame)] if self._stated else self._filters.push(frame)
+        return np.ascontiguousarray(np.rot90(rgb.to_ndarray(), self._look.turns))
+
+    def _reformatted(self, frame: Any) -> Any:
+        return self._reformatter.reformat(
             frame,
-            format=pixel_format,
-            src_colorspace=self.matrix,
-            dst_colorspace=self.matrix,
-            interpolation=_EXACT_BICUBIC if exact else "BICUBIC",
-            src_color_range=self._range if to_rgb else _FULL_RANGE,
-            dst_color_range=_FULL_RANGE if to_rgb else self._range,
+            format=self._rgb,
+            src_colorspace=self._look.matrix,
+            dst_colorspace=self._look.matrix,
+            interpolation=_EXACT_BICUBIC_FLAGS,
+            src_color_range=colour_range(self._look.full_range),
+            dst_color_range=_FULL_RANGE,
         )
+
+
+class FromRgb:
+    """Such arrays as frames for an encoder, with the look's matrix, in `pixel_format`."""
+
+    def __init__(self, look: Look, pixel_format: str, *, alpha: bool, centred: bool) -> None:
+        """centred: whether the codec's chroma samples lie between the pixels, and not on the left ones."""
+        rgb = pyav().VideoFormat(pixel_format, 16, 16).is_rgb
+        self.matrix = _RGB_MATRIX if rgb else look.matrix
+        self.full_range = rgb or look.full_range or pixel_format.startswith("yuvj")
+        levels = "pc" if self.full_range else "tv"
+        scale = f"in_range=pc:out_color_matrix={look.matrix_name}:out_range={levels}:flags={_EXACT_BICUBIC}"
+        siting = (_CENTRE if centred else _LEFT).format("out")
+        self._rgb = look.rgb(alpha=alpha)
+        self._filters = Filters(("scale", f"{scale}:{siting}"), ("format", pixel_format))
+
+    def __call__(self, pixels: NDArray[Any], time: int, time_base: Fraction) -> Any:
+        frame = pyav().VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format=self._rgb)
+        frame.pts, frame.time_base = time, time_base
+        (result,) = self._filters.push(frame)
+        return result
+
+
+def has_alpha(kind: Any) -> bool:
+    """kind: a pixel format of PyAV."""
+    return any(component.is_alpha for component in kind.components)
+
+
+def is_centred(codec: str) -> bool:
+    """Whether a codec's chroma samples lie between the pixels."""
+    return codec in _CENTRED
+
+
+def _chroma(kind: Any) -> str:
+    colours = [component for component in kind.components if not component.is_alpha]
+    if len(colours) < 3:
+        return "420"
+    first, second = colours[:2]
+    if second.height < first.height:
+        return "420"
+    return "422" if second.width < first.width else "444"
+
+
+def colour_range(full: bool) -> int:
+    """As FFmpeg numbers it."""
+    return _FULL_RANGE if full else _LIMITED_RANGE
 
 
 def _quarter_turns(frame: Any, stream: Any) -> int:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from smsr_runtime.errors import VideoError
+
 
 @dataclass(frozen=True)
 class VideoOptions:
-    """codec: an encoder of FFmpeg. crf: constant quality, lower is better; preset: of x264 and x265."""
+    """codec: an encoder of FFmpeg, None for the container's; crf: constant quality, lower is better, None for the
+    encoder's own."""
 
-    codec: str = "libx264"
-    crf: int = 16
-    preset: str = "medium"
+    codec: str | None = None
+    crf: int | None = None
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,10 @@ class Task:
 
 @dataclass
 class VideoReport:
-    """frames written; active: mean share of active pixels per module, 0..1; sizes as (height, width)."""
+    """frames written; active: mean share of active pixels per module, 0..1; sizes as (height, width).
+
+    error: the source was damaged; the result has what could be decoded.
+    """
 
     frames: int = 0
     seconds: float = 0.0
@@ -34,3 +39,4 @@ class VideoReport:
     size_out: list[int] = field(default_factory=list)
     active: list[float] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    error: VideoError | None = None

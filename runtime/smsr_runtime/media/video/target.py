@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, Iterator
 
-from smsr_runtime.errors import VideoError, reason
+from smsr_runtime.errors import VideoError
+from smsr_runtime.media.video.encoders import default_codec, silence
+from smsr_runtime.media.video.kept import keep_stream_tags
 from smsr_runtime.media.video.options import Task
-from smsr_runtime.media.video.source import pyav
+from smsr_runtime.media.video.source import frame_rate, pyav, said
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO)
 
@@ -22,25 +23,28 @@ def open_target(part: Path, task: Task) -> Iterator[Any]:
     try:
         output = av.open(str(part), "w")
     except (av.FFmpegError, ValueError) as error:
-        raise _refused(task, error) from error
+        raise refused(task, "", error) from error
     try:
         yield output
-        output.close()
-    except BaseException as error:
+        with muxing(task, ""):
+            output.close()
+    except BaseException:
         with contextlib.suppress(av.FFmpegError, OSError):  # it only has to release its file, which is removed
             output.close()
-        if isinstance(error, av.FFmpegError):
-            raise _failed(error, task) from error
         raise
 
 
 def add_encoder(output: Any, video: Any, task: Task) -> Any:
     """The result's video stream, like the source's stream `video`. Raises VideoError for an unknown codec."""
+    av, codec = pyav(), task.options.codec or default_codec(output.format.name)
     try:
-        stream = output.add_stream(task.options.codec, rate=video.average_rate or video.guessed_rate or Fraction(25))
-    except ValueError as error:  # PyAV: no such encoder
-        raise _refused(task, error) from error
-    stream.metadata.update(video.metadata)
+        if av.codec.Codec(codec, "w").type != "video":
+            raise ValueError(f"{codec} encodes no video")
+        stream = output.add_stream(codec, rate=frame_rate(video))
+    except (av.FFmpegError, ValueError) as error:  # no such encoder, or not for this container
+        raise refused(task, codec, error) from error
+    silence(stream.codec_context.name)
+    keep_stream_tags(stream, video, encoded_again=True)
     return stream
 
 
@@ -51,22 +55,66 @@ def add_copy(output: Any, stream: Any, target: Path) -> Any:
             copy = output.add_stream_from_template(stream)
         else:  # PyAV before 14
             copy = output.add_stream(template=stream)
-    except ValueError as error:
+    except (pyav().FFmpegError, ValueError) as error:
         todo = "write a .mkv, which holds every kind of stream"
-        raise VideoError(target, f"room for the {stream.type} stream", reason(error), todo) from error
-    copy.metadata.update(stream.metadata)
+        raise VideoError(target, f"room for the {stream.type} stream", said(error), todo) from error
+    keep_stream_tags(copy, stream)
     return copy
 
 
-def _refused(task: Task, error: Exception) -> VideoError:
-    expected = f"a container and an encoder ({task.options.codec}) that work together"
-    return VideoError(task.target, expected, reason(error), "choose another --video-codec or extension")
+def copy_packet(output: Any, packet: Any) -> bool:
+    """Whether the container takes a packet, which it may not if that is damaged. Raises OSError for the disk."""
+    try:
+        output.mux(packet)
+    except pyav().FFmpegError as error:
+        if is_of_disk(error):
+            raise OSError(error.errno, said(error)) from error
+        return False
+    return True
 
 
-def _failed(error: Any, task: Task) -> Exception:
-    """A full disk as an OSError; other errors of FFmpeg come from the input, or from the encoder's settings."""
-    if error.errno in _DISK_ERRORS:
-        return OSError(error.errno, reason(error))
-    if error.errno == errno.EINVAL:
-        return _refused(task, error)
-    return VideoError(task.source, "an undamaged video", reason(error), "copy the file again")
+@contextlib.contextmanager
+def encoding(task: Task, codec: str) -> Iterator[None]:
+    """Names the encoder in its errors."""
+    try:
+        yield
+    except (pyav().FFmpegError, ValueError) as error:
+        todo = "choose another --video-codec"
+        if codec.endswith(("_nvenc", "_qsv", "_amf", "_vaapi", "_videotoolbox", "_v4l2m2m")):
+            todo += ", or run where its hardware and driver are"
+        raise VideoError(task.target, f"the encoder {codec} to work", said(error), todo) from error
+
+
+def write_header(output: Any, task: Task) -> None:
+    """Raises VideoError where the container does not hold the streams, OSError for the disk."""
+    try:
+        output.start_encoding()
+    except (pyav().FFmpegError, ValueError) as error:
+        if isinstance(error, pyav().FFmpegError) and is_of_disk(error):
+            raise OSError(error.errno, said(error)) from error
+        held = ", ".join(stream.codec_context.name for stream in output.streams if stream.codec_context)
+        todo = "choose another extension or --video-codec; .mkv holds everything"
+        raise VideoError(task.target, f"a container that holds {held}", said(error), todo) from error
+
+
+@contextlib.contextmanager
+def muxing(task: Task, codec: str) -> Iterator[None]:
+    """A full disk as an OSError, other errors as the container's refusal."""
+    try:
+        yield
+    except pyav().FFmpegError as error:
+        if is_of_disk(error):
+            raise OSError(error.errno, said(error)) from error
+        raise refused(task, codec, error) from error
+
+
+def is_of_disk(error: Any) -> bool:
+    """Whether an error of FFmpeg is the disk's."""
+    return error.errno in _DISK_ERRORS
+
+
+def refused(task: Task, codec: str, error: Exception) -> VideoError:
+    """The container does not take what is written into it."""
+    codec = codec or task.options.codec or "its usual one"
+    expected = f"a container and an encoder ({codec}) that work together"
+    return VideoError(task.target, expected, said(error), "choose another --video-codec or extension")
