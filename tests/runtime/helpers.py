@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -159,6 +160,11 @@ def assert_one_line_error(done: Done[str], code: int, *words: str) -> None:
     assert lines[0].startswith("smsr-run: error: ")
     for word in (": expected ", ", got ", "; ", *words):
         assert word in lines[0]
+
+
+def opened(path: Path) -> Any:
+    """The picture as Pillow reads it, its file closed."""
+    return Image.open(io.BytesIO(path.read_bytes()))
 
 
 def nearest(array: np.ndarray, scale: int = 2) -> np.ndarray:

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from smsr_runtime.media.codecs import animation, pillow
-from tests.runtime.helpers import Run, assert_one_line_error, nearest
+from tests.runtime.helpers import Run, assert_one_line_error, nearest, opened
 
 COLORS = [(90, 0, 0), (0, 90, 0), (0, 0, 90), (80, 80, 0)]
 TIMES = [40, 250, 100, 1000]
@@ -130,7 +130,7 @@ def test_a_profile_goes_with_all_frames(run: Run, tmp_path: Path) -> None:
     (tmp_path / "in.webp").write_bytes(animated("WEBP", icc_profile=b"profile" * 20))
     for target in ("png", "webp"):
         assert run(tmp_path / "in.webp", "-o", tmp_path / f"out.{target}").returncode == 0
-        assert Image.open(tmp_path / f"out.{target}").info["icc_profile"] == b"profile" * 20
+        assert opened(tmp_path / f"out.{target}").info["icc_profile"] == b"profile" * 20
 
 
 def test_metadata_that_an_animation_does_not_keep_is_said(run: Run, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 
 from smsr_runtime.run.plan import natural_order
-from tests.runtime.helpers import LIMITED, RUNTIME, Run, assert_one_line_error, loaded, need
+from tests.runtime.helpers import LIMITED, RUNTIME, Run, assert_one_line_error, loaded, need, opened
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_options_stand_anywhere(bundle: Path, tmp_path: Path, line: str) -> None
     run_py = [sys.executable, str(RUNTIME / "run.py")]
     done = subprocess.run([*run_py, *command], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr.count("error")) == (0, 0), done.stderr
-    assert Image.open(tmp_path / "out.png").size == (12, 8)
+    assert opened(tmp_path / "out.png").size == (12, 8)
 
 
 def test_no_arguments_at_all_is_one_line() -> None:
@@ -130,7 +130,7 @@ def test_picture_is_written_and_described(run: Run, picture: Path, tmp_path: Pat
     assert (done.returncode, done.stderr) == (0, "")
     assert "out.png  12x8" in done.stdout
     assert "function body" in done.stdout
-    assert np.asarray(Image.open(tmp_path / "out.png")).tolist() == np.full((8, 12, 3), 90).tolist()
+    assert np.asarray(opened(tmp_path / "out.png")).tolist() == np.full((8, 12, 3), 90).tolist()
 
 
 def test_existing_output_needs_force(run: Run, picture: Path, tmp_path: Path) -> None:
@@ -285,7 +285,7 @@ def test_masks_picture_shows_what_was_active(run: Run, tmp_path: Path) -> None:
     left_active[:, :150] = 150
     Image.fromarray(left_active).save(tmp_path / "in.png")
     assert run(tmp_path / "in.png", "-o", tmp_path / "out.png", "--show-masks").returncode == 0
-    mosaic = np.asarray(Image.open(tmp_path / "out.masks.png")).astype(int)
+    mosaic = np.asarray(opened(tmp_path / "out.masks.png")).astype(int)
     tinted = (mosaic[:, :, 0] - mosaic[:, :, 2]) > 50
     assert tinted[60, 20]
     assert not tinted[60, 200]

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.runtime.helpers import RUNTIME, Done, Run, assert_one_line_error, need
+from tests.runtime.helpers import RUNTIME, Done, Run, assert_one_line_error, need, opened
 
 
 def write(path: Path, level: int = 90) -> Path:
@@ -183,9 +183,9 @@ def test_quality_of_jpeg_is_that_of_its_tables(run: Run, tmp_path: Path, quality
     Image.new("RGB", (16, 16)).save(tmp_path / "like.jpg", quality=quality)
     (tmp_path / "in.png").write_bytes(picture())
     assert run(tmp_path / "in.png", "-o", tmp_path / "out.jpg", "--quality", quality).returncode == 0
-    tables = {name: Image.open(tmp_path / f"{name}.jpg").quantization for name in ("like", "out")}  # type: ignore[attr-defined]
+    tables = {name: opened(tmp_path / f"{name}.jpg").quantization for name in ("like", "out")}
     assert tables["out"] == tables["like"]
-    assert Image.open(tmp_path / "out.jpg").layer[0][1:3] == (1, 1)  # type: ignore[attr-defined]
+    assert opened(tmp_path / "out.jpg").layer[0][1:3] == (1, 1)
     if quality == 95:
         assert run(tmp_path / "in.png", "-o", tmp_path / "default.jpg").returncode == 0
         assert (tmp_path / "default.jpg").read_bytes() == (tmp_path / "out.jpg").read_bytes()
