@@ -128,6 +128,7 @@ run() {
   if [[ -n ${3:-} ]]; then tensorrt=$(unpacked "$3"); fi
   [[ -z $tensorrt ]] || export LD_LIBRARY_PATH="$tensorrt${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
   mkdir -p "$out"
+  rm -f "$out"/*.json "$out"/*.plan "$out/table.md"  # of an earlier run, which the table would mix in
   if [[ $bench == *_bench && -x $folder/bin/smsr_cuda_gpu_branch_test ]]; then
     "$folder/bin/smsr_cuda_gpu_branch_test" || failed+=" smsr_cuda_gpu_branch_test"
   fi

@@ -54,7 +54,12 @@ class Picture:
 
     @property
     def step(self) -> int:
-        """References hold every step-th row. Odd, so that all rows of the kernels' tiles have their turn."""
+        """References hold every step-th row. Odd, so that all rows of the kernels' tiles have their turn.
+
+        All rows where there is an original, so that a rehearsal gives the true PSNR.
+        """
+        if self.high is not None:
+            return 1
         height, width = self.low.shape[:2]
         return int(height * width // REFERENCE_PIXELS | 1)
 
@@ -119,7 +124,8 @@ def read_pictures(evaluation: Path | None, photographs: Path | None, scale: int)
 def frames(photographs: Sequence[images.Image], where: Path) -> list[Picture]:
     """From the first four that are large enough: one crop, their mosaic, and a calm picture of the same size.
 
-    The calm one is the middle of the first, enlarged: smooth, as out-of-focus and flat parts are.
+    The calm one is the middle of the first, enlarged: smooth, as out-of-focus and flat parts are, and without active
+    pixels; a quarter of it is the crop, so that less than a fifth of all pixels is active.
     """
     height, width = FRAME
     crops = [
@@ -129,10 +135,12 @@ def frames(photographs: Sequence[images.Image], where: Path) -> list[Picture]:
         raise DataError(where, f"4 pictures of at least {width}x{height}", str(len(crops)), "name another folder")
     mosaic = np.concatenate([np.concatenate(crops[:2], axis=1), np.concatenate(crops[2:4], axis=1)])
     small = _middle(crops[0], 2 * height // CALM_ZOOM, 2 * width // CALM_ZOOM)
-    calm = resize.upscale(torch.from_numpy(to_planes(small)), CALM_ZOOM)[0].clamp(0, 255).round()
+    smooth = resize.upscale(torch.from_numpy(to_planes(small)), CALM_ZOOM)[0].clamp(0, 255).round()
+    calm = smooth.permute(1, 2, 0).numpy().astype(np.uint8)
+    calm[:height, :width] = crops[0]
     return [
         Picture("crop", crops[0]),
-        Picture("calm", calm.permute(1, 2, 0).numpy().astype(np.uint8)),
+        Picture("calm", calm),
         Picture("mosaic", mosaic),
     ]
 

@@ -114,13 +114,15 @@ def test_changed_masks_are_counted(bench: Any, data: Path, tmp_path: Path) -> No
     assert bench("--most-flips", "0.02", outputs=tmp_path / "o")[0].returncode == 0
 
 
-@pytest.mark.parametrize("file", ["plain.upscaled.f32", "plain.margin_1.f32"])
+@pytest.mark.parametrize("file", ["plain.upscaled.f32", "graded.upscaled.f32", "plain.margin_1.f32"])
 def test_an_output_that_is_no_number_fails(file: str, bench: Any, data: Path, tmp_path: Path) -> None:
     def spoil(values: np.ndarray) -> None:
-        values[:30] = np.nan
+        values[:30] = values[values.size // 2 + 9] = np.nan
 
     done, results = bench(outputs=changed(data, tmp_path / "o", file, spoil))
     assert done.returncode == 1 and results["failures"] == 1 and len(done.stderr.splitlines()) == 1
+    if file.startswith("graded"):
+        assert results["pictures"][1]["psnr"] == results["pictures"][1]["psnr_y"] == 0
 
 
 def test_one_picture_s_failure_leaves_the_others(bench: Any, data: Path, tmp_path: Path) -> None:
@@ -249,6 +251,14 @@ def test_a_failing_engine_does_not_stop_the_others(folder: Path) -> None:
     done = rehearse(folder)
     assert done.returncode == 1 and done.stderr.splitlines()[-1] == "bench_tensorrt.sh: failed: dense"
     assert (folder / "results" / "masked.json").is_file()
+
+
+def test_results_of_an_earlier_run_are_not_mixed_in(folder: Path) -> None:
+    assert rehearse(folder).returncode == 0
+    (folder / "data" / "dense.onnx").unlink()
+    assert rehearse(folder).returncode == 1
+    assert not (folder / "results" / "dense.json").exists()
+    assert "| dense |" not in (folder / "results" / "table.md").read_text()
 
 
 def test_data_of_another_release_is_refused(folder: Path) -> None:

@@ -127,6 +127,11 @@ def test_frames_are_a_crop_a_mosaic_and_a_calm_picture() -> None:
     assert (crop.low.shape, calm.low.shape, mosaic.low.shape) == ((360, 640, 3), (720, 1280, 3), (720, 1280, 3))
     assert [int(mosaic.low[y, x, 0]) for y, x in ((0, 0), (0, 1279), (719, 0), (719, 1279))] == [10, 20, 30, 40]
     assert set(np.unique(calm.low)) == {10}
+    noise = np.random.default_rng(0).integers(0, 256, (360, 640, 3), np.uint8)
+    calm = tensorrt_files.frames([noise, *photographs], Path("photos"))[1]
+    np.testing.assert_array_equal(calm.low[:360, :640], noise)
+    steps = np.abs(np.diff(calm.low.astype(int), axis=1)).mean(axis=(1, 2))
+    assert steps[360:].mean() < 0.5 * np.abs(np.diff(noise.astype(int), axis=1)).mean()  # smooth elsewhere
     with pytest.raises(DataError, match=r"photos: expected 4 pictures of at least 640x360, got 3"):
         tensorrt_files.frames(photographs[1:], Path("photos"))
 

@@ -4,7 +4,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
-#include <limits>
 
 #include "picture.h"
 
@@ -57,7 +56,8 @@ class DoubleSession final : public Session {
   std::vector<LayerTime> profile(int) override { return {{"head.0/Conv", 700.0}, {"tail/Conv", 300.0}}; }
 
  private:
-  // Adds the output from its file, NaN in the rows that the file has not. False: none of this scale.
+  // Adds the output from its file; rows that the file has not are like the last one before. False: none of
+  // this scale.
   bool add(std::map<std::string, Tensor>& all, const std::string& name, int channels, int scale) const {
     const std::vector<int64_t> shape{channels, int64_t{scale} * picture_->size.height,
                                      int64_t{scale} * picture_->size.width};
@@ -75,12 +75,12 @@ class DoubleSession final : public Session {
 
   void append(std::vector<float>& values, const std::vector<float>& rows,
               const std::vector<int64_t>& shape) const {
-    auto next = rows.begin();
-    for (int64_t row = 0; row < shape[0] * shape[1]; ++row) {
-      const bool stored = row % shape[1] % picture_->step == 0;
-      for (int64_t x = 0; x < shape[2]; ++x)
-        values.push_back(stored ? *next++ : std::numeric_limits<float>::quiet_NaN());
-    }
+    const int64_t stored = (shape[1] + picture_->step - 1) / picture_->step;
+    for (int64_t c = 0; c < shape[0]; ++c)
+      for (int64_t y = 0; y < shape[1]; ++y) {
+        const auto row = rows.begin() + (c * stored + y / picture_->step) * shape[2];
+        values.insert(values.end(), row, row + shape[2]);
+      }
   }
 
   std::string folder_;

@@ -249,6 +249,7 @@ class GpuSession final : public Session {
     outputs_.clear();
     for_each_tensor(TensorIOMode::kINPUT, [&](const char* name) { set_input(name, picture, batch); });
     for_each_tensor(TensorIOMode::kOUTPUT, [&](const char* name) { set_output(name); });
+    check(cudaDeviceSynchronize(), where_);  // fills and copies are on another stream than the engine
   }
 
   std::map<std::string, Tensor> outputs() override {
