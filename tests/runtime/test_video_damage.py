@@ -115,7 +115,7 @@ def test_a_lost_cluster_is_counted(run, clip: Path, tmp_path: Path) -> None:
     (record,) = document["files"]
     assert (done.returncode, document["exit_code"], document["failed"]) == (1, 1, 1)
     assert (record["output"], record["frames"]) == (str(out), 75)
-    assert record["error"]["got"] == "about 25 frames missing from 1.96 s to 3.00 s"
+    assert record["error"]["got"].endswith(" bytes that cannot be read, about 25 frames missing from 1.96 s to 3.00 s")
     assert "in.mkv: expected an undamaged video" in done.stderr
     assert "out.mkv holds what could be decoded" in done.stderr
     with av.open(str(out)) as container:
@@ -160,6 +160,29 @@ def test_frames_lost_all_over_the_file_are_counted(clip: Path, tmp_path: Path) -
     assert report.error is not None
     assert "bytes that cannot be read" in report.error.got
     assert "about 74 frames missing" in report.error.got
+
+
+def test_a_lost_first_cluster_is_counted(clip: Path, tmp_path: Path) -> None:
+    """The result begins with what is left, at 0 seconds."""
+    data, path = bytearray(clip.read_bytes()), tmp_path / "in.mkv"
+    start, end = clusters(data)[:2]
+    data[start:end] = bytes(end - start)
+    path.write_bytes(data)
+    seen, report = copied(path, tmp_path / "out.mkv")
+    assert (len(seen), frame_times(tmp_path / "out.mkv")[0]) == (75, 0)
+    assert report.error is not None
+    assert "bytes that cannot be read" in report.error.got
+
+
+def test_a_lost_last_cluster_is_counted(clip: Path, tmp_path: Path) -> None:
+    data, path = bytearray(clip.read_bytes()), tmp_path / "in.mkv"
+    start = clusters(data)[3]
+    data[start : start + 500] = bytes(500)
+    path.write_bytes(data)
+    seen, report = copied(path, tmp_path / "out.mkv")
+    assert len(seen) == 75
+    assert report.error is not None
+    assert report.error.got == "no frames from 3.0 s to its end at 4.0 s"
 
 
 def test_frames_with_holes_are_counted(tmp_path: Path) -> None:

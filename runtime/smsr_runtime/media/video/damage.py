@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from smsr_runtime.errors import VideoError
 from smsr_runtime.media.video.options import Task
 
-_SLACK_SECONDS, _SLACK_SHARE = 1.0, 0.02
-"""How much earlier than stated a video may end: streams seldom end at the same time."""
+_OWN_SLACK, _SLACK_SECONDS, _SLACK_SHARE = 0.5, 1.0, 0.02
+"""Seconds that a video may end before its own stated end; and a file before its, as streams seldom end together."""
 _LEAST_GAP = 0.5
 """Seconds without a frame, in a video whose frames else follow each other evenly, that count as missing frames."""
 _EVEN_SHARE = 0.9
@@ -44,9 +44,9 @@ class Damage:
                 self._gaps.append((self._last, time))
         self._last = time
 
-    def ends(self, end: float, stated: float) -> bool:
-        """Whether a video that ends at `end` seconds ends where it states that it does."""
-        return end >= stated - max(_SLACK_SECONDS, _SLACK_SHARE * stated)
+    def ends(self, end: float, stated: float, *, own: bool) -> bool:
+        """Whether a file that ends at `end` seconds ends where it states that it does; own: the video stream itself."""
+        return end >= stated - (_OWN_SLACK if own else max(_SLACK_SECONDS, _SLACK_SHARE * stated))
 
     def error(self, task: Task, rate: float, frames: int, stated: int | None) -> VideoError | None:
         """None for a whole source. frames: that were made; stated: that the source says it has, None for unknown."""

@@ -9,7 +9,7 @@ from smsr_runtime.errors import VideoError
 from smsr_runtime.media.video.damage import Damage
 from smsr_runtime.media.video.filters import Filters
 from smsr_runtime.media.video.options import Task
-from smsr_runtime.media.video.source import frame_rate, most_pixels, pyav, said
+from smsr_runtime.media.video.source import clusters_start, frame_rate, most_pixels, pyav, said
 
 _WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 """Decoders that read WebM's transparency, which FFmpeg's own leave out."""
@@ -24,7 +24,7 @@ _NOT_KEPT = {
 }
 """What frames may carry that has no way into the result, by the name of the side data."""
 
-_MOST_BETWEEN = 4096
+_MOST_BETWEEN = 1024
 """Bytes between two packets of a whole Matroska file: headers of blocks and clusters; alpha lies there too."""
 
 
@@ -37,7 +37,7 @@ class Reader:
         self.deinterlaced = False
         self._container, self._video, self._task = container, video, task
         self._first: Any = None
-        self._read = 0
+        self._read = clusters_start(task.source)
         self._rate = float(frame_rate(video))
         self._deinterlace = Filters(("bwdif", "mode=send_frame:deint=interlaced"))
         self._decoder = _decoder(video)

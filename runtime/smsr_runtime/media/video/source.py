@@ -16,6 +16,11 @@ VIDEO_BYTES_PER_PIXEL = 250
 _MOST_PIXELS = 2**31 - 1
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 """How a Matroska file begins, and the part that holds everything."""
+_HEADERS = tuple(
+    bytes.fromhex(name)
+    for name in ("114d9b74", "1549a966", "1654ae6b", "1c53bb6b", "1254c367", "1941a469", "1043a770", "ec", "bf")
+)
+"""Identifiers of what may stand before the first cluster: SeekHead, Info, Tracks, Cues, Tags, ..., Void, CRC-32."""
 _AGAIN = "copy the file again, or repair it: ffmpeg -i IN -c copy OUT"
 
 
@@ -127,6 +132,24 @@ def _matroska_size(source: Path) -> int:
         return 0
     length, position = _size(head, position + 4)
     return 0 if length is None else position + length
+
+
+def clusters_start(source: Path) -> int:
+    """Where the frames of a Matroska file begin, or what should be its header cannot be read; 0 for another file."""
+    with source.open("rb") as file:
+        head = file.read(256)
+        place = head.find(_SEGMENT) if head.startswith(_EBML) else -1
+        if place < 0:
+            return 0
+        _, position = _size(head, place + 4)
+        while True:
+            file.seek(position)
+            data = file.read(12)
+            width = 1 if data[:1] in _HEADERS else 4
+            if data[:width] not in _HEADERS or len(data) < 12:
+                return position
+            length, start = _size(data, width)
+            position += start + (length or 0)
 
 
 def _size(data: bytes, position: int) -> tuple[int | None, int]:

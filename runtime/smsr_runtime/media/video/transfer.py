@@ -188,10 +188,10 @@ class _Transfer:
     def _conclude_end(self) -> None:
         """An end before the one that the stream states is damage; a container's duration may be an estimate."""
         damage, stated = self.reader.damage, stated_end(self.video, self.start)
-        if stated is not None and self.clock.parts == 1 and not damage.ends(self.video_end, stated):
+        if stated is not None and self.clock.parts == 1 and not damage.ends(self.video_end, stated, own=True):
             damage.missing_end = f"no frames from {self.video_end:.1f} s to its end at {stated:.1f} s"
         in_all, end = (self.container.duration or 0) / MICROSECONDS, self.end + float(self.start)
-        if not (damage.missing_end or damage.ends(end, in_all)):
+        if not (damage.missing_end or damage.ends(end, in_all, own=False)):
             text = f"ends at {end:.1f} s of the {in_all:.1f} s that it states: it may be cut short"
             self.report.notes.append(text)
         rate = float(frame_rate(self.video))
