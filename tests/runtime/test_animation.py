@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from smsr_runtime.media.codecs import animation, pillow
+from smsr_runtime.media.image import decode_bytes
 from tests.runtime.helpers import Run, assert_one_line_error, nearest, opened
 
 COLORS = [(90, 0, 0), (0, 90, 0), (0, 0, 90), (80, 80, 0)]
@@ -124,6 +125,23 @@ def test_a_huge_canvas_is_refused_before_a_decoder_sees_it(run: Run, tmp_path: P
     data[24:30] = 2 * (16382).to_bytes(3, "little")
     (tmp_path / "in.webp").write_bytes(data)
     assert_one_line_error(run(tmp_path / "in.webp", "-o", tmp_path / "out.webp"), 1, "16383x16383", "memory free")
+
+
+def test_times_that_a_format_cannot_state_are_said() -> None:
+    picture = next(animation.frames(animated("GIF"), "in", lambda _: None)).picture
+    for kind, longest in (("PNG", 65535), ("WEBP", 16777215)):
+        for milliseconds, plays, expected in (
+            (longest, 65535, (longest, 65535)),
+            (longest + 1, 1, (longest, 1)),
+            (40, 65536, (40, 0)),
+        ):
+            given = animation.Frame(picture, milliseconds, plays)
+            frame = animation.fitting(given, kind)
+            assert (frame.milliseconds, frame.plays) == expected
+            said = [f"{kind} cannot state its times: the nearest are taken"]
+            assert frame.picture.notes == ([] if expected == (milliseconds, plays) else said)
+            other = animation.Frame(decode_bytes(animated("PNG"), "in"), milliseconds, frame.plays)
+            assert animation.encode([frame, animation.fitting(other, kind)], kind, 90)
 
 
 def test_a_profile_goes_with_all_frames(run: Run, tmp_path: Path) -> None:

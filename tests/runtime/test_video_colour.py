@@ -8,6 +8,7 @@ import av
 import numpy as np
 import pytest
 
+from tests.runtime.helpers import Run
 from tests.runtime.video import copied, decoded, rgb_frames, write_clip
 
 SIZE = (96, 64)
@@ -166,7 +167,7 @@ def test_odd_sizes_keep_every_chroma_sample(tmp_path: Path, size: tuple[int, int
         assert (stream.width, stream.height, stream.format.name) == (*size, "yuv444p")
 
 
-def test_black_under_transparent_pixels_does_not_bleed(run, tmp_path: Path) -> None:
+def test_black_under_transparent_pixels_does_not_bleed(run: Run, tmp_path: Path) -> None:
     """What is hidden is black; what is seen is one colour, and stays that up to the rim."""
     pixels = np.zeros((48, 64, 4), np.uint8)
     pixels[8:40, 8:56] = (60, 200, 90, 255)

@@ -20,7 +20,7 @@ from smsr_runtime.media.video.options import VideoOptions
 from smsr_runtime.media.video.transfer import upscale_video
 from smsr_runtime.run.upscale import check_frame
 from smsr_runtime.session import load
-from tests.runtime.helpers import LIMITED, RUNTIME, assert_one_line_error
+from tests.runtime.helpers import LIMITED, RUNTIME, Run, assert_one_line_error
 from tests.runtime.video import RATE, copied, rgb_frames, write_clip
 
 FRAMES = 100
@@ -103,7 +103,7 @@ def clusters(data: bytes) -> list[int]:
     return [place for place in range(len(data)) if data.startswith(b"\x1f\x43\xb6\x75", place)]
 
 
-def test_a_lost_cluster_is_counted(run, clip: Path, tmp_path: Path) -> None:
+def test_a_lost_cluster_is_counted(run: Run, clip: Path, tmp_path: Path) -> None:
     """Four clusters of one second, the third made unreadable: 25 frames are missing."""
     data, path, out = bytearray(clip.read_bytes()), tmp_path / "in.mkv", tmp_path / "out.mkv"
     starts = clusters(data)
@@ -125,7 +125,7 @@ def test_a_lost_cluster_is_counted(run, clip: Path, tmp_path: Path) -> None:
     assert_one_line_error(quiet, 1, "in.mkv", "about 25 frames missing")
 
 
-def test_frames_that_do_not_decode_are_counted(run, clip: Path, tmp_path: Path) -> None:
+def test_frames_that_do_not_decode_are_counted(run: Run, clip: Path, tmp_path: Path) -> None:
     """Each packet of the second second of an MP4 is overwritten; the rest is kept."""
     path = tmp_path / "in.mp4"
     with av.open(str(clip)) as source, av.open(str(path), "w") as target:
@@ -217,7 +217,7 @@ def frame_times(path: Path) -> list[float]:
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
-def test_a_cut_matroska_file_is_refused_before_any_work(run, clip: Path, tmp_path: Path, share: float) -> None:
+def test_a_cut_matroska_file_is_refused_before_any_work(run: Run, clip: Path, tmp_path: Path, share: float) -> None:
     data, path = clip.read_bytes(), tmp_path / "cut.mkv"
     path.write_bytes(data[: int(len(data) * share)])
     done = run(path, "-o", tmp_path / "out.mkv")
@@ -235,7 +235,7 @@ def test_a_live_recording_that_broke_off_is_taken_as_it_is(clip: Path, tmp_path:
     assert len(seen) == 75
 
 
-def test_unreadable_files_are_one_line(run, clip: Path, tmp_path: Path) -> None:
+def test_unreadable_files_are_one_line(run: Run, clip: Path, tmp_path: Path) -> None:
     data = clip.read_bytes()
     unknown = data.replace(b"V_MPEG4/ISO/AVC", b"V_UNKNOWN/CODEC")
     cases = {
@@ -250,7 +250,7 @@ def test_unreadable_files_are_one_line(run, clip: Path, tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*out*"))
 
 
-def test_a_size_that_changes_in_mid_stream_is_named(run, tmp_path: Path) -> None:
+def test_a_size_that_changes_in_mid_stream_is_named(run: Run, tmp_path: Path) -> None:
     small = write_clip(tmp_path / "a.ts", rgb_frames(10), options={"bf": "0"})
     large = write_clip(tmp_path / "b.ts", rgb_frames(10, (96, 64)), options={"bf": "0"}, start=10)
     path = tmp_path / "in.ts"
@@ -260,7 +260,7 @@ def test_a_size_that_changes_in_mid_stream_is_named(run, tmp_path: Path) -> None
     assert not (tmp_path / "out.mp4").exists()
 
 
-def test_frames_too_large_for_memory_are_refused_before_they_are_decoded(run, tmp_path: Path) -> None:
+def test_frames_too_large_for_memory_are_refused_before_they_are_decoded(run: Run, tmp_path: Path) -> None:
     """The header says 16000x16000, in 45 kB: a frame takes 400 MB to decode and more than a terabyte to upscale."""
     data = write_clip(tmp_path / "small.mkv", rgb_frames(3, (320, 256)), "ffv1", options={}).read_bytes()
     small, large = bytes.fromhex("b0820140ba820100"), bytes.fromhex("b0823e80ba823e80")  # PixelWidth and PixelHeight

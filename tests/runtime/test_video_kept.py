@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pytest
 
-from tests.runtime.helpers import assert_one_line_error
+from tests.runtime.helpers import Run, assert_one_line_error
 from tests.runtime.video import RATE, copied, decoded, pattern, rgb_frames, write_clip
 
 RICH_TAGS = {"title": "My film", "artist": "Someone", "encoder": "OldTool 1.0"}
@@ -179,20 +179,20 @@ def test_each_container_has_its_codec(tmp_path: Path, extension: str, codec: str
     assert error < 4
 
 
-def test_webm_to_webm_needs_no_option(run, tmp_path: Path) -> None:
+def test_webm_to_webm_needs_no_option(run: Run, tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "in.webm", rgb_frames(3), "libvpx-vp9", options={})
     done = run(clip, "-o", tmp_path / "out.webm", "--crf", "40")
     assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("codec", ["libx265", "libsvtav1", "av1", "libx264"])
-def test_quiet_is_quiet(run, tmp_path: Path, codec: str) -> None:
+def test_quiet_is_quiet(run: Run, tmp_path: Path, codec: str) -> None:
     clip = write_clip(tmp_path / "in.mp4", rgb_frames(3))
     done = run(clip, "-o", tmp_path / "out.mp4", "--video-codec", codec, "--quiet")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_an_encoder_that_does_not_work_is_named_and_not_the_input(run, tmp_path: Path) -> None:
+def test_an_encoder_that_does_not_work_is_named_and_not_the_input(run: Run, tmp_path: Path) -> None:
     """h264_v4l2m2m: in every build for Linux, and a device almost nowhere."""
     if "h264_v4l2m2m" not in av.codecs_available:
         pytest.fail("this PyAV has no h264_v4l2m2m; name another encoder that needs hardware")

@@ -115,12 +115,13 @@ def _animation(upscaler: Upscaler, job: Job, settings: Settings, data: bytes) ->
     def check(size: Header) -> None:
         check_decoding(dataclasses.replace(size, pixel_bytes=4 * upscaler.scale**2), where)
 
-    for frame in animation.frames(data, where, check):
+    kind = FORMATS[job.output.suffix[1:].lower()].kind
+    for source in animation.frames(data, where, check):
+        frame = animation.fitting(source, kind)
         picture = fitted(frame.picture, job.output, upscaler.scale, settings.saving)
         result, margins = upscale_picture(upscaler, picture, where, margins=settings.json)
         results.append(dataclasses.replace(frame, picture=result))
         shares.append(upscaler.active_shares(margins))
-    kind = FORMATS[job.output.suffix[1:].lower()].kind
     _write(job, animation.encode(results, kind, settings.saving.quality))
     mean = [sum(parts) / len(parts) for parts in zip(*shares)]
     return {**_facts(picture, result, result.notes), "frames": len(results), "active": _rounded(mean)}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Callable, Iterator, Sequence
 
 import numpy as np
 
-from smsr_runtime.media.codecs import pillow
+from smsr_runtime.media.codecs import opencv, pillow
 from smsr_runtime.media.codecs.header import Header
 from smsr_runtime.media.picture import Picture, from_channels, to_channels
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 KINDS = ("PNG", "WEBP")
 """Formats of results that hold an animation."""
 _SOURCES = ("GIF", "WEBP", "PNG")
+_LONGEST = {"PNG": 65535, "WEBP": 2**24 - 1}
+"""Milliseconds of one frame."""
+_MOST_PLAYS = 65535
 _PNG, _ANIMATED_WEBP = b"\x89PNG", 2
 
 
@@ -48,14 +51,26 @@ def frames(data: bytes, where: str, check: Callable[[Header], None]) -> Iterator
     with pillow.opened(data, where, _SOURCES) as image:
         first, last = _first(image), _last(image)
         check(Header(image.height * (last + 1 - first), image.width))
+        size = image.size
         plays, left_out = _plays(image), _left_out(image.info)
         icc = image.info.get("icc_profile") or None
         for number in range(first, last + 1):
             image.seek(number)
             image.load()
+            if image.size != size:
+                raise opencv.damaged(where, "frames of several sizes")
             array = np.asarray(image.convert("RGBA"))
             picture = from_channels(array, where, icc=icc, metadata_left_out=left_out, notes=list(notes))
             yield Frame(picture, float(image.info.get("duration", 0)), plays)
+
+
+def fitting(frame: Frame, kind: str) -> Frame:
+    """The frame with times that PNG or WEBP can state, and a note where these are others."""
+    milliseconds, plays = min(frame.milliseconds, _LONGEST[kind]), frame.plays if frame.plays <= _MOST_PLAYS else 0
+    if (milliseconds, plays) == (frame.milliseconds, frame.plays):
+        return frame
+    notes = [*frame.picture.notes, f"{kind} cannot state its times: the nearest are taken"]
+    return Frame(replace(frame.picture, notes=notes), milliseconds, plays)
 
 
 def encode(sequence: Sequence[Frame], kind: str, quality: int) -> bytes:
