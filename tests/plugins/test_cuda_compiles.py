@@ -71,6 +71,17 @@ def test_tensor_core_kernels_compile_and_hardly_spill(nvcc: str, architectures: 
 
 
 @pytest.mark.slow
+def test_staged_kernels_compile_and_do_not_spill(nvcc: str, architectures: list[int], tmp_path: Path) -> None:
+    newer = [number for number in architectures if number >= 80]
+    report = compile_for(nvcc, CORE / "module_staged.cu", newer, tmp_path)
+    # Convolutions with their weights in shared memory; those with weights in global memory spill a little.
+    spills = spilled(report, r"staged_gemm.*ConvolutionOutputsELb1E")
+    assert len(spills) == len(newer)
+    assert max(spills) == 0
+    assert max(spilled(report, "staged_gemm")) <= 2 * HOT_LIMIT
+
+
+@pytest.mark.slow
 def test_float_kernels_compile_and_do_not_spill(nvcc: str, architectures: list[int], tmp_path: Path) -> None:
     report = compile_for(nvcc, CORE / "module_float.cu", architectures, tmp_path)
     assert max(spilled(report, "gather_gemm")) == 0

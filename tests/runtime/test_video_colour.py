@@ -21,7 +21,7 @@ def smooth_picture() -> np.ndarray:
     """(H, W, 3) uint8, colours that change along both axes slowly enough for any interpolation."""
     y, x = np.mgrid[: SIZE[1], : SIZE[0]].astype(float)
     waves = [np.sin(x / 5), np.cos(x / 6 + y / 9), np.sin(x / 7 - y / 8)]
-    return np.rint(128 + 90 * np.stack(waves, 2)).astype(np.uint8)
+    return np.asarray(np.rint(128 + 90 * np.stack(waves, 2)), np.uint8)
 
 
 def planes(rgb: np.ndarray, horizontal: float, vertical: float) -> list[np.ndarray]:

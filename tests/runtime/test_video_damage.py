@@ -98,7 +98,7 @@ def test_whatever_the_damage_the_result_is_whole_or_there_is_none(clip: Path, tm
     assert not list(tmp_path.glob(".*"))
 
 
-def clusters(data: bytes) -> list[int]:
+def clusters(data: bytes | bytearray) -> list[int]:
     """Where Matroska's clusters begin."""
     return [place for place in range(len(data)) if data.startswith(b"\x1f\x43\xb6\x75", place)]
 
@@ -299,7 +299,7 @@ def test_a_frame_too_large_for_memory_is_named_with_both_sizes(
 def test_a_full_disk_at_any_frame_is_one_line(bundle: Path, clip: Path, tmp_path: Path) -> None:
     for limit in (100, 4000, 8000):
         command = [sys.executable, "-c", LIMITED.replace("@", str(limit)), bundle, clip, "-o", tmp_path / "out.mkv"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
         assert_one_line_error(done, 1, "out.mkv", "file too large", "free some space")
         assert not list(tmp_path.iterdir())
 
@@ -308,7 +308,9 @@ def test_a_full_disk_at_any_frame_is_one_line(bundle: Path, clip: Path, tmp_path
 def test_a_signal_leaves_nothing_behind(bundle: Path, tmp_path: Path, number: signal.Signals) -> None:
     clip = write_clip(tmp_path / "in.mkv", rgb_frames(300, (320, 240)), options={"crf": "30"})
     command = [sys.executable, RUNTIME / "run.py", bundle, clip, "-o", tmp_path / "out.mp4"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         while process.poll() is None and not any(path.stat().st_size for path in tmp_path.glob(".out*.part.mp4")):
             time.sleep(0.01)
         process.send_signal(number)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 from tests.runtime.video import RATE, copied, rgb_frames, write_clip
 
 
-def packets(path: Path) -> list[av.Packet]:
+def packets(path: Path) -> list[Any]:
     """Of the video stream, in the order they are shown."""
     with av.open(str(path)) as container:
         return sorted((p for p in container.demux(video=0) if p.pts is not None), key=lambda packet: packet.pts)

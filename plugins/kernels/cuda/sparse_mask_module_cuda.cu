@@ -1,6 +1,7 @@
 // The API: checks all arguments, then queues the kernels for the type and the GPU.
 #include <cstdlib>
 #include <cstring>
+#include <string>
 
 #include "cuda/module.h"
 #include "cuda/sparse_mask_module_cuda.h"
@@ -78,8 +79,11 @@ Status choose(Type type, Device* device, Kernels* kernels) {
     if (cudaDeviceGetAttribute(query.value, query.attribute, number) != cudaSuccess)
       return Status::kBadDevice;
   const int capability = 10 * major + minor;
-  static const char* const name = std::getenv(kKernelVariable);  // read once
-  return choose_kernels(name, type, capability, kernels);
+  static const std::string name = [] {  // read once, and kept from what the process may change
+    const char* given = std::getenv(kKernelVariable);
+    return std::string(given == nullptr ? "" : given);
+  }();
+  return choose_kernels(name.c_str(), type, capability, kernels);
 }
 
 Status launch_prepared(Kernels kernels, const Launch& launch) {

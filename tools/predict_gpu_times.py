@@ -1,11 +1,11 @@
 """Turns what smsr_cuda_counts prints into microseconds per launch on an H200, for both kernels.
 
     build/native/tests/cuda/smsr_cuda_counts 180 320 0.3 > counts.txt
-    python3 plugins/tests/cuda/predict.py counts.txt --scale 16        # 720 x 1280 has 16 times as many pixels
+    python3 tools/predict_gpu_times.py counts.txt --scale 16        # 720 x 1280 has 16 times as many pixels
 
 A launch takes at least what each unit of the machine needs alone: tensor cores, first-level cache and shared memory,
-DRAM. The gathering kernel waits for its loads besides: a warp needs a time per step of its sum and a time per unit of 64
-pixels. These two are fitted to the convolutions' times that were measured at 720 x 1280, share 0.3 (`--measured`). The
+DRAM. The gathering kernel waits for its loads besides: a warp needs a time per step of its sum and a time per unit of
+64 pixels. These two are fitted to the times of convolutions measured at 720 x 1280, share 0.3 (`--measured`). The
 staged kernel has never been timed: its range is from no loss at all to the part of the tensor cores' peak that
 TensorRT's own dense convolution reaches. docs/kernels-cuda.md states the error.
 """
