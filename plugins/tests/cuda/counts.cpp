@@ -2,8 +2,8 @@
 //   smsr_cuda_counts [H W SHARE [KILOBYTES]]      of shared memory: 227 (sm_90), 163 (sm_80, sm_87), 99
 //   (others)
 // float16, N H W C, 64 channels, 4 layers, dense channels 24 9 3 0 as the published x2 checkpoint's first
-// module. One line per launch: kernel, launch, and the fields of emulated::Counts. tools/predict_gpu_times.py turns them into
-// times.
+// module. One line per launch: kernel, launch, and the fields of emulated::Counts. tools/predict_gpu_times.py
+// turns them into times.
 #include <cstdio>
 #include <cstdlib>
 
