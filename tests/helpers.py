@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -116,6 +117,13 @@ def run_python(
         cwd=cwd, env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), **(environment or {})},
         capture_output=True, text=True, check=False, preexec_fn=limit, timeout=300,
     )  # fmt: skip
+
+
+def heed_signals() -> None:
+    """As preexec_fn: signals as in a terminal, whatever this process was started by (nohup ignores SIGHUP, a shell's
+    background job SIGINT)."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
 
 
 @contextlib.contextmanager

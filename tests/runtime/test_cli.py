@@ -20,6 +20,7 @@ import pytest
 from PIL import Image
 
 from smsr_runtime.run.plan import natural_order
+from tests.helpers import heed_signals
 from tests.runtime.helpers import LIMITED, RUNTIME, Run, assert_one_line_error, loaded, need, opened
 
 
@@ -370,7 +371,9 @@ def test_interrupted_run_leaves_nothing_half_written(
     for name in range(1, 300):
         os.link(first, tmp_path / "in" / f"{name}.png")
     command: list[str | Path] = [sys.executable, RUNTIME / "run.py", bundle, tmp_path / "in", "-o", tmp_path / "out"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=heed_signals
+    )
     deadline = time.monotonic() + 60
     while not list((tmp_path / "out").glob("[0-9]*.png")) and time.monotonic() < deadline:
         time.sleep(0.02)

@@ -20,6 +20,7 @@ from smsr_runtime.media.video.options import VideoOptions
 from smsr_runtime.media.video.transfer import upscale_video
 from smsr_runtime.run.upscale import check_frame
 from smsr_runtime.session import load
+from tests.helpers import heed_signals
 from tests.runtime.helpers import LIMITED, RUNTIME, Run, assert_one_line_error
 from tests.runtime.video import RATE, copied, rgb_frames, write_clip
 
@@ -309,7 +310,7 @@ def test_a_signal_leaves_nothing_behind(bundle: Path, tmp_path: Path, number: si
     clip = write_clip(tmp_path / "in.mkv", rgb_frames(300, (320, 240)), options={"crf": "30"})
     command = [sys.executable, RUNTIME / "run.py", bundle, clip, "-o", tmp_path / "out.mp4"]
     with subprocess.Popen(
-        list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed_signals
     ) as process:
         while process.poll() is None and not any(path.stat().st_size for path in tmp_path.glob(".out*.part.mp4")):
             time.sleep(0.01)

@@ -17,7 +17,7 @@ import torch
 from smsr.checkpoint import load_network, read_state
 from smsr.training.cli import main
 from smsr.training.loop import Trainer
-from tests.helpers import REPOSITORY
+from tests.helpers import REPOSITORY, heed_signals
 from tests.training.helpers import TINY, equal, read, train, write_pictures
 
 
@@ -89,6 +89,7 @@ def test_a_signal_saves_and_tells_how_to_go_on(tmp_path: Path, pictures: Path, n
     process = subprocess.Popen(
         [sys.executable, "-m", "smsr.training", *options], cwd=tmp_path, text=True, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
+        preexec_fn=heed_signals,
     )  # fmt: skip
     deadline = time.monotonic() + 60
     while not (run / "last.pt").exists() and time.monotonic() < deadline:

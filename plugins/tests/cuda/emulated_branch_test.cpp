@@ -1,46 +1,23 @@
 // The mask branch's kernels on the emulated GPU, compared with the double-precision reference.
 #include <cstdio>
-#include <new>
 
 #include "branch_test.h"
+#include "host_memory.h"
 #include "machine.h"
 
 namespace smsr::testing {
 namespace {
 
-// Of exactly the given size: the address sanitizer detects accesses past its end. Filled with NaN.
-class HostMemory {
- public:
-  explicit HostMemory(size_t bytes) : bytes_(bytes), data_(::operator new(bytes, std::align_val_t(256))) {
-    std::memset(data_, 0xff, bytes);
-  }
-  explicit HostMemory(const Bytes& from) : HostMemory(from.size()) {
-    std::memcpy(data_, from.data(), bytes_);
-  }
-  HostMemory(const HostMemory&) = delete;
-  HostMemory& operator=(const HostMemory&) = delete;
-  ~HostMemory() { ::operator delete(data_, std::align_val_t(256)); }
-  void* data() const { return data_; }
-  Bytes bytes() const {
-    const auto* from = static_cast<const unsigned char*>(data_);
-    return Bytes(from, from + bytes_);
-  }
-
- private:
-  size_t bytes_;
-  void* data_;
-};
-
 void check_case(const BranchCase& of, const std::string& name) {
   emulated::gpu = {};
-  const Bytes margin = run_branch<HostMemory>(of, name);
+  const Bytes margin = run_branch<Buffer>(of, name);
   check_branch_error(of, margin, name);
   emulated::gpu.reversed = true;  // other blocks compute other tiles, in another order
   emulated::gpu.processors = 7;
   emulated::gpu.major = 7;
   emulated::gpu.minor = 5;
   emulated::gpu.shared_memory = 64 * 1024;
-  expect(run_branch<HostMemory>(of, name + " sm_75") == margin, name + ": other bits in another order");
+  expect(run_branch<Buffer>(of, name + " sm_75") == margin, name + ": other bits in another order");
 }
 
 void check_shapes() {
@@ -62,9 +39,9 @@ void check_shapes() {
 void check_refusals() {
   emulated::gpu = {};
   const BranchCase of(1, 5, 6, 16);
-  const BranchTensors<HostMemory> tensors(of);
+  const BranchTensors<Buffer> tensors(of);
   const size_t bytes = cuda::branch_workspace_bytes(of.shape());
-  const HostMemory workspace(bytes + 256);
+  const Buffer workspace(bytes + 256);
   const int launches = emulated::launches;
   const auto refuses = [&](const cuda::BranchParams& p, Status expected, const char* what, size_t count) {
     expect(cuda::mask_branch(p, workspace.data(), count, nullptr) == expected, what);
