@@ -7,6 +7,7 @@ it, or without the native library, tests that need them are skipped by name; und
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 from typing import NoReturn
 
@@ -27,6 +28,8 @@ def missing(what: str) -> NoReturn:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background job: tests send Ctrl-C
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "slow: takes more than five seconds on two cores")
 
 
