@@ -33,11 +33,11 @@ endif
 
 setup: $(VENV)/.installed native
 
-$(VENV)/.installed: pyproject.toml constraints.txt
+$(VENV)/.installed: pyproject.toml runtime/pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "smsr needs Python 3.10 or newer: make PYTHON=python3.x")'
 	$(PYTHON) -m venv $(VENV)
 	$(PIP_INSTALL) --no-deps --retries 0 --index-url $(TORCH_INDEX) torch || $(PIP_INSTALL) --no-deps torch
-	$(PIP_INSTALL) --editable '.[dev]' --config-settings=wheel.cmake=false
+	$(PIP_INSTALL) --editable ./runtime --config-settings=wheel.cmake=false --editable '.[dev]'
 	touch $@
 
 # Finds ONNX Runtime's headers by itself (ONNXRUNTIME_INCLUDE_DIR, system, pinned download, Debian package).

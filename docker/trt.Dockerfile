@@ -15,8 +15,8 @@ RUN apt-get update \
  && apt-get install --yes --no-install-recommends g++ libc6-dev python3-dev python3-venv \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
-COPY tools/onnxruntime_headers.py tools/
-RUN python3 tools/onnxruntime_headers.py /opt/onnxruntime
+COPY plugins/cmake/onnxruntime_headers.py tools/
+RUN python3 plugins/cmake/onnxruntime_headers.py /opt/onnxruntime
 COPY constraints.txt ./
 RUN python3 -m venv /opt/build \
  && /opt/build/bin/pip install --no-cache-dir --constraint constraints.txt cmake ninja scikit-build-core

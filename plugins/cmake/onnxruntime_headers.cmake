@@ -13,7 +13,7 @@ endif()
 if(NOT SMSR_ONNXRUNTIME_HEADERS)
   find_package(Python3 COMPONENTS Interpreter REQUIRED)
   set(SMSR_ONNXRUNTIME_HEADERS ${CMAKE_BINARY_DIR}/onnxruntime_headers)
-  execute_process(COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/../../tools/onnxruntime_headers.py
+  execute_process(COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/onnxruntime_headers.py
                           ${SMSR_ONNXRUNTIME_HEADERS}
                   RESULT_VARIABLE failed ERROR_VARIABLE why OUTPUT_QUIET)
   if(failed)

@@ -3,6 +3,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "isa/x86_features.h"
+
 #if defined(__aarch64__) && defined(__linux__)
 #include <asm/hwcap.h>
 #include <sys/auxv.h>

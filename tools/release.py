@@ -1,0 +1,140 @@
+"""Builds what a package index takes: `release.py -o dist` writes wheels, source distributions and their SHA-256 sums.
+
+smsr-runtime   a wheel per architecture with the native library inside, compiled by `zig c++` against glibc 2.17
+               (manylinux2014, proved by auditwheel), and a source distribution with the kernels' sources
+smsr           a pure wheel and a source distribution
+
+Only files that git tracks go in. Same commit, same tools: same bytes (times are SOURCE_DATE_EPOCH, by default the
+commit's). Needs smsr[release]; nothing is published.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+ARCHITECTURES = ("x86_64", "aarch64")
+GLIBC = "2.17"
+POLICY = "manylinux2014"
+"""What pip calls a system with that glibc (PEP 599)."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-o", "--output", type=Path, default=REPOSITORY / "dist", help="folder (default: dist)")
+    parser.add_argument("--architecture", choices=ARCHITECTURES, action="append", help="one wheel only")
+    wanted = parser.parse_args()
+    os.environ.setdefault("SOURCE_DATE_EPOCH", text("git", "log", "-1", "--format=%ct"))
+    wanted.output.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        made = release(Path(folder), wanted.output.resolve(), wanted.architecture or ARCHITECTURES)
+    lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in sorted(made)]
+    (wanted.output / "SHA256SUMS").write_text("".join(lines))
+    print("".join(lines), end="")
+
+
+def release(work: Path, output: Path, architectures: tuple[str, ...] | list[str]) -> list[Path]:
+    """The files written to `output`."""
+    source = stage_runtime(work / "runtime")
+    made = [build(source, "--sdist", output)]
+    headers = work / "onnxruntime"
+    run(sys.executable, source / "plugins/cmake/onnxruntime_headers.py", headers)
+    for architecture in architectures:
+        tree = unpack(made[0], work / architecture)
+        wheel = build(tree, "--wheel", work / "wheels", compiler(work, architecture, headers))
+        made.append(proved(wheel, architecture, output))
+    whole = stage(work / "whole", ["smsr", "export", "benchmarks", "pyproject.toml", "README.md", "LICENSE", "*.md"])
+    return [*made, build(whole, "--sdist", output), build(whole, "--wheel", output)]
+
+
+def stage(folder: Path, parts: list[str]) -> Path:
+    """A copy of the tracked files below `parts`, links followed."""
+    for name in text("git", "ls-files", *parts).splitlines():
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(REPOSITORY / name, target)
+    return folder
+
+
+def stage_runtime(folder: Path) -> Path:
+    """runtime/ with plugins/ inside: what a source distribution must hold to be built elsewhere."""
+    staged = stage(folder, ["runtime", "plugins"])
+    shutil.move(staged / "plugins", staged / "runtime/plugins")
+    shutil.rmtree(staged / "runtime/plugins/tests")
+    return staged / "runtime"
+
+
+def unpack(archive: Path, folder: Path) -> Path:
+    with tarfile.open(archive) as tar:
+        tar.extractall(folder, filter="data")
+    return next(folder.iterdir())
+
+
+def compiler(work: Path, architecture: str, headers: Path) -> dict[str, str]:
+    """The environment in which scikit-build-core builds for `architecture` with zig's compiler."""
+    launcher = work / f"c++-{architecture}"
+    # No debug information, which would name this folder.
+    launcher.write_text(
+        f'#!/bin/sh\nexec "{sys.executable}" -m ziglang c++ -target {architecture}-linux-gnu.{GLIBC} -g0 "$@"\n'
+    )
+    launcher.chmod(0o755)
+    defines = {
+        "CMAKE_SYSTEM_NAME": "Linux",
+        "CMAKE_SYSTEM_PROCESSOR": architecture,
+        "CMAKE_CXX_COMPILER": launcher,
+        "CMAKE_SHARED_LINKER_FLAGS": "-s",
+        "ONNXRUNTIME_INCLUDE_DIR": headers,
+    }
+    arguments = " ".join(f"-D{name}={value}" for name, value in defines.items())
+    return {"CMAKE_ARGS": arguments, "_PYTHON_HOST_PLATFORM": f"linux-{architecture}"}
+
+
+def build(tree: Path, kind: str, output: Path, environment: dict[str, str] | None = None) -> Path:
+    """Runs `python -m build`; the one file it made, moved to `output`."""
+    made = tree / "made"
+    run(sys.executable, "-m", "build", "--no-isolation", kind, "--outdir", made, tree, environment=environment)
+    (file,) = made.iterdir()
+    output.mkdir(exist_ok=True)
+    moved = Path(shutil.move(file, output / file.name))
+    made.rmdir()
+    return moved
+
+
+def proved(wheel: Path, architecture: str, output: Path) -> Path:
+    """The wheel under the name that the policy allows; auditwheel refuses a library that needs more of its system."""
+    if architecture not in wheel.name:
+        sys.exit(f"release.py: error: {wheel.name}: expected a wheel for {architecture}, got one without native library")
+    policy = f"{POLICY}_{architecture}"
+    before = set(output.glob("*.whl"))
+    run(sys.executable, "-m", "auditwheel", "repair", "--plat", policy, "--only-plat", "-w", work_of(wheel), wheel)
+    (repaired,) = work_of(wheel).glob("*.whl")
+    target = output / repaired.name
+    before.discard(target)
+    return Path(shutil.move(repaired, target))
+
+
+def work_of(wheel: Path) -> Path:
+    return wheel.with_suffix(".repaired")
+
+
+def text(*command: str) -> str:
+    return subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def run(*command: object, environment: dict[str, str] | None = None) -> None:
+    words = [str(word) for word in command]
+    done = subprocess.run(words, env={**os.environ, **(environment or {})}, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{done.stdout}{done.stderr}release.py: error: {' '.join(words)}: exit code {done.returncode}")
+
+
+if __name__ == "__main__":
+    main()
