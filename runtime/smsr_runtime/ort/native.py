@@ -15,9 +15,22 @@ from smsr_runtime.errors import NativeLibraryError, NativeLibraryWarning, reason
 
 LIBRARY_VARIABLE = "SMSR_ORT_LIBRARY"
 VARIANT_VARIABLE = "SMSR_CPU"
+_PACKAGE = Path(__file__).parent.parent
 _SUFFIX = {"darwin": ".dylib", "win32": ".dll"}.get(sys.platform, ".so")
-DEFAULT_LIBRARY = Path(__file__).parent.parent / "native" / f"libsmsr_ort{_SUFFIX}"
-_REBUILD = "build this release's library again (make setup), or set SMSR_ORT_LIBRARY=none to run without, slower"
+DEFAULT_LIBRARY = _PACKAGE / "native" / f"libsmsr_ort{_SUFFIX}"
+
+
+def how_to_install() -> str:
+    """What brings this release's native library, by how the runtime came here: a clone, pip, or a copied folder."""
+    if (_PACKAGE.parents[1] / "plugins").is_dir():
+        return "make native, in the repository"
+    if _PACKAGE.parent.name in ("site-packages", "dist-packages"):
+        return (
+            "pip install --force-reinstall --no-deps smsr-runtime, where there is a wheel for this machine or, "
+            "to build it, a C++17 compiler (Debian: apt install g++)"
+        )
+    return f"build it in the repository on a machine of this kind (make native) and copy it to {_PACKAGE / 'native'}"
+
 
 _warned = False
 
@@ -79,7 +92,7 @@ def _warn_once() -> None:
     _warned = True
     warnings.warn(
         f"no native library at {DEFAULT_LIBRARY}: the model runs through its ONNX function body, several times "
-        f"slower; build it with make setup, or name one in {LIBRARY_VARIABLE}",
+        f"slower; to have it: {how_to_install()}; or name one in {LIBRARY_VARIABLE}",
         NativeLibraryWarning,
         stacklevel=2,
     )
@@ -88,7 +101,7 @@ def _warn_once() -> None:
 def _refuse_forced_variant() -> None:
     forced = os.environ.get(VARIANT_VARIABLE, "")
     if forced:
-        todo = f"build the library (make setup) or unset {VARIANT_VARIABLE}"
+        todo = f"install the library ({how_to_install()}) or unset {VARIANT_VARIABLE}"
         raise NativeLibraryError(f"{VARIANT_VARIABLE}={forced}", "a native library", "none", todo)
 
 
@@ -97,7 +110,7 @@ def _check(path: Path, interface_hash: str) -> NativeLibrary:
     built_from = _text(library.smsr_interface_hash)
     if built_from != interface_hash:
         expected = f"interface hash {interface_hash} (the bundle's)"
-        raise NativeLibraryError(path, expected, f"{built_from} (the library's)", _REBUILD)
+        raise NativeLibraryError(path, expected, f"{built_from} (the library's)", _rebuild())
     variant, variants = _text(library.smsr_cpu_variant), _text(library.smsr_cpu_variants)
     if not variant:
         forced = os.environ.get(VARIANT_VARIABLE, "")
@@ -113,10 +126,14 @@ def _open(path: Path) -> ctypes.CDLL:
             getattr(library, name)
     except OSError as error:
         got = reason(error) if path.exists() else "no such file"
-        raise NativeLibraryError(path, "a loadable native library", got, _REBUILD) from error
+        raise NativeLibraryError(path, "a loadable native library", got, _rebuild()) from error
     except AttributeError as error:
-        raise NativeLibraryError(path, "smsr's native library", reason(error), _REBUILD) from error
+        raise NativeLibraryError(path, "smsr's native library", reason(error), _rebuild()) from error
     return library
+
+
+def _rebuild() -> str:
+    return f"install this release's library again ({how_to_install()}), or run without: {LIBRARY_VARIABLE}=none"
 
 
 def _text(function: ctypes._NamedFuncPointer) -> str:
