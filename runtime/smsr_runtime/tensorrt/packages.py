@@ -16,7 +16,7 @@ def open_machine() -> Machine:
     Raises MissingPackageError or BackendError: what is missing, in one line; UsageError for an environment variable
     that would be refused only after an engine is built.
     """
-    trt = _import_tensorrt()
+    trt = import_tensorrt()
     check_version(trt.__version__)
     cuda, device, context = _import_pycuda()
     major, minor = device.compute_capability()
@@ -25,7 +25,8 @@ def open_machine() -> Machine:
     return Machine(trt, cuda, context, device.name(), f"{major}.{minor}", integrated)
 
 
-def _import_tensorrt() -> Any:
+def import_tensorrt() -> Any:
+    """The module. Raises MissingPackageError, or BackendError where it does not load."""
     todo = "install TensorRT with its Python package (docs/jetson.md), or use smsr-run --backend ort"
     try:
         import tensorrt
