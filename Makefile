@@ -29,7 +29,7 @@ else
 NEON_TEST := @echo 'skipped: NEON kernels (apt install g++-aarch64-linux-gnu qemu-user)'
 endif
 
-.PHONY: setup native demo bench test test-trt test-gpu check format clean
+.PHONY: setup native demo bench test test-trt test-gpu release reproducible check format clean
 
 setup: $(VENV)/.installed native
 
@@ -71,6 +71,21 @@ test-gpu: $(VENV)/.installed
 	    -DSMSR_BUILD_ORT=OFF -DCMAKE_CUDA_ARCHITECTURES=$(or $(CUDA_ARCHITECTURES),native)
 	cmake --build build/cuda --parallel $(JOBS) --target smsr_cuda_gpu_test smsr_cuda_gpu_bench
 	build/cuda/tests/cuda/smsr_cuda_gpu_test
+
+# Wheels and source distributions into dist/; `reproducible` makes them twice and compares.
+RELEASE_TOOLS := build/release-venv
+$(RELEASE_TOOLS)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(RELEASE_TOOLS)
+	$(RELEASE_TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
+	$(RELEASE_TOOLS)/bin/python -m pip install --quiet -c constraints.txt --group release
+	touch $@
+
+release: $(RELEASE_TOOLS)/.installed
+	$(RELEASE_TOOLS)/bin/python tools/release.py -o dist
+
+reproducible: release
+	$(RELEASE_TOOLS)/bin/python tools/release.py -o build/dist-again
+	diff dist/SHA256SUMS build/dist-again/SHA256SUMS && echo 'two builds, the same bytes'
 
 check: $(VENV)/.installed
 	ruff check .

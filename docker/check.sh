@@ -83,7 +83,7 @@ lines = [Requirement(line.strip()) for line in open("/constraints.txt") if line.
 pins = {plain(pin.name): pin.specifier for pin in lines if pin.marker is None or pin.marker.evaluate()}
 for package in metadata.distributions():
     name = plain(package.metadata["Name"])
-    if name != "smsr" and (name not in pins or not pins[name].contains(package.version, prereleases=True)):
+    if name not in ("smsr", "smsr-runtime") and (name not in pins or not pins[name].contains(package.version, prereleases=True)):
         print(f"{name}=={package.version}")
 '
 

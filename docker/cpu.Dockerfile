@@ -17,28 +17,30 @@ RUN apt-get update \
  && apt-get install --yes --no-install-recommends g++ libc6-dev \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
-COPY plugins/cmake/onnxruntime_headers.py tools/
-RUN python3 plugins/cmake/onnxruntime_headers.py /opt/onnxruntime
+COPY plugins/cmake/onnxruntime_headers.py ./
+RUN python3 onnxruntime_headers.py /opt/onnxruntime
 COPY constraints.txt ./
 RUN python3 -m venv /opt/build \
- && /opt/build/bin/pip install --no-cache-dir --constraint constraints.txt cmake ninja scikit-build-core
+ && /opt/build/bin/pip install --no-cache-dir --constraint constraints.txt cmake ninja scikit-build-core hatchling
 # 1000 is the first user of most machines, so that results in a mounted folder belong to it.
 RUN echo 'smsr:x:1000:1000:smsr:/tmp:/usr/sbin/nologin' >> /etc/passwd \
  && echo 'smsr:x:1000:' >> /etc/group
 
-# The wheel. pyproject.toml lets a build without compiler pass as a slow, pure one: here that is a failure.
+# The wheels. runtime/pyproject.toml lets a build without compiler pass as a slow, pure one: here that is a failure.
 FROM tools AS wheel
 ARG SOURCE_DATE_EPOCH
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE THIRD_PARTY_NOTICES.md ./
 COPY plugins plugins
 COPY smsr smsr
 COPY export export
 COPY runtime runtime
 COPY benchmarks benchmarks
-RUN PATH="/opt/build/bin:${PATH}" pip wheel . --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels \
+RUN export PATH="/opt/build/bin:${PATH}" \
+ && pip wheel ./runtime --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels \
       --config-settings build-dir=/tmp/native \
       --config-settings cmake.define.ONNXRUNTIME_INCLUDE_DIR=/opt/onnxruntime \
- && python3 -c "import glob, zipfile; zipfile.ZipFile(*glob.glob('/wheels/*.whl')).getinfo('smsr_runtime/native/libsmsr_ort.so')"
+ && python3 -c "import glob, zipfile; zipfile.ZipFile(*glob.glob('/wheels/*.whl')).getinfo('smsr_runtime/native/libsmsr_ort.so')" \
+ && pip wheel . --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels
 
 # Bytecode that names no time keeps the images reproducible and spares each start its compilation. Some packages carry
 # files for other Pythons, which do not compile: no failure, as in pip.
@@ -46,7 +48,7 @@ FROM wheel AS runtime-env
 ARG SOURCE_DATE_EPOCH
 RUN python3 -m venv --without-pip /opt/smsr \
  && /opt/build/bin/pip --python /opt/smsr/bin/python install --no-cache-dir --no-compile \
-      --constraint constraints.txt /wheels/*.whl \
+      --constraint constraints.txt "$(echo /wheels/smsr_runtime-*.whl)[ort,video]" "pillow>=10" \
  && /opt/build/bin/pip --python /opt/smsr/bin/python check \
  && { /opt/smsr/bin/python -m compileall -qq --invalidation-mode unchecked-hash /opt/smsr/lib || true; } \
  && find /opt/smsr -exec touch --no-dereference --date="@${SOURCE_DATE_EPOCH}" {} +
@@ -60,7 +62,7 @@ RUN /opt/build/bin/pip --python /opt/smsr/bin/python install --no-cache-dir --no
       --constraint constraints.txt --index-url "${TORCH_INDEX}" torch \
  && rm -rf /opt/smsr/lib/python3.*/site-packages/torch/include /opt/smsr/lib/python3.*/site-packages/torch/test \
  && /opt/build/bin/pip --python /opt/smsr/bin/python install --no-cache-dir --no-compile \
-      --constraint constraints.txt "$(echo /wheels/*.whl)[export]" \
+      --constraint constraints.txt --find-links /wheels "$(echo /wheels/smsr-*.whl)[export]" \
  && /opt/build/bin/pip --python /opt/smsr/bin/python check \
  && { /opt/smsr/bin/python -m compileall -qq --invalidation-mode unchecked-hash /opt/smsr/lib || true; } \
  && find /opt/smsr -exec touch --no-dereference --date="@${SOURCE_DATE_EPOCH}" {} +

@@ -15,31 +15,32 @@ RUN apt-get update \
  && apt-get install --yes --no-install-recommends g++ libc6-dev python3-dev python3-venv \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
-COPY plugins/cmake/onnxruntime_headers.py tools/
-RUN python3 plugins/cmake/onnxruntime_headers.py /opt/onnxruntime
+COPY plugins/cmake/onnxruntime_headers.py ./
+RUN python3 onnxruntime_headers.py /opt/onnxruntime
 COPY constraints.txt ./
 RUN python3 -m venv /opt/build \
- && /opt/build/bin/pip install --no-cache-dir --constraint constraints.txt cmake ninja scikit-build-core
+ && /opt/build/bin/pip install --no-cache-dir --constraint constraints.txt cmake ninja scikit-build-core hatchling
 
 # The wheel with both native libraries. Without one of them that is a failure, not a slow package.
 FROM tools AS wheel
 # Compute capabilities such as "87" or "86;89"; empty: all that this nvcc knows of those we support.
 ARG CUDA_ARCHITECTURES=""
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE THIRD_PARTY_NOTICES.md ./
 COPY plugins plugins
 COPY smsr smsr
 COPY export export
 COPY runtime runtime
 COPY benchmarks benchmarks
-RUN PATH="/opt/build/bin:/usr/local/cuda/bin:${PATH}" pip wheel . --no-cache-dir --no-deps --no-build-isolation \
-      --wheel-dir /wheels \
+RUN export PATH="/opt/build/bin:/usr/local/cuda/bin:${PATH}" \
+ && pip wheel ./runtime --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels \
       --config-settings build-dir=/tmp/native \
       --config-settings cmake.define.ONNXRUNTIME_INCLUDE_DIR=/opt/onnxruntime \
       --config-settings cmake.define.SMSR_BUILD_CUDA=ON \
       --config-settings cmake.define.SMSR_BUILD_TRT=ON \
       --config-settings "cmake.define.SMSR_CUDA_ARCHITECTURES=${CUDA_ARCHITECTURES}" \
  && python3 -c "import glob, zipfile; names = zipfile.ZipFile(*glob.glob('/wheels/*.whl')).namelist(); \
-assert 'smsr_runtime/native/libsmsr_ort.so' in names and any('libsmsr_trt' in name for name in names), names"
+assert 'smsr_runtime/native/libsmsr_ort.so' in names and any('libsmsr_trt' in name for name in names), names" \
+ && pip wheel . --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels
 
 # The environment sees the base's own packages: tensorrt is one of them. torch comes from its CPU index alone, as in
 # cpu.Dockerfile; pycuda is compiled against the base's CUDA.
@@ -51,7 +52,7 @@ RUN python3 -m venv --without-pip --system-site-packages /opt/smsr \
  && /opt/build/bin/pip --python /opt/smsr/bin/python install --no-cache-dir --no-compile --no-deps \
       --constraint constraints.txt --index-url "${TORCH_INDEX}" torch \
  && PATH="/usr/local/cuda/bin:${PATH}" /opt/build/bin/pip --python /opt/smsr/bin/python install --no-cache-dir \
-      --no-compile --constraint constraints.txt "$(echo /wheels/*.whl)[export]" "pycuda>=2022.1" \
+      --no-compile --constraint constraints.txt --find-links /wheels "$(echo /wheels/smsr-*.whl)[export]" "pycuda>=2022.1" \
  && rm -rf /opt/smsr/lib/python3.*/site-packages/torch/include /opt/smsr/lib/python3.*/site-packages/torch/test \
  && { /opt/smsr/bin/python -m compileall -qq --invalidation-mode unchecked-hash /opt/smsr/lib || true; } \
  && find /opt/smsr -exec touch --no-dereference --date="@${SOURCE_DATE_EPOCH}" {} +

@@ -61,7 +61,7 @@ def tree(ending: str = "") -> list[str]:
     return sorted(names)
 
 
-DOCUMENTS = tree(".md")
+DOCUMENTS = [name for name in tree(".md") if not (REPOSITORY / name).is_symlink()]
 
 
 @cache
@@ -161,8 +161,9 @@ def in_shell(command: list[str], folder: Path) -> subprocess.CompletedProcess[st
 
 
 def scripts() -> dict[str, str]:
-    """Our commands and the modules they start, from pyproject.toml."""
-    return dict(re.findall(r'^(smsr-\w+) = "([\w.]+):main"$', read("pyproject.toml"), re.M))
+    """Our commands and the modules they start, from both distributions."""
+    projects = read("pyproject.toml") + read("runtime/pyproject.toml")
+    return dict(re.findall(r'^(smsr-\w+) = "([\w.]+):main"$', projects, re.M))
 
 
 def command_lines(text: str) -> Iterator[str]:

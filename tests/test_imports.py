@@ -148,5 +148,5 @@ def test_python_3_8_compiles_and_imports_it() -> None:
 
 
 def test_the_plugins_folder_holds_no_python_and_the_packages_no_c() -> None:
-    assert not list((REPOSITORY / "plugins").rglob("*.py"))
+    assert [file.parent.name for file in (REPOSITORY / "plugins").rglob("*.py")] == ["cmake"]  # a step of the build
     assert not [file for folder in package_tree.PACKAGES.values() for file in (REPOSITORY / folder).rglob("*.[ch]pp")]

@@ -5,7 +5,7 @@ smsr-runtime   a wheel per architecture with the native library inside, compiled
 smsr           a pure wheel and a source distribution
 
 Only files that git tracks go in. Same commit, same tools: same bytes (times are SOURCE_DATE_EPOCH, by default the
-commit's). Needs smsr[release]; nothing is published.
+commit's). `make release` brings what it needs; nothing is published.
 """
 
 from __future__ import annotations

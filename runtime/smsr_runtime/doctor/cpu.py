@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-import re
-
 from smsr_runtime.doctor.finding import BENCH, CPU, EXPORT, Finding, examined
-from smsr_runtime.errors import BackendError
+from smsr_runtime.ort.backend import installed_version
 from smsr_runtime.ort.native import how_to_install, installed_library
 
-_OLDEST = (1, 17)
-_INSTALL = "pip install 'smsr-runtime[ort]'"
+_INSTALL = "pip install --force-reinstall onnxruntime"
 
 
 def findings() -> list[Finding]:
-    return [examined("onnxruntime", (CPU, EXPORT, BENCH), _INSTALL, _onnxruntime), _library()]
-
-
-def _onnxruntime() -> str:
-    import onnxruntime
-
-    version = str(onnxruntime.__version__)
-    if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < _OLDEST:
-        raise BackendError("onnxruntime", "1.17 or newer", version, "pip install --upgrade onnxruntime")
-    return version
+    return [examined("onnxruntime", (CPU, EXPORT, BENCH), _INSTALL, installed_version), _library()]
 
 
 def _library() -> Finding:

@@ -10,7 +10,7 @@ import subprocess
 from smsr_runtime.doctor.finding import GPU, Finding, examined, fact
 from smsr_runtime.errors import BackendError, NativeLibraryError
 from smsr_runtime.tensorrt.machine import MAJORS, check_version
-from smsr_runtime.tensorrt.packages import import_tensorrt
+from smsr_runtime.tensorrt.packages import import_tensorrt, pycuda_version
 from smsr_runtime.tensorrt.plugin import library_path
 
 _DRIVER = "libcuda.so.1"
@@ -23,7 +23,7 @@ def findings() -> list[Finding]:
     return [
         examined("NVIDIA GPU", (GPU,), _NO_DRIVER, _gpus),
         examined("tensorrt", (GPU,), _NO_PACKAGE, _tensorrt),
-        examined("pycuda", (GPU,), _NO_PACKAGE, _pycuda),
+        examined("pycuda", (GPU,), _NO_PACKAGE, pycuda_version),
         examined("plugin library", (GPU,), "build it on this machine (docs/jetson.md)", _plugin),
         fact("nvcc", _nvcc()),
     ]
@@ -59,12 +59,6 @@ def _tensorrt() -> str:
     version = str(import_tensorrt().__version__)
     check_version(version)
     return version
-
-
-def _pycuda() -> str:
-    import pycuda  # type: ignore[import-not-found,unused-ignore]
-
-    return str(pycuda.VERSION_TEXT)
 
 
 def _plugin() -> str:

@@ -17,6 +17,8 @@ from smsr_runtime.resources import bytes_per_pixel, check_memory, usable_process
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+OLDEST = (1, 17)
+"""The first ONNX Runtime whose operators our library and models can rely on; runtime/pyproject.toml names it too."""
 _UNIQUE_NAMES_SINCE = (1, 22)
 _CLASHING = ("GatherSliceToSplitFusion", "GatherToSplitFusion")
 """Switched off before 1.22: there these fusions give all nameless nodes, which our function body has, the same new
@@ -73,10 +75,7 @@ def open_session(model: Path | bytes, library: NativeLibrary | None = None, thre
     """
     # ONNX Runtime's wheels for Linux report usage over the network since 1.29; a tool that upscales pictures must not.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise MissingPackageError("backend ort", "onnxruntime", "not installed", "pip install onnxruntime") from error
+    onnxruntime = _onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = _FATAL_ONLY
@@ -96,6 +95,23 @@ def open_session(model: Path | bytes, library: NativeLibrary | None = None, thre
         todo = f"update onnxruntime (this is {onnxruntime.__version__}) or export the bundle again"
         where = "ONNX model" if isinstance(model, bytes) else model
         raise BackendError(where, "a model ONNX Runtime can run", reason(error), todo) from error
+
+
+def installed_version() -> str:
+    """ONNX Runtime's version. Raises MissingPackageError, and BackendError for one that is too old."""
+    version = str(_onnxruntime().__version__)
+    if _version(version) < OLDEST:
+        expected = ".".join(map(str, OLDEST)) + " or newer"
+        raise BackendError("onnxruntime", expected, version, "pip install --upgrade onnxruntime")
+    return version
+
+
+def _onnxruntime() -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingPackageError("backend ort", "onnxruntime", "not installed", "pip install onnxruntime") from error
+    return onnxruntime
 
 
 def _version(text: str) -> tuple[int, ...]:

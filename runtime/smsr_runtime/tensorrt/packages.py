@@ -37,6 +37,16 @@ def import_tensorrt() -> Any:
     return tensorrt
 
 
+def pycuda_version() -> str:
+    """Raises MissingPackageError; loads no driver, so that it answers without a GPU too."""
+    try:
+        import pycuda
+    except ModuleNotFoundError as error:
+        todo = "pip install pycuda"
+        raise MissingPackageError("backend trt", "the package pycuda", "not installed", todo) from error
+    return str(pycuda.VERSION_TEXT)
+
+
 def _import_pycuda() -> tuple[Any, Any, Any]:
     """The driver's module, the GPU and its primary context, current in no thread.
 
