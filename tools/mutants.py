@@ -212,8 +212,13 @@ def noticed(copy: Copy, mutant: Mutant) -> bool:
     finally:
         path.write_text(content, encoding="utf-8")
     if mutant.test and status not in (0, 1):  # pytest's codes for tests that passed and failed
-        raise MutantError(f"{mutant.list}: {mutant.name}: expected a failed test, got exit code {status}:\n{output[-3000:]}")
-    print(f"{'noticed ' if status else 'SURVIVED'} {time.monotonic() - start:5.1f} s  {mutant.list}: {mutant.name}", flush=True)
+        raise MutantError(
+            f"{mutant.list}: {mutant.name}: expected a failed test, got exit code {status}:\n{output[-3000:]}"
+        )
+    print(
+        f"{'noticed ' if status else 'SURVIVED'} {time.monotonic() - start:5.1f} s  {mutant.list}: {mutant.name}",
+        flush=True,
+    )
     return status != 0
 
 

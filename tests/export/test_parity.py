@@ -26,8 +26,8 @@ from smsr_export.sample import sample_picture
 from smsr_export.writing import ExportRequest, export
 from smsr_runtime.backend import FUNCTION_BODY
 from smsr_runtime.bundle import MANIFEST
-from smsr_runtime.selftest import self_test
 from smsr_runtime.media.image import decode
+from smsr_runtime.selftest import self_test
 from tests.helpers import planes, random_network
 
 Set5 = list[tuple[Picture, InferenceResult]]

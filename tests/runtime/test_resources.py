@@ -45,9 +45,7 @@ def put(folder: Path, **files: str) -> None:
     ],
     ids=["none", "version 2", "no limit", "past it", "version 1"],
 )
-def test_memory_is_what_the_control_group_leaves(
-    cgroup: Path, files: dict[str, str], free: int
-) -> None:
+def test_memory_is_what_the_control_group_leaves(cgroup: Path, files: dict[str, str], free: int) -> None:
     put(cgroup, **files)
     assert resources.available_memory() == free
 
@@ -85,9 +83,7 @@ def test_processors_are_those_of_quota_and_affinity(
     assert resources.usable_processors() == processors
 
 
-def test_a_session_has_the_threads_of_the_quota_unless_they_are_named(
-    bundle: Path, cgroup: Path
-) -> None:
+def test_a_session_has_the_threads_of_the_quota_unless_they_are_named(bundle: Path, cgroup: Path) -> None:
     put(cgroup, **{"cpu.max": "300000 100000\n"})
     assert threads_of(smsr_runtime.load(bundle)) == 3
     assert threads_of(smsr_runtime.load(bundle, threads=2)) == 2
@@ -118,7 +114,7 @@ def test_every_picture_of_a_batch_counts(bundle: Path, monkeypatch: pytest.Monke
     upscaler = smsr_runtime.load(bundle, threads=1)
     monkeypatch.setattr(resources, "available_memory", lambda: 2 * 30 * 1650)
     assert upscaler.upscale_float(np.zeros((2, 3, 5, 6), np.float32))[0].shape == (2, 3, 10, 12)
-    with pytest.raises(smsr_runtime.MemoryLimitError, match="at most 60 pixels .*got 6x15 = 90 pixels"):
+    with pytest.raises(smsr_runtime.MemoryLimitError, match=r"at most 60 pixels .*got 6x15 = 90 pixels"):
         upscaler.upscale_float(np.zeros((3, 3, 5, 6), np.float32))
 
 

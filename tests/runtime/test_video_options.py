@@ -49,12 +49,8 @@ def test_quality_reaches_a_picture_s_encoder(bundle: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(("trc", "primaries", "matrix"), [(1, 1, 1), (18, 9, 9), (13, 12, 1)])
-def test_transfer_primaries_and_matrix_are_the_source_s(
-    tmp_path: Path, trc: int, primaries: int, matrix: int
-) -> None:
-    source = write_clip(
-        tmp_path / "in.mkv", rgb_frames(3), color_trc=trc, color_primaries=primaries, colorspace=matrix
-    )
+def test_transfer_primaries_and_matrix_are_the_source_s(tmp_path: Path, trc: int, primaries: int, matrix: int) -> None:
+    source = write_clip(tmp_path / "in.mkv", rgb_frames(3), color_trc=trc, color_primaries=primaries, colorspace=matrix)
     copied(source, tmp_path / "out.mkv")
     with av.open(str(tmp_path / "out.mkv")) as container:
         frame = next(container.decode(video=0))

@@ -177,7 +177,7 @@ def test_a_configuration_that_cannot_be_is_refused(wrong: dict[str, int]) -> Non
 
 
 def test_sparsity_is_the_mean_share_of_work_over_all_modules() -> None:
-    """With hard masks: dense channels count in full, sparse ones by the share of active pixels, dead ones not at all."""
+    """With hard masks: dense channels count in full, sparse ones by the active share, dead ones not at all."""
     splits: list[list[Split]] = [[(5, 1), (0, 2), (C, 0)], [(0, 0), (9, 3), (1, 0)]]
     network = random_network(SMALL, 1, splits, torch.float64)
     image = random_image(2, 8, 9, seed=5)

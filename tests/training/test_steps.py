@@ -51,7 +51,9 @@ def test_every_step_gets_the_learning_rate_tau_and_lambda_of_its_epoch(
         rates.append([group["lr"] for group in self.param_groups])
         return adam_step(self, *arguments)
 
-    def record(self: losses.Objective, low: Any, high: Any, annealing: losses.Annealing, *rest: Any, **more: Any) -> Any:
+    def record(
+        self: losses.Objective, low: Any, high: Any, annealing: losses.Annealing, *rest: Any, **more: Any
+    ) -> Any:
         annealings.append((annealing.tau.item(), annealing.sparsity_weight.item()))
         return forward(self, low, high, annealing, *rest, **more)
 
