@@ -1,6 +1,7 @@
 """Puts known mistakes into a copy of the repository, one at a time, and runs the test that must notice each.
 
     python tools/mutants.py [WORD ...]     (make mutants ONLY="WORD ..."): those whose list, file or name holds a WORD
+    python tools/mutants.py --table        writes the table in docs/reliability.md
 
 The mistakes are in tests/mutants/*.toml (docs/reliability.md, Mutations, describes the format). Exit code 1 where one
 survives: its test passes although the mistake is there. A list that no longer fits the sources, a test that fails
@@ -28,6 +29,7 @@ else:
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 LISTS = REPOSITORY / "tests" / "mutants"
+PAGE, MARK = REPOSITORY / "docs" / "reliability.md", "<!-- table: python tools/mutants.py --table -->"
 PACKAGES = {"smsr": "", "smsr_export": "export", "smsr_runtime": "runtime", "smsr_bench": "benchmarks"}
 """Each package and the folder it lies in."""
 LIMIT_SECONDS = 900
@@ -71,6 +73,9 @@ class Mutant:
 
 def main(words: Sequence[str]) -> int:
     try:
+        if list(words) == ["--table"]:
+            write_table()
+            return 0
         mutants = [one for one in read(LISTS) if chosen(one, words)]
         check_texts(mutants, REPOSITORY)
         if not mutants:
@@ -185,6 +190,29 @@ def check_unchanged(copy: Copy, mutants: Sequence[Mutant]) -> None:
                 raise MutantError(f"{name}: expected it to pass without a mistake, got it skipped")
     for command in dict.fromkeys(one.command for one in mutants if one.command):
         _must_pass(copy, command)
+
+
+def table(mutants: Sequence[Mutant]) -> str:
+    """Markdown: every mistake, its file and the test that notices it."""
+    rows = ["| in | mistake | noticed by |", "|---|---|---|"]
+    for one in mutants:
+        tests = "<br>".join(f"`{_short(name)}`" for name in one.test) or f"`{one.command}`"
+        rows.append(f"| `{one.file}` | {one.name} | {tests} |")
+    return "\n".join(rows)
+
+
+def _short(test: str) -> str:
+    """A test's name without what all have in common."""
+    return test.removeprefix("tests/").replace("::test_", ": ")
+
+
+def write_table() -> None:
+    """Puts the table behind its mark in docs/reliability.md, up to the next heading."""
+    text = PAGE.read_text(encoding="utf-8")
+    before, _, rest = text.partition(MARK)
+    heading = rest.find("\n## ")
+    after = rest[heading:] if heading >= 0 else ""
+    PAGE.write_text(f"{before}{MARK}\n\n{table(read(LISTS))}\n{after}", encoding="utf-8")
 
 
 PYTEST = (sys.executable, "-m", "pytest", "-q", "-n", "0", "-x", "-p", "no:cacheprovider")
