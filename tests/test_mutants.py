@@ -59,6 +59,7 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(mutants, "REPOSITORY", tmp_path)
     monkeypatch.setattr(mutants, "LISTS", tmp_path / "lists")
     monkeypatch.setattr(mutants, "PACKAGES", {"toy": ""})
+    monkeypatch.setattr(mutants, "PRELOADED", ())
     return tmp_path
 
 

@@ -10,8 +10,10 @@ or is skipped without the mistake, and a mistake that does not build are errors 
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import select
 import shutil
 import subprocess
 import sys
@@ -40,6 +42,29 @@ import sys
 sys.meta_path[:] = [finder for finder in sys.meta_path if not type(finder).__name__.startswith("ScikitBuild")]
 """
 """sitecustomize.py of the copy: an editable installation's finder would import the packages from the repository."""
+
+PRELOADED = ("numpy", "cv2", "torch", "onnx", "onnx_graphsurgeon", "onnxruntime", "PIL.Image", "av")
+"""Packages that the tests' processes share: importing them takes most of a short test's time."""
+SERVER = """\
+import importlib, importlib.util, json, os, sys
+import pytest
+
+for name in sys.argv[1:]:
+    if importlib.util.find_spec(name.partition(".")[0]):
+        importlib.import_module(name)
+for line in sys.stdin:
+    words, log = json.loads(line)
+    child = os.fork()
+    if child == 0:
+        output = os.open(log, os.O_WRONLY | os.O_CREAT)
+        for number, file in enumerate((os.open(os.devnull, os.O_RDONLY), output, output)):
+            os.dup2(file, number)
+        code = int(pytest.main(words))
+        sys.stdout.flush()
+        os._exit(code)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+"""Runs pytest in a fork of itself for each line of words and a file for the output; answers with its exit code."""
 
 
 class MutantError(Exception):
@@ -80,8 +105,7 @@ def main(words: Sequence[str]) -> int:
         check_texts(mutants, REPOSITORY)
         if not mutants:
             raise MutantError(f"{LISTS}: expected an entry with {' or '.join(words) or 'a name'}, got none")
-        with tempfile.TemporaryDirectory(prefix="smsr-mutants-") as folder:
-            copy = Copy(Path(folder) / "smsr")
+        with tempfile.TemporaryDirectory(prefix="smsr-mutants-") as folder, Copy(Path(folder) / "smsr") as copy:
             check_unchanged(copy, mutants)
             survivors = [one for one in mutants if not noticed(copy, one)]
     except MutantError as error:
@@ -133,6 +157,7 @@ class Copy:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._server: subprocess.Popen[str] | None = None
         listed = subprocess.run(
             ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
             cwd=REPOSITORY, capture_output=True, text=True, check=True,
@@ -145,6 +170,32 @@ class Copy:
         (root / "build" / "site").mkdir(parents=True)
         (root / "build" / "site" / "sitecustomize.py").write_text(NOT_THE_INSTALLED)
         self._check_imports()
+
+    def __enter__(self) -> Copy:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._server is not None:
+            self._server.kill()
+            self._server.communicate()
+
+    def pytest(self, *words: str) -> tuple[int, str]:
+        """Exit code and output of pytest in the copy. Raises MutantError past the limit."""
+        if self._server is None:
+            self._server = subprocess.Popen(
+                [sys.executable, "-c", SERVER, *PRELOADED], cwd=self.root, env=self._environment(), text=True,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            )  # fmt: skip
+        assert self._server.stdin is not None and self._server.stdout is not None
+        log = self.root / "build" / "pytest.log"
+        log.unlink(missing_ok=True)
+        print(json.dumps([[*PYTEST, *words], str(log)]), file=self._server.stdin, flush=True)
+        if not select.select([self._server.stdout], [], [], LIMIT_SECONDS)[0]:
+            raise MutantError(f"{' '.join(words)}: still running after {LIMIT_SECONDS} s")
+        status = self._server.stdout.readline()
+        if not status:
+            raise MutantError(f"{' '.join(words)}: expected pytest to start, got an end of its process")
+        return int(status), log.read_text(encoding="utf-8", errors="replace")
 
     def run(self, command: str | Sequence[str]) -> tuple[int, str]:
         """Exit code and output of a command, or of a shell's line, in the copy. Raises MutantError past the limit."""
@@ -179,17 +230,17 @@ class Copy:
 def check_unchanged(copy: Copy, mutants: Sequence[Mutant]) -> None:
     """Every test and command passes without a mistake, and is not skipped. Raises MutantError."""
     for line in dict.fromkeys(line for one in mutants for line in (one.prepare, one.build) if line):
-        _must_pass(copy, line)
+        _must_pass(line, *copy.run(line))
     names = list(dict.fromkeys(name for one in mutants for name in one.test))
     if names:
         print(f"without a mistake: {len(names)} tests", flush=True)
-        output = _must_pass(copy, [*PYTEST, "-rp", *names])
+        output = _must_pass(" ".join(["pytest", *names]), *copy.pytest("-rp", *names))
         passed = re.findall(r"^PASSED (\S+)", output, re.MULTILINE)
         for name in names:
             if not any(one == name or one.startswith((f"{name}[", f"{name}::")) for one in passed):
                 raise MutantError(f"{name}: expected it to pass without a mistake, got it skipped")
     for command in dict.fromkeys(one.command for one in mutants if one.command):
-        _must_pass(copy, command)
+        _must_pass(command, *copy.run(command))
 
 
 def table(mutants: Sequence[Mutant]) -> str:
@@ -215,13 +266,11 @@ def write_table() -> None:
     PAGE.write_text(f"{before}{MARK}\n\n{table(read(LISTS))}\n{after}", encoding="utf-8")
 
 
-PYTEST = (sys.executable, "-m", "pytest", "-q", "-n", "0", "-x", "-p", "no:cacheprovider")
+PYTEST = ("-q", "-n", "0", "-x", "-p", "no:cacheprovider")
 
 
-def _must_pass(copy: Copy, command: str | Sequence[str]) -> str:
-    status, output = copy.run(command)
+def _must_pass(shown: str, status: int, output: str) -> str:
     if status:
-        shown = command if isinstance(command, str) else " ".join(command)
         raise MutantError(f"{shown}: expected it to pass without a mistake, got exit code {status}:\n{output[-3000:]}")
     return output
 
@@ -236,7 +285,7 @@ def noticed(copy: Copy, mutant: Mutant) -> bool:
             status, output = copy.run(mutant.build)
             if status:
                 raise MutantError(f"{mutant.list}: {mutant.name}: expected it to build, got:\n{output[-3000:]}")
-        status, output = copy.run(mutant.command or [*PYTEST, *mutant.test])
+        status, output = copy.run(mutant.command) if mutant.command else copy.pytest(*mutant.test)
     finally:
         path.write_text(content, encoding="utf-8")
     if mutant.test and status not in (0, 1):  # pytest's codes for tests that passed and failed

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from smsr_bench import measure, report
 from smsr_bench.engines import ENGINES, OURS
 from smsr_bench.measure import Timing
 from smsr_bench.report import Results, Row
+from smsr_bench.runs import Run
 
 ROUNDS = Timing({"native": [1.0, 2.0, 4.0], "rival": [2.0, 8.0, 8.0]}, [1e11, 3e11, 8e11])
 
@@ -31,7 +34,7 @@ def test_every_round_runs_every_engine_once_after_one_warm_up(monkeypatch: pytes
     """The clock stands still but for the engines themselves: 3 s and 5 s, and pauses, which are not timed."""
     calls, now = [], [0.0]
 
-    def engine(name: str, seconds: float) -> measure.Run:
+    def engine(name: str, seconds: float) -> Run:
         def run(image: np.ndarray) -> np.ndarray:
             calls.append(name)
             now[0] += seconds
@@ -42,8 +45,8 @@ def test_every_round_runs_every_engine_once_after_one_warm_up(monkeypatch: pytes
     def pause(seconds: float) -> None:
         now[0] += seconds
 
-    monkeypatch.setattr(measure.time, "perf_counter", lambda: now[0])
-    monkeypatch.setattr(measure.time, "sleep", pause)
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(time, "sleep", pause)
     runs = {"a": engine("a", 3.0), "b": engine("b", 5.0)}
     timing = measure.time_engines(runs, np.zeros((1, 3, 2, 2), np.float32), 2, lambda: 7.0)
     assert calls == ["a", "b", "a", "b", "a", "b"]
