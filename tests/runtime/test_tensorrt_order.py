@@ -37,7 +37,8 @@ def test_the_plugin_is_registered_before_a_finished_engine_is_read(
 def test_one_thread_at_a_time_uses_an_engine(world: World, pending: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its buffers are one picture's: a second thread that came in while the first computes would overwrite them."""
     upscaler = smsr_runtime.load(pending)
-    second, entered, results = threading.Event(), [], {}
+    second, entered = threading.Event(), []
+    results: dict[str, Any] = {}
     other = threading.Thread(target=lambda: results.update(other=upscaler(PICTURE[::-1])))
     execute = fake_tensorrt.ExecutionContext.execute_async_v3
 

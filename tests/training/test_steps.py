@@ -90,6 +90,13 @@ def test_best_is_the_checkpoint_with_the_highest_psnr_over_resumes(
     assert read(run / "last.pt")["best_psnr"] == 31.0
 
 
+def read_picture(path: Path) -> np.ndarray:
+    """(H, W, 3) BGR."""
+    pixels = cv2.imread(str(path))
+    assert pixels is not None
+    return np.asarray(pixels)
+
+
 def psnr_by_definition(network: Any, high: np.ndarray, low: np.ndarray, border: int = 2) -> float:
     """Y of BT.601 on 8 bits, `border` pixels cut on each side; float64 throughout."""
     with torch.inference_mode():
@@ -105,7 +112,7 @@ def test_the_averaged_weights_are_validated_with_the_border_cut(tmp_path: Path) 
     low = tmp_path / "set" / "LR_bicubic" / "X2"
     low.mkdir(parents=True)
     for index in range(2):
-        high = cv2.imread(str(home / f"p{index}.png"))
+        high = read_picture(home / f"p{index}.png")
         cv2.imwrite(str(low / f"p{index}x2.png"), cv2.resize(high, (26, 20), interpolation=cv2.INTER_AREA))
     run = tmp_path / "run"
     words = [str(home), *TINY, "--steps", "4", "--learning-rate", "0.01", "--valid", str(home), "-o", str(run)]
@@ -114,7 +121,7 @@ def test_the_averaged_weights_are_validated_with_the_border_cut(tmp_path: Path) 
     (stated,) = [line["valid/psnr"] for line in lines if line["step"] == 4 and "valid/psnr" in line]
 
     def mean(network: Any, border: int) -> float:
-        pairs = [(cv2.imread(str(home / f"p{i}.png")), cv2.imread(str(low / f"p{i}x2.png"))) for i in range(2)]
+        pairs = [(read_picture(home / f"p{i}.png"), read_picture(low / f"p{i}x2.png")) for i in range(2)]
         return float(np.mean([psnr_by_definition(network, h[..., ::-1], s[..., ::-1], border) for h, s in pairs]))
 
     averaged, raw = (load_network(run / "last.pt", name, lambda _: None) for name in ("state_dict", "network"))
