@@ -247,14 +247,9 @@ def table(mutants: Sequence[Mutant]) -> str:
     """Markdown: every mistake, its file and the test that notices it."""
     rows = ["| in | mistake | noticed by |", "|---|---|---|"]
     for one in mutants:
-        tests = "<br>".join(f"`{_short(name)}`" for name in one.test) or f"`{one.command}`"
+        tests = "<br>".join(f"`{name}`" for name in one.test) or f"`{one.command}`"
         rows.append(f"| `{one.file}` | {one.name} | {tests} |")
     return "\n".join(rows)
-
-
-def _short(test: str) -> str:
-    """A test's name without what all have in common."""
-    return test.removeprefix("tests/").replace("::test_", ": ")
 
 
 def write_table() -> None:
