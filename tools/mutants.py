@@ -15,6 +15,7 @@ import os
 import re
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -176,7 +177,7 @@ class Copy:
 
     def __exit__(self, *_: object) -> None:
         if self._server is not None:
-            self._server.kill()
+            os.killpg(self._server.pid, signal.SIGKILL)  # a test that still runs too
             self._server.communicate()
 
     def pytest(self, *words: str) -> tuple[int, str]:
@@ -184,7 +185,7 @@ class Copy:
         if self._server is None:
             self._server = subprocess.Popen(
                 [sys.executable, "-c", SERVER, *PRELOADED], cwd=self.root, env=self._environment(), text=True,
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
             )  # fmt: skip
         assert self._server.stdin is not None and self._server.stdout is not None
         log = self.root / "build" / "pytest.log"
