@@ -27,7 +27,7 @@ from smsr.training.stopping import GO_ON, TIME_LIMIT, Stopper
 from smsr.training.validation import Validation
 from smsr_runtime.errors import CheckpointError
 from tests.helpers import REPOSITORY
-from tests.training.helpers import TINY, read, write_pictures
+from tests.training.helpers import TINY, equal, read, write_pictures
 
 
 @pytest.fixture(autouse=True)
@@ -86,6 +86,9 @@ def test_best_is_the_checkpoint_with_the_highest_psnr_over_resumes(
         main(words)
         kept = read(run / "best.pt")
         best.append((kept["step"], kept["psnr"]))
+        if kept["step"] == stop:  # the averaged weights, which last.pt has beside the raw ones
+            last = read(run / "last.pt")
+            assert equal(kept["state_dict"], last["state_dict"]) and not equal(kept["state_dict"], last["network"])
     assert best == [(1, 30.0), (1, 30.0), (1, 30.0), (4, 31.0), (4, 31.0)]
     assert read(run / "last.pt")["best_psnr"] == 31.0
 
