@@ -9,6 +9,8 @@ CHECKPOINT ?= x2
 # What `make bench` runs on, and where its report goes.
 IMAGES ?= $(addprefix $(or $(SMSR_SHARED),../shared)/data/,Set5/LR_bicubic/X2 Set14/LR_bicubic/X2 video/bikes.mp4)
 REPORT ?= build/bench
+# What `make coverage` measures, each for itself.
+COVERED := smsr smsr/training export runtime benchmarks
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 WERROR ?= OFF
 
@@ -29,7 +31,7 @@ else
 NEON_TEST := @echo 'skipped: NEON kernels (apt install g++-aarch64-linux-gnu qemu-user)'
 endif
 
-.PHONY: setup native demo bench test test-trt test-gpu release reproducible check format clean
+.PHONY: setup native demo bench test test-trt test-gpu release reproducible check format clean mutants coverage
 
 setup: $(VENV)/.installed native
 
@@ -59,7 +61,22 @@ test: setup check
 	cmake --build $(BUILD) --parallel $(JOBS)
 	ctest --test-dir $(BUILD) --output-on-failure
 	$(NEON_TEST)
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --durations=25 --durations-min=2
+
+# Mistakes that a test must notice, put into a copy one at a time; ONLY="WORD ...": lists, files or names with a word.
+mutants: setup
+	$(BIN)/python tools/mutants.py $(ONLY)
+
+# Runs pytest; then every part must have 90 % of its lines run, in the processes that tests start too.
+coverage: setup
+	rm -rf build/coverage
+	mkdir -p build/coverage
+	$(BIN)/python -m coverage run -m pytest -n 2 --durations=25 --durations-min=2
+	$(BIN)/python -m coverage combine -q
+	@failed=0; for part in $(COVERED); do \
+	    echo; echo "== $$part"; \
+	    $(BIN)/python -m coverage report --skip-covered --include="$$part/*" --fail-under=90 || failed=1; \
+	done; exit $$failed
 
 # NVIDIA's headers and lean runtimes, by git and pip or TENSORRT_INCLUDE, TENSORRT_LEAN; needs no GPU, runs no kernel.
 test-trt: $(VENV)/.installed

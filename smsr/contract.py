@@ -161,8 +161,7 @@ class Tolerance:
     max_abs: largest difference of outputs (0..255) that no differing mask pixel can reach, None: unlimited;
     rmse: root mean square difference of outputs (0..255), None: unlimited;
     psnr_db: difference of the PSNR on real images;
-    golden: largest difference on the self-test's small picture (0..255), including the effect of mask pixels
-    that differ: about three times what the published x2 weights give (fp16: in simulation).
+    golden_rmse: root mean square difference on the self-test's small picture (0..255), None: GOLDEN_MAX_ABS instead.
     """
 
     flips: float
@@ -170,15 +169,19 @@ class Tolerance:
     max_abs: float | None
     rmse: float | None
     psnr_db: float
-    golden: float
+    golden_rmse: float | None
 
 
 TOLERANCES = {
-    "fp32": Tolerance(flips=1e-5, min_flips=2, max_abs=1e-3, rmse=None, psnr_db=0.001, golden=1e-3),
-    "fp16": Tolerance(flips=3e-3, min_flips=2, max_abs=None, rmse=0.08, psnr_db=0.01, golden=2.0),
-    "bf16": Tolerance(flips=2e-2, min_flips=2, max_abs=None, rmse=0.15, psnr_db=0.02, golden=15.0),
+    "fp32": Tolerance(flips=1e-5, min_flips=2, max_abs=1e-3, rmse=None, psnr_db=0.001, golden_rmse=None),
+    "fp16": Tolerance(flips=3e-3, min_flips=2, max_abs=None, rmse=0.08, psnr_db=0.01, golden_rmse=0.08),
+    "bf16": Tolerance(flips=2e-2, min_flips=2, max_abs=None, rmse=0.15, psnr_db=0.02, golden_rmse=0.4),
 }
 PRECISIONS = tuple(TOLERANCES)
+GOLDEN_MAX_ABS = 1e-3
+"""Largest difference (0..255) on the self-test's small picture of what computes in float32. In reduced precision one
+mask pixel that flips may change a pixel by 10, as much as a wrong network does, so that the RMSE decides: bf16 gives
+0.08 to 0.31 (four sets of weights, seven pictures each), theta 2 instead of 0 gives 0.74, one flipped kernel 2.5."""
 
 OPERATOR_RELATIVE_TOLERANCE = {"float32": 2e-5, "bfloat16": 2e-2, "float16": 3e-3}
 """One operator against the float64 reference: largest |difference| over largest |reference - features|."""

@@ -37,7 +37,7 @@ def add_tensorrt(work: Path, facts: dict[str, Any], folded: FoldedNetwork, targe
     """Writes model.trt.onnx into the bundle and its entries into the manifest's `facts`; the engine is pending."""
     onnx.save_model(build_trt_model(folded, target.precision), work / MODEL_TRT)
     facts.update(target="trt", precision=target.precision, engine=PENDING, profile=target.wanted.as_json())
-    rmse = contract.TOLERANCES[target.precision].rmse
+    rmse = contract.TOLERANCES[target.precision].golden_rmse
     if rmse is not None:
         facts["golden"]["engine_rmse"] = rmse
 

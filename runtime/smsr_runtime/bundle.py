@@ -31,13 +31,13 @@ T = TypeVar("T")
 class Golden:
     """Self-test: bundle-relative picture, expected float32 (1, 3, sH, sW), largest difference allowed (0..255).
 
-    engine_rmse: root mean square difference that an engine in reduced precision is held to instead, or None.
+    reduced_rmse: root mean square difference that what computes in reduced precision is held to instead, or None.
     """
 
     input: str
     output: str
     max_abs: float
-    engine_rmse: float | None = None
+    reduced_rmse: float | None = None
 
 
 @dataclass(frozen=True)
@@ -163,12 +163,16 @@ def sha256(file: Path) -> str:
     return digest.hexdigest()
 
 
+_REDUCED_LIMITS = ("engine_rmse", "reduced_rmse")
+"""In the manifest's "golden": of the engine of a TensorRT bundle, of the native library."""
+
+
 def _golden(bundle: Path, golden: dict[str, Any]) -> Golden:
     return Golden(
         _field(bundle, golden, "input", str),
         _field(bundle, golden, "output", str),
         float(_number(bundle, golden, "max_abs")),
-        float(_number(bundle, golden, "engine_rmse")) if "engine_rmse" in golden else None,
+        next((float(_number(bundle, golden, name)) for name in _REDUCED_LIMITS if name in golden), None),
     )
 
 

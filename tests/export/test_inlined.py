@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,17 @@ SIZE = (11, 14)
 @pytest.fixture(scope="module")
 def inlined(small_network: Network) -> onnx.ModelProto:
     return build_inlined(fold(freeze(small_network)))
+
+
+def test_a_margin_equal_to_theta_is_inactive(small_network: Network) -> None:
+    network = copy.deepcopy(small_network)
+    for module in network.sparse_mask_modules:
+        for parameter in module.spa_mask[5].parameters():
+            torch.nn.init.zeros_(parameter)  # every margin is 0
+    upscaler = ModelUpscaler(build_inlined(fold(freeze(network))))
+    image = random_image(1, 6, 7, dtype=torch.float32).numpy()
+    equal, never, always = (upscaler.upscale_float(image, theta=theta)[0] for theta in (0.0, 1.0, -1.0))
+    assert np.array_equal(equal, never) and not np.array_equal(equal, always)
 
 
 def feeds(image: np.ndarray, theta: float = 0.0) -> dict[str, np.ndarray]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from smsr import masks
 from smsr.masks import ChannelGates
-from smsr.network import Network, NetworkConfig, SparseMaskConvolutions, TrainingResult
+from smsr.network import Network, NetworkConfig, Relaxation, SparseMaskConvolutions, TrainingResult
 from tests.helpers import Split, channel_mask, random_image, random_network, relative_difference
 
 C = 16
@@ -174,3 +174,29 @@ def test_state_dict_keys_are_the_published_ones() -> None:
 def test_a_configuration_that_cannot_be_is_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         NetworkConfig(**wrong)
+
+
+def test_sparsity_is_the_mean_share_of_work_over_all_modules() -> None:
+    """With hard masks: dense channels count in full, sparse ones by the active share, dead ones not at all."""
+    splits: list[list[Split]] = [[(5, 1), (0, 2), (C, 0)], [(0, 0), (9, 3), (1, 0)]]
+    network = random_network(SMALL, 1, splits, torch.float64)
+    image = random_image(2, 8, 9, seed=5)
+    with torch.no_grad():
+        found = network.relax(image, Relaxation(hard=True)).sparsity.item()
+        first, second = (float((margin > 0).double().mean()) for margin in network.infer(image).margins)
+    assert 0.05 < first < 0.95 and 0.05 < second < 0.95 and first != second
+    # 5 + 0 + 16 dense and 10 + 14 + 0 sparse of 3 x 16 channels; then 0 + 9 + 1 and 16 + 4 + 15
+    shares = [(21 + 24 * first) / 48, (10 + 35 * second) / 48]
+    assert found == pytest.approx(sum(shares) / 2, abs=1e-7)
+
+
+def test_a_margin_equal_to_theta_is_inactive() -> None:
+    network = random_network(SMALL, 2, [[(5, 0)] * 3, [(3, 0)] * 3], torch.float64)
+    for module in network.sparse_mask_modules:
+        for parameter in module.spa_mask[5].parameters():
+            torch.nn.init.zeros_(parameter)  # every margin is 0
+    image = random_image(1, 6, 7)
+    with torch.no_grad():
+        never, always = (network.infer(image, theta).upscaled for theta in (1.0, -1.0))
+        assert torch.equal(network.infer(image, 0.0).upscaled, never) and not torch.equal(never, always)
+        assert relative_difference(network.relax(image, Relaxation(hard=True)).upscaled, never) < 1e-12

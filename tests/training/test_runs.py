@@ -72,6 +72,12 @@ def test_two_processes_equal_one_within_rounding(tmp_path: Path, pictures: Path)
     moved, apart = (ends[0] - start).norm(), (ends[0] - ends[1]).norm()
     assert moved > 0 and apart / moved < 1e-3
     assert one["best_psnr"] == pytest.approx(two["best_psnr"], abs=1e-3)
+    losses = [
+        [json.loads(line).get("loss/total") for line in (tmp_path / run / "metrics.jsonl").read_text().splitlines()]
+        for run in ("one", "two")
+    ]
+    assert sum(loss is not None for loss in losses[0]) == 3
+    assert all(a == b or a == pytest.approx(b, rel=1e-3) for a, b in zip(*losses, strict=True))
 
 
 def _first_weights(saved: dict[str, object]) -> dict[str, torch.Tensor]:

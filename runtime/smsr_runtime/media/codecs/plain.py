@@ -7,8 +7,8 @@ import struct
 import cv2
 
 from smsr_runtime.errors import MissingPackageError
-from smsr_runtime.media.codecs import opencv
-from smsr_runtime.media.picture import Picture, from_channels
+from smsr_runtime.media.codecs import exif, opencv
+from smsr_runtime.media.picture import Picture, from_channels, oriented
 
 _JPEG, _END_OF_IMAGE = b"\xff\xd8\xff", b"\xff\xd9"
 _INSTALL = "pip install pillow"
@@ -22,8 +22,21 @@ def decode(data: bytes, where: str) -> Picture:
         # ANYCOLOR and not UNCHANGED: the latter ignores EXIF orientation
         return from_channels(opencv.decode(data, where, cv2.IMREAD_ANYCOLOR), where, notes=[NOTE])
     if data[:4] == b"RIFF" or data[:2] == b"BM":
-        return from_channels(opencv.decode(data, where), where, notes=[NOTE])
+        # UNCHANGED, for WebP's transparency, ignores its EXIF orientation
+        upright = oriented(opencv.decode(data, where), _webp_orientation(data))
+        return from_channels(upright, where, notes=[NOTE])
     raise MissingPackageError(where, "Pillow, to read this format", "it is not installed", _INSTALL)
+
+
+def _webp_orientation(data: bytes) -> int:
+    """EXIF orientation 1..8 of a RIFF file, which is chunks of a name, a size and as many bytes, an even number."""
+    position = 12
+    while position + 8 <= len(data) and data[:4] == b"RIFF":
+        name, size = struct.unpack_from("<4sI", data, position)
+        if name == b"EXIF":
+            return exif.orientation(exif.usable(data[position + 8 : position + 8 + size]) or b"")
+        position += 8 + size + size % 2
+    return 1
 
 
 def _check_jpeg(data: bytes, where: str) -> None:

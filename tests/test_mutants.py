@@ -1,0 +1,132 @@
+"""tools/mutants.py on a toy repository: what it tells apart; and whether the real lists still fit their files."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tools import mutants
+
+TOY = """
+def double(number: int) -> int:
+    return 2 * number
+
+
+def shown(number: int) -> str:
+    return f"{number} of 4"
+"""
+TEST = """
+import os
+import pytest
+from toy import double
+
+
+def test_double():
+    assert double(3) == 6
+
+
+@pytest.mark.skipif(True, reason="never here")
+def test_skipped():
+    assert double(1) == 2
+"""
+NOTICED = """
+[[mutant]]
+name = "three times"
+file = "toy.py"
+text = "2 * number"
+replacement = "3 * number"
+test = "test_toy.py::test_double"
+"""
+SURVIVOR = """
+[[mutant]]
+name = "of five"
+file = "toy.py"
+text = "of 4"
+replacement = "of 5"
+test = "test_toy.py::test_double"
+"""
+
+
+@pytest.fixture
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository with one module, one test and an empty list."""
+    for name, text in {"toy.py": TOY, "test_toy.py": TEST, "pytest.ini": "[pytest]\n", "lists/a.toml": ""}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    monkeypatch.setattr(mutants, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(mutants, "LISTS", tmp_path / "lists")
+    monkeypatch.setattr(mutants, "PACKAGES", {"toy": ""})
+    monkeypatch.setattr(mutants, "PRELOADED", ())
+    return tmp_path
+
+
+def outcome(toy: Path, capsys: pytest.CaptureFixture[str], text: str, *words: str) -> tuple[int, str]:
+    (toy / "lists" / "a.toml").write_text(text)
+    code = mutants.main(words)
+    captured = capsys.readouterr()
+    assert (toy / "toy.py").read_text() == TOY
+    return code, captured.out + captured.err
+
+
+def test_a_mistake_that_its_test_notices_passes_and_a_survivor_is_named(
+    toy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, text = outcome(toy, capsys, NOTICED)
+    assert code == 0 and "1 of 1 mutants noticed" in text
+    code, text = outcome(toy, capsys, NOTICED + SURVIVOR)
+    assert code == 1 and "survived: a: of five (toy.py); test_toy.py::test_double passes" in text
+    assert "1 of 2 mutants noticed" in text
+    assert outcome(toy, capsys, NOTICED + SURVIVOR, "three")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (NOTICED.replace("2 * number", "4 * number"), "three times: expected its text once in toy.py, got it 0 times"),
+        (NOTICED.replace("2 * number", "number"), "three times: expected its text once in toy.py, got it 4 times"),
+        (NOTICED.replace("toy.py\"\ntext", "none.py\"\ntext"), "expected its text once in none.py"),
+        (NOTICED.replace("3 * number", "2 * number"), "three times: expected its text once"),
+        (NOTICED.replace("test = ", "tset = "), "expected file, name, replacement, text and test or command"),
+        (NOTICED + 'command = "true"\n', "and test or command"),
+        (NOTICED.replace("[[mutant]]", "[[mutant"), "a.toml"),
+        ("", "expected an entry"),
+        (NOTICED.replace("::test_double", "::test_skipped"), "test_skipped: expected it to pass without a mistake"),
+        (NOTICED.replace("::test_double", "::test_none"), "expected it to pass without a mistake, got exit code 4"),
+        (NOTICED.replace("3 * number", "3 *"), "three times: expected a failed test, got exit code"),
+        (NOTICED.replace('test = "test_toy.py::test_double"', 'command = "false"'), "false: expected it to pass"),
+        (NOTICED + 'build = "grep -q 2 toy.py"\n', "three times: expected it to build"),
+    ],
+)  # fmt: skip
+def test_an_entry_that_cannot_be_used_is_an_error_that_names_it(
+    toy: Path, capsys: pytest.CaptureFixture[str], text: str, words: str
+) -> None:
+    code, printed = outcome(toy, capsys, text)
+    assert code == 2 and words in printed, printed
+
+
+def test_commands_judge_after_builds(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The list's own command runs once, the entry's build each time."""
+    text = 'prepare = "echo once >> prepared"\n' + NOTICED.replace(
+        'test = "test_toy.py::test_double"',
+        'build = "cp toy.py built.py"\ncommand = "grep -q \'2 . number\' built.py && test $(wc -l < prepared) = 1"',
+    )
+    assert outcome(toy, capsys, text)[0] == 0
+
+
+def test_every_entry_of_the_real_lists_fits_its_file() -> None:
+    entries = mutants.read(mutants.LISTS)
+    mutants.check_texts(entries, mutants.REPOSITORY)
+    names = [one.name for one in entries]
+    assert len(names) == len(set(names)) > 60
+    for one in entries:
+        for test in one.test:
+            file, _, name = test.partition("::")
+            assert f"def {name}(" in (mutants.REPOSITORY / file).read_text() or not name, test
+
+
+def test_the_page_has_the_table_of_these_lists() -> None:
+    """python tools/mutants.py --table writes it."""
+    assert mutants.table(mutants.read(mutants.LISTS)) in mutants.PAGE.read_text()
