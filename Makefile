@@ -17,6 +17,12 @@ BIN := $(VENV)/bin
 NATIVE := runtime/smsr_runtime/native
 BUILD := build/native
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# $(call SANITIZED,FOLDER,SMSR_SANITIZE,TARGETS): builds them with that sanitizer below build/FOLDER.
+define SANITIZED
+cmake -S plugins -B build/$(1) -G Ninja -DSMSR_SANITIZE=$(2) -DSMSR_BUILD_ORT=OFF -DSMSR_WERROR=OFF \
+    -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS='-O1 -g1' >/dev/null
+cmake --build build/$(1) --parallel $(JOBS) --target $(3)
+endef
 # The shell's `files`: all C++ and CUDA sources; fails where git lists none.
 CPP_FILES = files=$$(git ls-files '*.h' '*.cpp' '*.cu' '*.cuh') && test -n "$$files"
 export ORT_DISABLE_TELEMETRY := 1
@@ -29,7 +35,10 @@ else
 NEON_TEST := @echo 'skipped: NEON kernels (apt install g++-aarch64-linux-gnu qemu-user)'
 endif
 
-.PHONY: setup native demo bench test test-trt test-gpu check format clean
+# A minute of fuzzing from the stored inputs, in CI.
+FUZZ_TEST := $(if $(CI),plugins/tests/fuzz/run.sh 1)
+
+.PHONY: setup native demo bench test test-asan test-tsan test-trt test-gpu fuzz-native load check format clean
 
 setup: $(VENV)/.installed native
 
@@ -59,7 +68,32 @@ test: setup check
 	cmake --build $(BUILD) --parallel $(JOBS)
 	ctest --test-dir $(BUILD) --output-on-failure
 	$(NEON_TEST)
-	$(BIN)/python -m pytest -n 2
+	$(FUZZ_TEST)
+	$(BIN)/python -m pytest -n 2 --junit-xml=build/tests.xml
+	@$(BIN)/python tools/skipped.py build/tests.xml
+
+# Native tests under the address and undefined-behaviour sanitizers; all cases of the contract would take many minutes.
+test-asan: $(VENV)/.installed
+	$(call SANITIZED,asan,ON,smsr_kernel_test smsr_cuda_emulated_test smsr_cuda_emulated_branch_test smsr_trt_core_test)
+	build/asan/smsr_kernel_test dispatch winograd_choice refusals strides scratch nan small branches
+	build/asan/tests/cuda/smsr_cuda_emulated_test one_pixel channels_16
+	build/asan/tests/cuda/smsr_cuda_emulated_branch_test
+	build/asan/trt/tests/smsr_trt_core_test
+
+# The kernels on several threads under the thread sanitizer.
+test-tsan: $(VENV)/.installed
+	$(call SANITIZED,tsan,thread,smsr_kernel_test)
+	build/tsan/smsr_kernel_test refusals strides scratch small branches
+
+# The kernels' interfaces, by clang's libFuzzer.
+fuzz-native: $(VENV)/.installed
+	plugins/tests/fuzz/run.sh "$(or $(MINUTES),5)"
+
+# 10,000 pictures on 8 threads and 300 sessions in one process: same bytes, no growth. Minutes.
+load: setup
+	@mkdir -p build
+	test -e build/load.smsr || $(BIN)/smsr-export x2 -o build/load.smsr
+	$(BIN)/python tools/load_test.py build/load.smsr
 
 # NVIDIA's headers and lean runtimes, by git and pip or TENSORRT_INCLUDE, TENSORRT_LEAN; needs no GPU, runs no kernel.
 test-trt: $(VENV)/.installed
