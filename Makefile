@@ -38,7 +38,7 @@ endif
 # A minute of fuzzing from the stored inputs, in CI.
 FUZZ_TEST := $(if $(CI),plugins/tests/fuzz/run.sh 1)
 
-.PHONY: setup native demo bench test test-asan test-tsan test-trt test-gpu fuzz-native load check format clean
+.PHONY: setup native demo bench test test-asan test-tsan test-trt test-gpu fuzz fuzz-native load check format clean
 
 setup: $(VENV)/.installed native
 
@@ -86,6 +86,8 @@ test-tsan: $(VENV)/.installed
 	build/tsan/smsr_kernel_test refusals strides scratch small branches
 
 # The kernels' interfaces, by clang's libFuzzer.
+fuzz: fuzz-native
+
 fuzz-native: $(VENV)/.installed
 	plugins/tests/fuzz/run.sh "$(or $(MINUTES),5)"
 
