@@ -35,9 +35,6 @@ else
 NEON_TEST := @echo 'skipped: NEON kernels (apt install g++-aarch64-linux-gnu qemu-user)'
 endif
 
-# A minute of fuzzing from the stored inputs, in CI.
-FUZZ_TEST := $(if $(CI),plugins/tests/fuzz/run.sh 1)
-
 .PHONY: setup native demo bench test test-asan test-tsan test-trt test-gpu fuzz fuzz-native load check format clean
 
 setup: $(VENV)/.installed native
@@ -68,7 +65,6 @@ test: setup check
 	cmake --build $(BUILD) --parallel $(JOBS)
 	ctest --test-dir $(BUILD) --output-on-failure
 	$(NEON_TEST)
-	$(FUZZ_TEST)
 	$(BIN)/python -m pytest -n 2 --junit-xml=build/tests.xml
 	@$(BIN)/python tools/skipped.py build/tests.xml
 

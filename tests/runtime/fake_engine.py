@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
-from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper
 
 from smsr import contract
@@ -62,7 +61,9 @@ def parse(path: str, registered: Callable[[Plugin], bool]) -> onnx.ModelProto:
         raise RefusedError(NO_FILE + path)
     try:
         model = onnx.load(path)
-    except DecodeError as error:
+    except Exception as error:  # DecodeError of protobuf, whose package has no types
+        if type(error).__name__ != "DecodeError":
+            raise
         raise RefusedError(NO_MODEL) from error
     standard = onnx.defs.has
     for node in model.graph.node:

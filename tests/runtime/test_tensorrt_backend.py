@@ -58,8 +58,8 @@ def test_a_fp32_engine_computes_in_float32(
     tensorrt_model(pending, pending / "model.onnx", TensorProto.FLOAT)
     write_pending(pending, precision="fp32")
     image = np.random.default_rng(2).uniform(0, 255, (1, 3, 9, 13)).astype(np.float32)
-    results = [smsr_runtime.load(pending, backend=name).upscale_float(image)[0] for name in ("trt", "ort")]
-    assert np.array_equal(*results)
+    engine, cpu = (smsr_runtime.load(pending, backend=name).upscale_float(image)[0] for name in ("trt", "ort"))
+    assert np.array_equal(engine, cpu)
 
 
 @pytest.mark.parametrize("scale", [3, 4])
