@@ -19,6 +19,12 @@ BIN := $(VENV)/bin
 NATIVE := runtime/smsr_runtime/native
 BUILD := build/native
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# $(call SANITIZED,FOLDER,SMSR_SANITIZE,TARGETS): builds them with that sanitizer below build/FOLDER.
+define SANITIZED
+cmake -S plugins -B build/$(1) -G Ninja -DSMSR_SANITIZE=$(2) -DSMSR_BUILD_ORT=OFF -DSMSR_WERROR=OFF \
+    -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS='-O1 -g1' >/dev/null
+cmake --build build/$(1) --parallel $(JOBS) --target $(3)
+endef
 # The shell's `files`: all C++ and CUDA sources; fails where git lists none.
 CPP_FILES = files=$$(git ls-files '*.h' '*.cpp' '*.cu' '*.cuh') && test -n "$$files"
 export ORT_DISABLE_TELEMETRY := 1
@@ -31,7 +37,7 @@ else
 NEON_TEST := @echo 'skipped: NEON kernels (apt install g++-aarch64-linux-gnu qemu-user)'
 endif
 
-.PHONY: setup native demo bench test test-trt test-gpu release reproducible check format clean mutants coverage
+.PHONY: setup native demo bench test test-trt test-gpu release reproducible check format clean mutants coverage test-asan test-tsan fuzz fuzz-native load
 
 setup: $(VENV)/.installed native
 
@@ -61,7 +67,8 @@ test: setup check
 	cmake --build $(BUILD) --parallel $(JOBS)
 	ctest --test-dir $(BUILD) --output-on-failure
 	$(NEON_TEST)
-	$(BIN)/python -m pytest -n 2 --durations=25 --durations-min=2
+	$(BIN)/python -m pytest -n 2 --durations=25 --durations-min=2 --junit-xml=build/tests.xml
+	@$(BIN)/python tools/skipped.py build/tests.xml
 
 # Mistakes that a test must notice, put into a copy one at a time; ONLY="WORD ...": lists, files or names with a word.
 mutants: setup
@@ -77,6 +84,31 @@ coverage: setup
 	    echo; echo "== $$part"; \
 	    $(BIN)/python -m coverage report --skip-covered --include="$$part/*" --fail-under=90 || failed=1; \
 	done; exit $$failed
+
+# Native tests under the address and undefined-behaviour sanitizers; all cases of the contract would take many minutes.
+test-asan: $(VENV)/.installed
+	$(call SANITIZED,asan,ON,smsr_kernel_test smsr_cuda_emulated_test smsr_cuda_emulated_branch_test smsr_trt_core_test)
+	build/asan/smsr_kernel_test dispatch winograd_choice refusals strides scratch nan small branches
+	build/asan/tests/cuda/smsr_cuda_emulated_test one_pixel channels_16
+	build/asan/tests/cuda/smsr_cuda_emulated_branch_test
+	build/asan/trt/tests/smsr_trt_core_test
+
+# The kernels on several threads under the thread sanitizer.
+test-tsan: $(VENV)/.installed
+	$(call SANITIZED,tsan,thread,smsr_kernel_test)
+	build/tsan/smsr_kernel_test refusals strides scratch small branches
+
+# The kernels' interfaces, by clang's libFuzzer.
+fuzz: fuzz-native
+
+fuzz-native: $(VENV)/.installed
+	plugins/tests/fuzz/run.sh "$(or $(MINUTES),5)"
+
+# 10,000 pictures on 8 threads and 300 sessions in one process: same bytes, no growth. Minutes.
+load: setup
+	@mkdir -p build
+	test -e build/load.smsr || $(BIN)/smsr-export x2 -o build/load.smsr
+	$(BIN)/python tools/load_test.py build/load.smsr
 
 # NVIDIA's headers and lean runtimes, by git and pip or TENSORRT_INCLUDE, TENSORRT_LEAN; needs no GPU, runs no kernel.
 test-trt: $(VENV)/.installed

@@ -35,7 +35,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True)
 def _no_inherited_choices(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("SMSR_CPU", "SMSR_ORT_LIBRARY", "SMSR_TRT_LIBRARY", "SMSR_CUDA_GRAPH"):
+    for name in ("SMSR_CPU", "SMSR_WINOGRAD", "SMSR_ORT_LIBRARY", "SMSR_TRT_LIBRARY", "SMSR_CUDA_GRAPH"):
         monkeypatch.delenv(name, raising=False)
 
 

@@ -77,5 +77,7 @@ inline double relative_error(const std::vector<double>& expected, const float* r
 
 void check_dense_convolutions();  // dense_test.cpp
 void check_mask_branches();
+void check_not_numbers();  // nan_test.cpp
+void check_scratch();      // scratch_test.cpp
 
 }  // namespace smsr::testing

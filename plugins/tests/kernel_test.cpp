@@ -1,5 +1,5 @@
 // Every variant this CPU has against the double-precision reference, on the contract's cases and a few of its
-// own.
+// own. `smsr_kernel_test GROUP...` runs only these groups of checks (kGroups below).
 #include <cstdio>
 #include <cstdlib>
 
@@ -65,6 +65,14 @@ void check_contract_cases() {
     spec.theta = 1.25f;
     check_case(std::string(c.name) + " theta 1.25", spec);
   }
+}
+
+// For sanitizers, which make a program many times slower.
+void check_small_cases() {
+  for (const contract::Case& c : contract::kCases)
+    if (c.n * c.h * c.w * c.channels <= 200 * 32)
+      check_case(c.name,
+                 {{c.n, c.h, c.w, c.channels, c.layers}, {c.dense, c.dense + c.layers}, c.mask, c.dead});
 }
 
 void check_own_cases() {
@@ -192,21 +200,53 @@ void check_winograd_choice() {
   unsetenv(kWinogradVariable);
 }
 
+void check_refused() {
+  check_refusals();
+  check_kernel_refusals();
+}
+
+struct Group {
+  const char* name;
+  void (*check)();
+} const kGroups[] = {
+    {"dispatch", check_dispatch},
+    {"winograd_choice", check_winograd_choice},
+    {"refusals", check_refused},
+    {"strides", check_strides},
+    {"scratch", check_scratch},
+    {"nan", check_not_numbers},
+    {"contract", check_contract_cases},
+    {"large", check_own_cases},
+    {"convolutions", check_dense_convolutions},
+    {"branches", check_mask_branches},
+    {"small", check_small_cases},  // of "contract"
+};
+
+// The groups named; where none is, all but the last. False where a name is none's.
+bool run_groups(int count, char** names) {
+  for (int i = 0; i < count; ++i) {
+    const auto named = [&](const Group& group) { return std::strcmp(group.name, names[i]) == 0; };
+    if (std::any_of(std::begin(kGroups), std::end(kGroups), named)) continue;
+    std::fprintf(stderr, "smsr_kernel_test: error: groups: expected");
+    for (const Group& group : kGroups) std::fprintf(stderr, " %s", group.name);
+    std::fprintf(stderr, ", got %s; name some of them, or none for all\n", names[i]);
+    return false;
+  }
+  for (const Group& group : kGroups) {
+    const auto names_it = [&](const char* name) { return std::strcmp(group.name, name) == 0; };
+    const bool of_all = count == 0 && &group + 1 != std::end(kGroups);
+    if (of_all || std::any_of(names, names + count, names_it)) group.check();
+  }
+  return true;
+}
+
 }  // namespace
 }  // namespace smsr::testing
 
-int main() {
+int main(int count, char** arguments) {
   using namespace smsr::testing;
   std::printf("variants: %s\n", smsr::supported_variant_names());
-  check_dispatch();
-  check_winograd_choice();
-  check_refusals();
-  check_kernel_refusals();
-  check_strides();
-  check_contract_cases();
-  check_own_cases();
-  check_dense_convolutions();
-  check_mask_branches();
+  if (!run_groups(count - 1, arguments + 1)) return 2;
   for (const int reduced : {0, 1})
     std::printf("largest relative error, %s: direct %.1e, Winograd %.1e\n", reduced ? "reduced" : "float32",
                 worst_error[reduced][0], worst_error[reduced][1]);

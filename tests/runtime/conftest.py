@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.runtime.fake_tensorrt import World, forget_library, tensorrt_model
+from tests.runtime.fake_engine import tensorrt_model
+from tests.runtime.fake_tensorrt import World, forget_library
 from tests.runtime.helpers import RUNTIME, Done, Run, tiny_model, write_bundle
 from tests.runtime.tensorrt_machine import install, plugin_library, write_pending
 

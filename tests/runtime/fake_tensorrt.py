@@ -1,8 +1,8 @@
 """Stand-ins for `tensorrt` where no GPU is: the names of the real bindings, by version, and their rules.
 
-They hold the control flow of backend and builder, nothing of TensorRT itself: a "plan" is JSON that names the ONNX
-file, and executing it runs that file in ONNX Runtime on memory that poses as the GPU's. Names and rules were taken from
-NVIDIA's open sources (pyCore.cpp and pyPlugin.cpp of releases 8.5, 8.6, 10.3 and 11.1).
+They hold the control flow of backend and builder, and refuse what TensorRT refuses: fake_engine.py. Executing a plan
+runs its model in ONNX Runtime on memory that poses as the GPU's. Names and rules were taken from NVIDIA's open sources
+(pyCore.cpp and pyPlugin.cpp of releases 8.5, 8.6, 10.3 and 11.1).
 The real parser and builder are tested in tests/export/test_tensorrt_parser.py.
 """
 
@@ -11,14 +11,16 @@ from __future__ import annotations
 import ctypes
 import enum
 import json
+import threading
+import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
-import onnxruntime
 
+from tests.runtime import fake_engine
+from tests.runtime.fake_engine import Plugin, RefusedError
 from tests.runtime.fake_pycuda import Stream, driver
 
 REGISTERED = b"SMSR_TEST_REGISTERED"
@@ -37,7 +39,8 @@ class World:
     """What a test sets and looks at.
 
     too_large: areas above it run out of memory; old_driver: TensorRT cannot start; refusal, failure: its words as a
-    build or a plan, an execution fails; stray: what was freed without a current context, where that goes wrong.
+    build or a plan, an execution fails; plugin_format: what the inspector shows whatever the engine is; stray: what was
+    freed without a current context, where that goes wrong.
     """
 
     version: str = "10.3.0"
@@ -47,8 +50,7 @@ class World:
     free: int = 8 << 30
     too_large: int = 1 << 40
     too_large_to_run: int = 1 << 40
-    plugin_format: str = "Channel major FP16 format where channel % 8 == 0"
-    features_type: str = "float16"
+    plugin_format: str = ""
     output_type: str = "float32"
     no_device: bool = False
     old_driver: bool = False
@@ -65,6 +67,12 @@ class World:
     @property
     def major(self) -> int:
         return int(self.version.split(".")[0])
+
+    def registered(self, plugin: Plugin) -> bool:
+        """Whether the registry has its creator: by a library that was loaded, or before TensorRT 10 opened."""
+        by_itself = self.major < 10 and _libc.getenv(REGISTERED) == b"1"
+        known = by_itself or any("libsmsr" in path for path in self.loaded)
+        return known and plugin == ("SparseMaskModule", "1", "smsr")
 
 
 def make_modules(world: World) -> dict[str, ModuleType]:
@@ -103,7 +111,7 @@ def _tensorrt(world: World) -> ModuleType:
         float16="float16",
         float32="float32",
         Builder=lambda logger: Builder(world, logger),
-        OnnxParser=lambda network, logger: Parser(network),
+        OnnxParser=Parser,
         Runtime=lambda logger: Runtime(world, logger),
         get_plugin_registry=lambda: Registry(world),
     )
@@ -122,9 +130,7 @@ class Registry:
             self.get_plugin_creator = self._find
 
     def _find(self, name: str, version: str, namespace: str) -> object | None:
-        by_itself = self._world.major < 10 and _libc.getenv(REGISTERED) == b"1"
-        known = by_itself or any("libsmsr" in path for path in self._world.loaded)
-        return object() if known and (name, version, namespace) == ("SparseMaskModule", "1", "smsr") else None
+        return object() if self._world.registered((name, version, namespace)) else None
 
 
 @dataclass
@@ -146,12 +152,19 @@ class Layer:
 
 
 class Network:
+    """The plugins are those of the model; the other layers stand for what the real exporter's model has."""
+
     def __init__(self, world: World, flags: int) -> None:
-        self.flags, self.model = flags, ""
-        names = ["centred/Sub", "bicubic/Conv", "phases/Add", "features_1/SparseMaskModule", "tail/Conv"]
-        inside = world.features_type if world.major >= 10 else "float32"  # weakly typed: all are float32 until built
-        kinds = ["float32", "float32", "float32", inside, inside]
-        self.layers = [Layer(name, kind) for name, kind in zip(names, kinds, strict=True)]
+        self.world, self.flags, self.model = world, flags, b""
+        self.layers: list[Layer] = []
+
+    def take(self, model: Any) -> None:
+        self.model = model.SerializeToString()
+        # Weakly typed: all are float32 until built.
+        inside = fake_engine.features_type(model) if self.world.major >= 10 else "float32"
+        self.layers = [Layer(name, "float32") for name in ("centred/Sub", "bicubic/Conv", "phases/Add")]
+        self.layers += [Layer(node.name, inside) for node in fake_engine.plugins_of(model)]
+        self.layers.append(Layer("tail/Conv", inside))
         self.layers.append(Layer("(Unnamed Layer* 5) [Shuffle]", "float32", output="upscaled"))
         self.layers.append(Layer("image_padded/Pad_7", "int32"))  # sizes
 
@@ -164,14 +177,24 @@ class Network:
 
 
 class Parser:
-    num_errors = 0
+    def __init__(self, network: Network, logger: Any) -> None:
+        self._network, self._logger = network, logger
+        self._errors: list[str] = []
 
-    def __init__(self, network: Network) -> None:
-        self._network = network
+    @property
+    def num_errors(self) -> int:
+        return len(self._errors)
+
+    def get_error(self, index: int) -> Any:
+        return SimpleNamespace(desc=lambda: self._errors[index])
 
     def parse_from_file(self, model: str) -> bool:
-        self._network.model = model
-        return True
+        try:
+            self._network.take(fake_engine.parse(model, self._network.world.registered))
+        except RefusedError as error:
+            self._errors.append(str(error))
+            self._logger.log(Severity.ERROR, str(error))
+        return not self._errors
 
 
 class Config:
@@ -244,7 +267,9 @@ class Builder:
             self._logger.log(Severity.ERROR, self._world.refusal)
             return None
         shapes = [list(shape) for shape in config.profile["image"]]
-        return json.dumps({"model": network.model, "shapes": shapes}).encode()
+        half = self._world.major >= 10 or "FP16" in config.flags
+        capability = "{}.{}".format(*self._world.capability)
+        return fake_engine.Plan(self._world.version, capability, shapes, half, network.model).serialized()
 
 
 class Runtime:
@@ -258,22 +283,23 @@ class Runtime:
         if self._world.refusal:
             self._logger.log(Severity.ERROR, self._world.refusal)
             return None
+        world = self._world
         try:
-            return Engine(self._world, self._logger, json.loads(data))
-        except ValueError:
-            self._logger.log(Severity.ERROR, "Error Code 1: Serialization (magic tag does not match)")
+            capability = "{}.{}".format(*world.capability)
+            plan = fake_engine.read_plan(data, world.version, capability, world.registered)
+        except RefusedError as error:
+            self._logger.log(Severity.ERROR, str(error))
             return None
+        return Engine(world, self._logger, plan)
 
 
 class Engine:
     num_layers = 3
 
-    def __init__(self, world: World, logger: Any, plan: dict[str, Any]) -> None:
+    def __init__(self, world: World, logger: Any, plan: fake_engine.Plan) -> None:
         self._world, self._logger, self._plan = world, logger, plan
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4
-        self._session = onnxruntime.InferenceSession(plan["model"], options, providers=["CPUExecutionProvider"])
-        self.outputs = [output.name for output in self._session.get_outputs()]
+        self.execution = fake_engine.Execution(plan)
+        self.outputs = self.execution.outputs
         self._names = ["image", "theta", *self.outputs]
         self.num_io_tensors = len(self._names)
 
@@ -284,15 +310,15 @@ class Engine:
         return self._world.output_type if name in self.outputs else "float32"
 
     def create_execution_context(self) -> ExecutionContext | None:
-        _, _, height, width = self._plan["shapes"][2]
+        _, _, height, width = self._plan.shapes[2]
         if height * width > self._world.too_large_to_run:
             self._logger.log(Severity.ERROR, "Error Code 2: OutOfMemory (Requested size was 9 bytes.)")
             return None
-        return ExecutionContext(self, self._world, self._logger, self._plan["shapes"])
+        return ExecutionContext(self, self._world, self._logger, self._plan.shapes)
 
     def execute(self, memory: dict[str, np.ndarray], shape: tuple[int, ...]) -> None:
         feeds = {"image": memory["image"].reshape(shape), "theta": memory["theta"].reshape(())}
-        for name, output in zip(self.outputs, self._session.run(self.outputs, feeds), strict=True):
+        for name, output in self.execution.run(**feeds).items():
             memory[name][:] = output.ravel()
 
     def __del__(self) -> None:
@@ -300,7 +326,9 @@ class Engine:
             self._world.stray.append("engine")
 
     def create_engine_inspector(self) -> Any:
-        plugin = {"Name": "features_1/SparseMaskModule", "Inputs": [{"Format/Datatype": self._world.plugin_format}]}
+        half, single = "Channel major FP16 format where channel % 8 == 0", "Row major linear FP32"
+        features = self._world.plugin_format or (half if self._plan.half else single)
+        plugin = {"Name": "features_1/SparseMaskModule", "Inputs": [{"Format/Datatype": features}]}
         copy = {"Name": f"Reformatting CopyNode for Input Tensor 1 to {plugin['Name']}", "LayerType": "Reformat"}
         float32 = {"Inputs": [{"Format/Datatype": "Row major linear FP32"}]}
         layers = [{"Name": "tail/Conv", **float32}, {**copy, **float32}, plugin]
@@ -308,19 +336,26 @@ class Engine:
 
 
 class ExecutionContext:
+    """For one thread at a time, as the real one: two in it at once are an error here."""
+
     def __init__(self, engine: Engine, world: World, logger: Any, shapes: list[list[int]]) -> None:
         self._engine, self._world, self._logger, self._shapes = engine, world, logger, shapes
         self._shape: tuple[int, ...] = ()
         self._addresses: dict[str, int] = {}
+        self._user = 0
 
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
         assert name == "image"
-        self._shape = shape
-        return all(low <= side <= high for low, side, high in zip(self._shapes[0], shape, self._shapes[2], strict=True))
+        self._shape, self._user = shape, threading.get_ident()
+        fits = all(low <= side <= high for low, side, high in zip(self._shapes[0], shape, self._shapes[2], strict=True))
+        if not fits:
+            self._logger.log(
+                Severity.ERROR, f"Set dimension {shape} for tensor image does not satisfy any optimization profiles."
+            )
+        return fits
 
     def get_tensor_shape(self, name: str) -> tuple[int, ...]:
-        batch, _, height, width = self._shape
-        return (batch, 3, 2 * height, 2 * width) if name == "upscaled" else (batch, 1, height, width)
+        return self._engine.execution.shapes(self._shape)[name]
 
     def set_tensor_address(self, name: str, address: int) -> bool:
         assert type(address) is int
@@ -332,10 +367,8 @@ class ExecutionContext:
         if self._world.failure:
             self._logger.log(Severity.ERROR, self._world.failure)
             return False
-        self._engine.execute({name: self._world.memory[at] for name, at in self._addresses.items()}, self._shape)
+        self._user, shape = threading.get_ident(), self._shape
+        self._engine.execute({name: self._world.memory[at] for name, at in self._addresses.items()}, shape)
+        time.sleep(0.001)  # the GPU works; another thread that may enter does so now
+        assert self._user == threading.get_ident() and self._shape == shape, "two threads in one execution context"
         return True
-
-
-def tensorrt_model(bundle: Path, source: Path) -> None:
-    """Gives a bundle a model.trt.onnx; the stand-in runs it as any ONNX file."""
-    (bundle / "model.trt.onnx").write_bytes(source.read_bytes())

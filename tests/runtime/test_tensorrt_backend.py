@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import TensorProto
 from PIL import Image
 
 import smsr_runtime
@@ -20,9 +21,18 @@ from smsr_runtime.run import command
 from smsr_runtime.tensorrt import cuda_graph, execution
 from smsr_runtime.tensorrt.backend import TrtBackend
 from smsr_runtime.tensorrt.options import EngineOptions
-from tests.runtime.fake_tensorrt import World
-from tests.runtime.helpers import nearest
-from tests.runtime.tensorrt_machine import PICTURE, error_of, install, manifest, tree, write_pending
+from tests.runtime.fake_engine import tensorrt_model
+from tests.runtime.fake_tensorrt import World, forget_library
+from tests.runtime.helpers import NEAREST, nearest, tiny_model, write_bundle
+from tests.runtime.tensorrt_machine import (
+    PICTURE,
+    error_of,
+    install,
+    manifest,
+    plugin_library,
+    tree,
+    write_pending,
+)
 
 
 @pytest.mark.parametrize("integrated", [False, True], ids=["discrete", "jetson"])
@@ -34,9 +44,94 @@ def test_results_margins_theta_batches_and_sizes(integrated: bool, world: World,
         for theta in (0.0, 70.0):
             tensorrt.theta = cpu.theta = theta
             results, expected = tensorrt.upscale_float(image, margins=True), cpu.upscale_float(image, margins=True)
-            assert np.array_equal(results[0], expected[0])
+            in_float16 = expected[0].astype(np.float16).astype(np.float32)
+            assert np.array_equal(results[0], in_float16) and not np.array_equal(results[0], expected[0])
             assert len(results[1]) == 2 and all(map(np.array_equal, results[1], expected[1]))
     assert (world.copies == 0) == integrated
+
+
+@pytest.mark.parametrize("version", ["8.6.2", "10.3.0"])
+def test_a_fp32_engine_computes_in_float32(
+    version: str, world: World, pending: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(world, monkeypatch, version=version)
+    tensorrt_model(pending, pending / "model.onnx", TensorProto.FLOAT)
+    write_pending(pending, precision="fp32")
+    image = np.random.default_rng(2).uniform(0, 255, (1, 3, 9, 13)).astype(np.float32)
+    engine, cpu = (smsr_runtime.load(pending, backend=name).upscale_float(image)[0] for name in ("trt", "ort"))
+    assert np.array_equal(engine, cpu)
+
+
+@pytest.mark.parametrize("scale", [3, 4])
+def test_results_have_the_size_of_the_engine_s_scale(scale: int, world: World, tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "scaled.smsr", tiny_model(scale, {**NEAREST, "nearest_mode": "floor"}), scale)
+    tensorrt_model(bundle, bundle / "model.onnx")
+    write_pending(bundle, scale=scale)
+    assert np.array_equal(smsr_runtime.load(bundle, backend="trt")(PICTURE), nearest(PICTURE, scale))
+
+
+@pytest.mark.parametrize("version", ["8.6.2", "10.3.0", "11.1.0"])
+def test_a_finished_engine_is_read_in_a_process_that_has_not_loaded_the_plugin_yet(
+    version: str, world: World, pending: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(world, monkeypatch, version=version)
+    smsr_runtime.load(pending)
+    forget_library()
+    world.loaded.clear()
+    if world.major < 10:  # as when a library is opened in a new process
+        monkeypatch.setenv("SMSR_TRT_LIBRARY", str(plugin_library(pending)))
+    assert np.array_equal(smsr_runtime.load(pending)(PICTURE), nearest(PICTURE)) and len(world.builds) == 1
+
+
+def test_an_engine_whose_plugin_is_not_registered_is_refused_in_tensorrt_s_words(
+    world: World, pending: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    smsr_runtime.load(pending)
+    world.loaded.clear()
+    monkeypatch.setattr("smsr_runtime.tensorrt.backend.load_plugin", lambda *_: None)
+    words = r"an engine TensorRT can read, got .*Cannot find plugin: SparseMaskModule, version: 1, namespace: smsr\."
+    with pytest.raises(smsr_runtime.BackendError, match=words):
+        smsr_runtime.load(pending)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"version": "10.4.0"}, "expecting library version 10.4.0 got 10.3.0, please rebuild"),
+        ({"capability": (9, 0)}, "expecting compute 9.0 got compute 8.7, please rebuild"),
+    ],
+)
+def test_a_manifest_that_names_another_machine_s_engine_for_this_one_is_refused_by_tensorrt(
+    change: dict[str, Any], words: str, world: World, pending: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    smsr_runtime.load(pending)
+    entry = manifest(pending)["engine"]
+    install(world, monkeypatch, **change)
+    entry |= {"tensorrt": world.version, "compute_capability": "{}.{}".format(*world.capability)}
+    write_pending(pending, engine=entry)
+    with pytest.raises(smsr_runtime.BackendError, match=words):
+        smsr_runtime.load(pending)
+
+
+def test_threads_take_turns_in_one_engine(world: World, pending: Path) -> None:
+    """The stand-in ends a program with two threads in one execution context, whatever size each has."""
+    upscaler, wrong = smsr_runtime.load(pending), []
+
+    def work(height: int) -> None:
+        picture = PICTURE[:height]
+        for _ in range(5):
+            try:
+                if not np.array_equal(upscaler(picture), nearest(picture)):
+                    wrong.append(f"another result at height {height}")
+            except Exception as error:
+                wrong.append(repr(error))
+
+    threads = [threading.Thread(target=work, args=(height,)) for height in (4, 6, 8, 9)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
 
 
 def test_results_are_the_caller_s_own(world: World, pending: Path) -> None:
@@ -233,7 +328,7 @@ def test_an_engine_tensorrt_cannot_read_is_one_line(
     (pending / "model.engine").write_bytes(b"not a plan")
     write_pending(pending, engine=manifest(pending)["engine"])
     line = error_of(capsys, 1, pending, "--selftest")
-    assert "magic tag does not match" in line and "--rebuild" in line
+    assert "Magic tag does not match" in line and "--rebuild" in line
 
 
 @pytest.mark.parametrize("entry", [3, {"file": "model.engine"}, {"file": "../x"}], ids=str)

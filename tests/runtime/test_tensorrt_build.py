@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from onnx import TensorProto
 
 import smsr_runtime
 from smsr import contract
@@ -22,6 +23,7 @@ from smsr_runtime.selftest import self_test
 from smsr_runtime.sizes import Wanted
 from smsr_runtime.tensorrt import publish
 from smsr_runtime.tensorrt.options import EngineOptions
+from tests.runtime.fake_engine import NO_MODEL, NO_PLUGIN, tensorrt_model
 from tests.runtime.fake_tensorrt import Engine as PlanEngine
 from tests.runtime.fake_tensorrt import Network, World
 from tests.runtime.helpers import compile_library, nearest
@@ -71,8 +73,7 @@ def test_each_tensorrt_gets_the_flags_it_knows(
 def test_a_fp32_bundle_asks_tensorrt_8_for_no_fp16(
     world: World, pending: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.version, world.features_type, world.plugin_format = "8.6.2", "float32", "Row major linear FP32"
-    install(world, monkeypatch)
+    install(world, monkeypatch, version="8.6.2")
     write_pending(pending, precision="fp32")
     assert smsr_runtime.load(pending).path == "TensorRT 8.6.2 fp32"
     assert world.builds[0]["config"].flags == {"OBEY_PRECISION_CONSTRAINTS"}
@@ -82,18 +83,41 @@ def test_a_fp32_bundle_asks_tensorrt_8_for_no_fp16(
     ("version", "changes", "words"),
     [
         ("8.6.2", {"plugin_format": "Row major linear FP32"}, "got Row major linear FP32"),
-        ("10.3.0", {"features_type": "float32"}, "features in float16, got float32"),
-        ("11.1.0", {"features_type": "float32"}, "features in float16, got float32"),
+        ("10.3.0", {}, "features in float16, got float32"),
+        ("11.1.0", {}, "features in float16, got float32"),
     ],
 )
 def test_an_engine_that_would_be_float32_is_not_handed_out(
     version: str, changes: dict[str, Any], words: str, world: World, pending: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install(world, monkeypatch, version=version, **changes)
+    tensorrt_model(pending, pending / "model.onnx", TensorProto.FLOAT)
+    write_pending(pending)
     before = tree(pending)
     with pytest.raises(smsr_runtime.BackendError, match=words):
         smsr_runtime.load(pending)
     assert tree(pending) == before
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("words", [NO_MODEL, NO_PLUGIN], ids=["no model", "another plugin"])
+def test_a_model_that_the_parser_refuses_is_one_line_with_its_words(
+    words: str, version: str, world: World, pending: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    install(world, monkeypatch, version=version)
+    if words == NO_MODEL:
+        (pending / "model.trt.onnx").write_bytes(b"no model")
+    else:
+        model = onnx.load(pending / "model.trt.onnx")
+        for node in model.graph.node:
+            node.op_type = node.op_type.replace("SparseMaskModule", "SparseMaskModule2")
+        onnx.save(model, pending / "model.trt.onnx")
+    write_pending(pending)
+    before = tree(pending)
+    line = error_of(capsys, 1, pending, "--selftest", "--backend", "trt")
+    assert f"model.trt.onnx: expected a model TensorRT {version} can read, got {words}; " in line
+    assert tree(pending) == before and not world.builds
 
 
 @pytest.mark.parametrize("version", ["10.3.0", "11.1.0"])
@@ -287,7 +311,7 @@ def test_an_engine_of_a_bundle_that_was_exported_again_meanwhile_is_not_put_into
 ) -> None:
     def export_again(line: str) -> None:
         if line.startswith("building"):
-            model = onnx.load(pending / "model.onnx")
+            model = onnx.load(pending / "model.trt.onnx")
             model.producer_name = "newer"
             onnx.save(model, pending / "model.trt.onnx")
             write_pending(pending, name="newer")

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "behaviour_test.h"
 #include "case_checks.h"
 #include "cuda/module.h"
 #include "emulated_buffer.h"
@@ -104,6 +105,7 @@ int main(int count, char** arguments) {
     return failed == 0 ? 0 : 1;
   }
   check_interface();
+  check_behaviour();
   check_cases(count - 1, arguments + 1);
   print_errors();
   std::printf("%d launches, %d passed, %d failed\n", smsr::emulated::launches, passed, failed);

@@ -1,0 +1,7 @@
+#pragma once
+
+namespace smsr::testing {
+
+void check_behaviour();
+
+}  // namespace smsr::testing
