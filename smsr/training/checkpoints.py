@@ -23,7 +23,7 @@ from smsr_runtime.errors import CheckpointError
 
 FORMAT = "smsr-training"
 VERSION = 1
-LAST, BEST, RECIPE = "last.pt", "best.pt", "recipe.json"
+LAST, BEST, RECIPE, LOCK = "last.pt", "best.pt", "recipe.json", ".lock"
 
 
 def write(path: Path, content: dict[str, Any]) -> None:

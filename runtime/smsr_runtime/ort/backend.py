@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Sequence
 
 import numpy as np
 
-from smsr_runtime.backend import FUNCTION_BODY, NATIVE, ComputePath
+from smsr_runtime.backend import FUNCTION_BODY, NATIVE, ComputePath, check_outputs
 from smsr_runtime.bundle import Bundle
 from smsr_runtime.errors import BackendError, MissingPackageError, reason
 from smsr_runtime.ort.native import Library, LibraryChoice, NativeLibrary, find_library
@@ -38,8 +38,10 @@ class OrtBackend:
         self.path = _compute_path(native, bundle)
         self._where = str(bundle.model)
         self._per_pixel = bytes_per_pixel(self.path, bundle.features)
-        self._session = open_session(bundle.model, native, threads or usable_processors() or 0)
+        self._scale = bundle.scale
         self._margins = [f"margin_{k}" for k in range(1, bundle.modules + 1)]
+        threads = threads or usable_processors() or 0
+        self._session = open_session(bundle.model_content(), native, threads, self._where)
         _check_names(self._where, self._session, ["upscaled", *self._margins])
 
     def run(
@@ -55,6 +57,7 @@ class OrtBackend:
         except Exception as error:  # ONNX Runtime's exceptions share no base class
             todo = "run --selftest to see if the bundle works"
             raise BackendError(self._where, "a result", reason(error), todo) from error
+        check_outputs(self._where, (image.shape, self._scale), upscaled, asked_for)
         return upscaled, asked_for
 
 
@@ -66,8 +69,12 @@ def _compute_path(library: NativeLibrary | None, bundle: Bundle) -> ComputePath:
     return ComputePath(NATIVE, bundle.precision if reduced else "fp32", library.variant)
 
 
-def open_session(model: Path | bytes, library: NativeLibrary | None = None, threads: int = 0) -> Any:
+def open_session(
+    model: Path | bytes, library: NativeLibrary | None = None, threads: int = 0, where: str = "ONNX model"
+) -> Any:
     """An InferenceSession of a file, or of its bytes; library: with our kernels; threads: 0 for ONNX Runtime's choice.
+
+    where: what errors name.
 
     Raises MissingPackageError, BackendError where ONNX Runtime refuses the model.
     """
@@ -94,7 +101,6 @@ def open_session(model: Path | bytes, library: NativeLibrary | None = None, thre
         )
     except Exception as error:  # as above
         todo = f"update onnxruntime (this is {onnxruntime.__version__}) or export the bundle again"
-        where = "ONNX model" if isinstance(model, bytes) else model
         raise BackendError(where, "a model ONNX Runtime can run", reason(error), todo) from error
 
 
