@@ -68,7 +68,7 @@ def train(recipe: Recipe, settings: Settings) -> int:
 
 @contextlib.contextmanager
 def _locked(settings: Settings, here: World) -> Iterator[None]:
-    """Makes the run's folder, and holds it for this run alone. Raises UsageError, which names who has it, OutputError."""
+    """Makes the run's folder, and holds it for this run. Raises UsageError, which names who has it, OutputError."""
     if not here.leads:
         yield
         return
