@@ -88,11 +88,9 @@ def _array(data: bytes, shape: tuple[int, ...], where: Path) -> NDArray[np.float
             raise ValueError("another version than 1.0")
         stored, _, kind = np.lib.format.read_array_header_1_0(stream)
         if stored != shape or kind != np.dtype(np.float32):
-            raise BundleError(
-                where, f"float32 of shape {shape}", f"{kind} of shape {stored}", "export the bundle again"
-            )
+            raise ValueError(f"{kind} of shape {stored}, expected float32 of {shape}")
         stream.seek(0)
         array: NDArray[np.float32] = np.load(stream, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # numpy's parser of headers raises nearly anything
         raise BundleError(where, "a numpy array", reason(error), "export the bundle again") from error
     return array

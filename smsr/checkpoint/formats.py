@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from smsr.checkpoint import pickles
 from smsr_runtime.errors import CheckpointError, reason
 from smsr_runtime.files import open_regular
 from smsr_runtime.resources import check_file
@@ -121,6 +122,7 @@ def _load_torch(path: Path, data: bytes, legacy: bool = True) -> object:
     try:
         with warnings.catch_warnings(), io.BytesIO(data) as file:
             warnings.simplefilter("ignore")  # guesses about damaged bytes, beside the one line of our error
+            _check_pickles(data)
             return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         name = re.search(r"GLOBAL `?([\w.]+)`?", str(error))
@@ -130,6 +132,22 @@ def _load_torch(path: Path, data: bytes, legacy: bool = True) -> object:
         raise CheckpointError(path, "a checkpoint of plain tensors", got, _SAVE_AGAIN) from error
     except Exception as error:  # damaged bytes make torch's unpickler raise nearly anything
         raise _damaged(path, _unpickler_says(error)) if legacy else _no_checkpoint(path) from error
+
+
+def _check_pickles(data: bytes) -> None:
+    if not data.startswith(b"PK"):
+        return pickles.check_all(data)
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        for member in archive.infolist():
+            if member.filename.endswith("data.pkl"):
+                pickles.check(io.BytesIO(_stored(data, member)))
+
+
+def _stored(data: bytes, member: zipfile.ZipInfo) -> bytes:
+    """An uncompressed member's bytes; zipfile itself refuses one that was written without a checksum."""
+    name, extra = (int.from_bytes(data[member.header_offset + at :][:2], "little") for at in (26, 28))
+    start = member.header_offset + 30 + name + extra
+    return data[start : start + member.file_size]
 
 
 def _damaged(path: Path, why: str) -> CheckpointError:

@@ -73,7 +73,7 @@ def checkpoint_state(path: Path) -> str:
     """A checkpoint of training can always be loaded."""
     if not path.exists():
         return "absent"
-    load_network(path)
+    load_network(path, say=lambda _: None)
     return f"step {read(path)['step']}"
 
 
