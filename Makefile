@@ -29,7 +29,7 @@ else
 NEON_TEST := @echo 'skipped: NEON kernels (apt install g++-aarch64-linux-gnu qemu-user)'
 endif
 
-.PHONY: setup native demo bench test test-trt test-gpu check format clean
+.PHONY: setup native demo bench test test-trt test-gpu fuzz fuzz-python faults check format clean
 
 setup: $(VENV)/.installed native
 
@@ -71,6 +71,20 @@ test-gpu: $(VENV)/.installed
 	    -DSMSR_BUILD_ORT=OFF -DCMAKE_CUDA_ARCHITECTURES=$(or $(CUDA_ARCHITECTURES),native)
 	cmake --build build/cuda --parallel $(JOBS) --target smsr_cuda_gpu_test smsr_cuda_gpu_bench
 	build/cuda/tests/cuda/smsr_cuda_gpu_test
+
+# Hostile files for the readers in Python, guided by coverage where atheris is installed; docs/reliability.md.
+MINUTES ?= 1
+fuzz: fuzz-python
+
+fuzz-python: $(VENV)/.installed
+	$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
+
+# Commands killed, or out of disk, at each of their write steps; EVERY=k: at each k-th. Linux, minutes to an hour.
+EVERY ?= 1
+faults: $(VENV)/.installed
+	@mkdir -p build
+	cc -shared -fPIC -o build/inject.so tests/faults/inject.c -ldl
+	OMP_NUM_THREADS=1 LD_PRELOAD=$(CURDIR)/build/inject.so $(BIN)/python -m tests.faults.driver --every $(EVERY)
 
 check: $(VENV)/.installed
 	ruff check .

@@ -1,4 +1,4 @@
-"""Commands killed, or out of disk, at a few of their write steps, and their answers to other faults; `make faults`: all."""
+"""Commands killed, or out of disk, at a few of their write steps, and other faults; `make faults`: all."""
 
 from __future__ import annotations
 

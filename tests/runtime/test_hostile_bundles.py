@@ -26,7 +26,7 @@ from tests.runtime.helpers import Run, compile_library, tiny_model, write_manife
 def external(location: str | None, nest: Callable[[onnx.ModelProto], onnx.ModelProto] = lambda model: model) -> bytes:
     """The tiny model with a weight in another file."""
     model = tiny_model()
-    _point(next(one for one in model.graph.initializer if one.name == "scales"), location)
+    _point(next(one for one in model.graph.initializer if one.name == "offset_1"), location)
     return nest(model).SerializeToString()
 
 
@@ -82,7 +82,7 @@ def test_graphs_without_end_are_refused() -> None:
 
 
 def test_weights_in_a_file_that_the_manifest_names_are_read(own_bundle: Path) -> None:
-    (own_bundle / "weights").write_bytes(np.array([1, 1, 2, 2], np.float32).tobytes())
+    (own_bundle / "weights").write_bytes(np.float32(100).tobytes())
     (own_bundle / "model.onnx").write_bytes(external("weights"))
     write_manifest(own_bundle)
     image = np.full((2, 2, 3), 9, np.uint8)
@@ -92,7 +92,7 @@ def test_weights_in_a_file_that_the_manifest_names_are_read(own_bundle: Path) ->
 @pytest.mark.parametrize("kind", ["unnamed", "above", "link", "link to a folder"])
 def test_weights_outside_of_the_manifest_are_refused(own_bundle: Path, tmp_path: Path, kind: str) -> None:
     secret = tmp_path / "secret"
-    secret.write_bytes(np.array([1, 1, 2, 2], np.float32).tobytes())
+    secret.write_bytes(np.float32(100).tobytes())
     location = "../secret" if kind == "above" else "folder/secret" if kind == "link to a folder" else "weights"
     (own_bundle / "model.onnx").write_bytes(external(location))
     write_manifest(own_bundle)
@@ -104,9 +104,9 @@ def test_weights_outside_of_the_manifest_are_refused(own_bundle: Path, tmp_path:
     if kind == "link to a folder":
         (own_bundle / "folder").symlink_to(tmp_path)
         facts = json.loads((own_bundle / "manifest.json").read_text())
-        facts["files"]["folder/secret"] = {"bytes": 16, "sha256": smsr_runtime.bundle.sha256(secret)}
+        facts["files"]["folder/secret"] = {"bytes": 4, "sha256": smsr_runtime.bundle.sha256(secret)}
         (own_bundle / "manifest.json").write_text(json.dumps(facts))
-    with pytest.raises(BundleError, match="manifest names|inside the bundle"):
+    with pytest.raises(BundleError, match=r"manifest names|inside the bundle"):
         smsr_runtime.load(own_bundle)
 
 
@@ -122,7 +122,7 @@ def test_what_is_no_file_is_refused_at_once(own_bundle: Path, name: str, kind: s
         (own_bundle / name).mkdir()
     signal.alarm(10)  # a reader of the pipe would wait for ever
     try:
-        with pytest.raises(BundleError, match="folder, pipe or device|inside the bundle"):
+        with pytest.raises(BundleError, match=r"folder, pipe or device|inside the bundle"):
             smsr_runtime.load(own_bundle)
     finally:
         signal.alarm(0)

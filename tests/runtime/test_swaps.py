@@ -1,4 +1,4 @@
-"""Results take their names in one step: nothing that appears meanwhile is replaced, nothing old is lost, nothing is left."""
+"""Results take their names in one step: nothing that appears meanwhile is replaced, nothing old is lost."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def killed(tmp_path: Path, code: str) -> None:
 
 def test_a_killed_process_s_leftovers_are_removed_but_not_those_of_a_running_one(tmp_path: Path) -> None:
     path = tmp_path / "x.smsr"
-    killed(tmp_path, "folders.replacing_folder(Path('x.smsr')).__enter__(); os.kill(os.getpid(), 9)")
+    killed(tmp_path, "held = folders.replacing_folder(Path('x.smsr')); held.__enter__(); os.kill(os.getpid(), 9)")
     assert len(os.listdir(tmp_path)) == 1
     seen: list[list[str]] = []
     write(path, "new", force=False, meanwhile=lambda: (folders.tidy(path), seen.append(os.listdir(tmp_path))))
@@ -156,7 +156,8 @@ def test_a_bundle_moved_aside_by_a_killed_process_comes_back(tmp_path: Path) -> 
         "renames._function = lambda: None\n"
         "folders.rename_new = lambda source, target: os.kill(os.getpid(), 9) if not target.exists() else "
         "renames.rename_new(source, target)\n"
-        "with folders.replacing_folder(Path('x.smsr'), lambda path: True) as work: pass\n",
+        "with folders.replacing_folder(Path('x.smsr'), lambda path: True) as work:\n"
+        "    (work / 'manifest.json').write_text('{\"format\": \"smsr-bundle\"}')\n",
     )
     assert not path.exists()
     folders.tidy(path, is_replaceable)
@@ -164,7 +165,7 @@ def test_a_bundle_moved_aside_by_a_killed_process_comes_back(tmp_path: Path) -> 
 
 
 def test_a_killed_process_s_temporary_file_is_removed_by_the_next(tmp_path: Path) -> None:
-    killed(tmp_path, "files.replacing(Path('out.png')).__enter__(); os.kill(os.getpid(), 9)")
+    killed(tmp_path, "held = files.replacing(Path('out.png')); held.__enter__(); os.kill(os.getpid(), 9)")
     (left,) = os.listdir(tmp_path)
     assert left.startswith(".out.smsr-") and left.endswith(".part.png")
     with files.replacing(tmp_path / "a.png") as running:

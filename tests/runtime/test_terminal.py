@@ -87,7 +87,7 @@ def test_a_json_document_that_cannot_be_printed_is_one_line(bundle: Path, tmp_pa
     with open("/dev/full", "w") as full:
         done = subprocess.run(
             [sys.executable, "-c", code, str(bundle), "--selftest", "--json", "--quiet"], stdout=full,
-            stderr=subprocess.PIPE, text=True, check=False, env={**os.environ, "PYTHONPATH": str(REPOSITORY / "runtime")},
+            stderr=subprocess.PIPE, text=True, check=False, env={"PYTHONPATH": str(REPOSITORY / "runtime")},
         )  # fmt: skip
     assert done.returncode == 1 and done.stderr.count("\n") == 1, done.stderr
     assert done.stderr.startswith("smsr-run: error: standard output: expected room for what is printed")
