@@ -32,6 +32,11 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         super().error(one_line(message))
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """argparse's one way to a stream, which drops what the stream does not take."""
+        if message:
+            put(message.rstrip("\n"), file or sys.stderr)
+
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
         if message:
             put(message.rstrip("\n"), sys.stderr)

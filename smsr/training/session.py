@@ -60,7 +60,7 @@ def train(recipe: Recipe, settings: Settings) -> int:
             recipe, settings, here, device, current, batches, valid, journal, training.fingerprint, stopper
         )  # fmt: skip
         try:
-            code = Trainer(parts).run()
+            code = _run(Trainer(parts))
         finally:
             journal.close()
         return _finish(current, recipe, settings, here, code)
@@ -87,6 +87,18 @@ def _locked(settings: Settings, here: World) -> Iterator[None]:
         if not can_lock:
             say("smsr-train", f"note: {settings.run} cannot be locked here: start no other run in it")
         yield
+
+
+def _run(trainer: Trainer) -> int:
+    """PyTorch notices a worker's end by a signal, so that its error may come out of any line. Raises DataError."""
+    try:
+        return trainer.run()
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        last = trainer.parts.settings.run / checkpoints.LAST
+        todo = f"free memory, or lower --workers, then go on with --resume: {last} is kept"
+        raise DataError("a worker of --workers", "batches until the end", str(error), todo) from error
 
 
 def _begin(recipe: Recipe, settings: Settings) -> dict[str, Any] | None:

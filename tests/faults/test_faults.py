@@ -54,7 +54,15 @@ def test_nothing_is_lost_at_any_step(
 
 
 def test_of_three_exports_at_once_one_wins_and_two_say_so(small_bundle_source: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "smsr_export.cli", small_bundle_source, "-o", "x.smsr", "--accept-parity-failure"]
+    command = [
+        sys.executable,
+        "-m",
+        "smsr_export.cli",
+        str(small_bundle_source),
+        "-o",
+        "x.smsr",
+        "--accept-parity-failure",
+    ]
     paths = os.pathsep.join(str(REPOSITORY / part) for part in ("", "export", "runtime"))
     environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
     exports = [
@@ -110,7 +118,7 @@ def test_a_stopped_folder_job_leaves_whole_pictures_alone(tmp_path: Path, number
     (tmp_path / "in").mkdir()
     for index in range(200):
         Image.effect_noise((300, 300), 50).convert("RGB").save(tmp_path / "in" / f"{index}.png")
-    command = [sys.executable, RUNTIME / "run.py", "tiny.smsr", "in", "-o", "out"]
+    command = [sys.executable, str(RUNTIME / "run.py"), "tiny.smsr", "in", "-o", "out"]
     with subprocess.Popen(command, cwd=tmp_path, preexec_fn=heed_signals, stderr=subprocess.PIPE) as process:
         while process.poll() is None and len(list(tmp_path.glob("out/*.png"))) < 3:
             time.sleep(0.02)

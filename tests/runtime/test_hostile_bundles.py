@@ -27,7 +27,7 @@ def external(location: str | None, nest: Callable[[onnx.ModelProto], onnx.ModelP
     """The tiny model with a weight in another file."""
     model = tiny_model()
     _point(next(one for one in model.graph.initializer if one.name == "offset_1"), location)
-    return nest(model).SerializeToString()
+    return bytes(nest(model).SerializeToString())
 
 
 def _point(weight: TensorProto, location: str | None) -> None:
@@ -219,7 +219,7 @@ def test_a_file_that_changes_after_it_was_checked_is_not_used(own_bundle: Path) 
         data[-1] ^= 1
         (own_bundle / name).write_bytes(data)
         with pytest.raises(BundleError, match="changed byte"):
-            use()  # type: ignore[operator]
+            use()
 
 
 def test_no_library_comes_from_a_bundle_or_the_working_folder(run: Run, own_bundle: Path, tmp_path: Path) -> None:

@@ -144,7 +144,12 @@ def test_a_killed_process_s_leftovers_are_removed_but_not_those_of_a_running_one
     killed(tmp_path, "held = folders.replacing_folder(Path('x.smsr')); held.__enter__(); os.kill(os.getpid(), 9)")
     assert len(os.listdir(tmp_path)) == 1
     seen: list[list[str]] = []
-    write(path, "new", force=False, meanwhile=lambda: (folders.tidy(path), seen.append(os.listdir(tmp_path))))
+
+    def look() -> None:
+        folders.tidy(path)
+        seen.append(os.listdir(tmp_path))
+
+    write(path, "new", force=False, meanwhile=look)
     assert len(seen[0]) == 1, "the killed one's is gone, the running one's is there"
     assert os.listdir(tmp_path) == ["x.smsr"]
 
@@ -176,13 +181,14 @@ def test_a_killed_process_s_temporary_file_is_removed_by_the_next(tmp_path: Path
     assert sorted(os.listdir(tmp_path)) == ["a.png", "b.png"]
 
 
-def test_a_rename_never_replaces(tmp_path: Path, how: str) -> None:
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_a_rename_never_replaces(tmp_path: Path, how: str, kind: str) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
-    for kind in ("file", "folder"):
-        for path in (source, target):
-            path.write_text(path.name) if kind == "file" else (path.mkdir(), (path / "x").write_text(path.name))
-        with pytest.raises(FileExistsError) as refused:
-            renames.rename_new(source, target)
-        assert refused.value.errno == errno.EEXIST and source.exists()
-        for path in (source, target):
-            path.unlink() if kind == "file" else ((path / "x").unlink(), path.rmdir())
+    for path in (source, target):
+        inside = path if kind == "file" else path / "x"
+        inside.parent.mkdir(exist_ok=True)
+        inside.write_text(path.name)
+    with pytest.raises(FileExistsError) as refused:
+        renames.rename_new(source, target)
+    kept = target if kind == "file" else target / "x"
+    assert refused.value.errno == errno.EEXIST and source.exists() and kept.read_text() == "target"
