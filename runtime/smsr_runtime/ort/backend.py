@@ -97,6 +97,7 @@ def open_session(
             model if isinstance(model, bytes) else str(model),
             options,
             providers=["CPUExecutionProvider"],
+            enable_fallback=0,  # else it prints on stdout what it did not like, and tries again
             disabled_optimizers=list(_CLASHING) if _version(onnxruntime.__version__) < _UNIQUE_NAMES_SINCE else None,
         )
     except Exception as error:  # as above
