@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import ctypes
 import errno
+import importlib.util
 import os
 import re
 import shutil
@@ -176,6 +177,8 @@ def main() -> int:
     parser.add_argument("--every", type=int, default=1, metavar="K", help="at every K-th step only")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    if importlib.util.find_spec("tensorboard"):  # here, so that not each child imports it
+        importlib.import_module("torch.utils.tensorboard")
     failed = 0
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder).resolve()

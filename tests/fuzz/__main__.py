@@ -84,7 +84,7 @@ def guided(name: str, seconds: int) -> int:
         "guided.main()\n"
     )
     command = [sys.executable, "-c", code, name, str(grown), str(CORPUS / name), f"-max_total_time={seconds}",
-               "-timeout=30", "-rss_limit_mb=4096", "-max_len=20000", f"-artifact_prefix={FINDINGS}/",
+               "-timeout=300", "-rss_limit_mb=4096", "-max_len=20000", f"-artifact_prefix={FINDINGS}/",
                "-print_final_stats=1", "-verbosity=0"]  # fmt: skip
     return subprocess.run(command, check=False).returncode
 

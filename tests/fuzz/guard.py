@@ -12,7 +12,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-SECONDS = 10
+SECONDS, WAITING = 10, 60
+"""Of the processor, and of a clock on the wall, which machines that others use too make run."""
 MEMORY_BASE, MEMORY_FACTOR = 96 << 20, 16
 """A reader may take this many bytes, and this many times the file, beside what the process has already."""
 _NEVER = (
@@ -47,7 +48,8 @@ def _watch(event: str, arguments: tuple[Any, ...]) -> None:
 def install() -> None:
     """Once per process: the interpreter's own report of what is opened and run (PEP 578)."""
     sys.addaudithook(_watch)
-    signal.signal(signal.SIGALRM, _too_late)
+    for number in (signal.SIGALRM, signal.SIGPROF):
+        signal.signal(number, _too_late)
 
 
 @contextlib.contextmanager
@@ -57,13 +59,15 @@ def guarded(folder: Path, size: int) -> Iterator[None]:
     _seen.clear()
     before = _resident("VmRSS")
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    signal.alarm(SECONDS)
-    faulthandler.dump_traceback_later(3 * SECONDS, exit=True)  # for native code, which no signal interrupts
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    signal.alarm(WAITING)
+    faulthandler.dump_traceback_later(2 * WAITING, exit=True)  # for native code, which no signal interrupts
     _allowed = folder
     try:
         yield
     finally:
         _allowed = None
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.alarm(0)
         faulthandler.cancel_dump_traceback_later()
     if _seen:
