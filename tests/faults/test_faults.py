@@ -36,8 +36,8 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ("run over", ("kill", "kill without renameat2", "ENOSPC"), 1),
         ("run folder", ("kill", "EROFS"), 2),
-        ("export over", ("kill", "ENOSPC"), 11),
-        ("train", ("kill",), 40),
+        ("export over", ("kill", "ENOSPC"), 16),
+        ("train", ("kill",), 60),
     ],
 )
 def test_nothing_is_lost_at_any_step(
