@@ -44,7 +44,7 @@ def sleep():
     while time.process_time() < end: pass
 def grow(): return len(bytearray(os.urandom(1)) * (300 << 20))
 acts = [lambda: open('/etc/passwd').close(), lambda: exec('1'), lambda: subprocess.run(['true']), sleep, grow,
-        lambda: open('/work-elsewhere', 'w'), lambda: open(folder / 'inside', 'w').close()]
+        lambda: open('/elsewhere', 'w'), lambda: open(folder / 'inside', 'w').close()]
 for act in acts:
     try:
         with guard.guarded(folder, 10):
