@@ -37,7 +37,7 @@ else
 NEON_TEST := @echo 'skipped: NEON kernels (apt install g++-aarch64-linux-gnu qemu-user)'
 endif
 
-.PHONY: setup native demo bench test test-trt test-gpu release reproducible check format clean mutants coverage test-asan test-tsan fuzz fuzz-native load
+.PHONY: setup native demo bench test test-trt test-gpu release reproducible check format clean mutants coverage test-asan test-tsan fuzz fuzz-native load fuzz-python faults
 
 setup: $(VENV)/.installed native
 
@@ -99,8 +99,6 @@ test-tsan: $(VENV)/.installed
 	build/tsan/smsr_kernel_test refusals strides scratch small branches
 
 # The kernels' interfaces, by clang's libFuzzer.
-fuzz: fuzz-native
-
 fuzz-native: $(VENV)/.installed
 	plugins/tests/fuzz/run.sh "$(or $(MINUTES),5)"
 
@@ -135,6 +133,19 @@ release: $(RELEASE_TOOLS)/.installed
 reproducible: release
 	$(RELEASE_TOOLS)/bin/python tools/release.py -o build/dist-again
 	diff dist/SHA256SUMS build/dist-again/SHA256SUMS && echo 'two builds, the same bytes'
+# Hostile files for the readers in Python, guided by coverage where atheris is installed; docs/reliability.md.
+MINUTES ?= 1
+fuzz: fuzz-python fuzz-native
+
+fuzz-python: $(VENV)/.installed
+	$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
+
+# Commands killed, or out of disk, at each of their write steps; EVERY=k: at each k-th. Linux, minutes to an hour.
+EVERY ?= 1
+faults: $(VENV)/.installed
+	@mkdir -p build
+	cc -shared -fPIC -o build/inject.so tests/faults/inject.c -ldl
+	OMP_NUM_THREADS=1 LD_PRELOAD=$(CURDIR)/build/inject.so $(BIN)/python -m tests.faults.driver --every $(EVERY)
 
 check: $(VENV)/.installed
 	ruff check .

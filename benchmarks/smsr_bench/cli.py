@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from smsr import __version__
 from smsr_bench import engines
 from smsr_runtime import files
-from smsr_runtime.console import run_command
+from smsr_runtime.console import Parser, run_command, show
 from smsr_runtime.errors import UsageError
 from smsr_runtime.resources import usable_processors
 
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     description, _, more = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(prog="smsr-bench", description=description, epilog=more)
+    parser = Parser(prog="smsr-bench", description=description, epilog=more)
     parser.add_argument("bundle", type=Path, metavar="BUNDLE")
     parser.add_argument(
         "images", nargs="+", type=Path, metavar="IMAGE", help="low-resolution pictures, folders of them, or videos"
@@ -82,11 +82,11 @@ def run(options: argparse.Namespace) -> None:
     )
     if options.output:
         _write(results, options.output)
-    print(report.headline(results), report.summary(results.pictures, names), sep="\n\n")
+    show(f"{report.headline(results)}\n\n{report.summary(results.pictures, names)}")
     if inexact := report.not_exact(names):
-        print(f"\n{inexact}")
+        show(f"\n{inexact}")
     if options.output:
-        print(f"\nwrote {options.output}")
+        show(f"\nwrote {options.output}")
 
 
 def _facts(options: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:

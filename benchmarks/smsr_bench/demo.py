@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from smsr_bench import cli as bench
 from smsr_export import cli as export
 from smsr_export.sample import sample_picture
 from smsr_runtime import files
+from smsr_runtime.console import Parser, show
 from smsr_runtime.errors import ExportError
 from smsr_runtime.run import command as runtime
 
@@ -22,7 +22,7 @@ SAMPLE_SIZE = (240, 320)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs export, upscaling and benchmark one after the other; stops at the first that fails."""
-    parser = argparse.ArgumentParser(prog="demo", description=main.__doc__)
+    parser = Parser(prog="demo", description=main.__doc__)
     parser.add_argument("checkpoint", help="a checkpoint, or x2, x3, x4: the weights that come with smsr")
     parser.add_argument("--output", type=Path, default=Path("demo"))
     options = parser.parse_args(arguments)
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = step(words)
         if code:
             return code
-    print(f"\nSee {sample} and {upscaled}; the bundle is {bundle}")
+    show(f"\nSee {sample} and {upscaled}; the bundle is {bundle}")
     return 0
 
 

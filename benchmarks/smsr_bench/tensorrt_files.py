@@ -30,13 +30,15 @@ from smsr_export.records import FoldedNetwork
 from smsr_export.trt_model import build_trt_model
 from smsr_runtime import files
 from smsr_runtime.arrays import to_planes
-from smsr_runtime.console import run_command
+from smsr_runtime.console import Parser, run_command, show
 from smsr_runtime.errors import DataError
+from smsr_runtime.folders import replacing_folder
 from smsr_runtime.ort.backend import open_session
 from smsr_runtime.tensorrt.precision import FLOAT32_NODES
 
 FRAME = (360, 640)
 """(h, w) of one photograph's crop; the mosaic is two by two of them."""
+_PICTURES, _MODELS = "pictures.txt", "models.txt"
 CALM_ZOOM = 4
 REFERENCE_PIXELS = 16 * 1024
 """About how many low-resolution pixels a reference covers: what travels to a GPU has a limit."""
@@ -83,7 +85,7 @@ class Model:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code. Errors are one line on stderr."""
     description, _, more = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="tensorrt_files",
         description=description,
         epilog=more,
@@ -103,9 +105,14 @@ def make(options: argparse.Namespace) -> None:
     """Reads, computes, writes. Raises SmsrError."""
     network = load_network(locate(options.checkpoint))
     pictures = read_pictures(options.evaluation, options.photographs, network.config.scale)
-    with files.replacing_folder(options.output) as folder:
+    with replacing_folder(options.output, _is_ours) as folder:
         write(folder, pictures, models(network))
-    print(f"wrote {options.output}: {len(pictures)} pictures")
+    show(f"wrote {options.output}: {len(pictures)} pictures")
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether a folder was written by an earlier call."""
+    return (folder / _PICTURES).is_file() and (folder / _MODELS).is_file()
 
 
 def read_pictures(evaluation: Path | None, photographs: Path | None, scale: int) -> list[Picture]:
@@ -185,7 +192,7 @@ def _ort_run(build: Callable[..., onnx.ModelProto], folded: FoldedNetwork) -> Ca
 def write(folder: Path, pictures: Sequence[Picture], written: Sequence[Model]) -> None:
     """Everything into the folder, which exists. Raises OutputError."""
     lines = [f"{one.name} {one.low.shape[0]} {one.low.shape[1]} {one.step}" for one in pictures]
-    _write_lines(folder / "pictures.txt", lines)
+    _write_lines(folder / _PICTURES, lines)
     for picture in pictures:
         for kind, pixels in (("image", picture.low), ("high", picture.high)):
             if pixels is not None:
@@ -195,7 +202,7 @@ def write(folder: Path, pictures: Sequence[Picture], written: Sequence[Model]) -
         files.write_bytes(folder / f"{model.name}.onnx", model.file.SerializeToString(deterministic=True))
         if model.run is not None:
             _write_references(folder / model.references, pictures, model.run)
-    _write_lines(folder / "models.txt", [_line(model) for model in written])
+    _write_lines(folder / _MODELS, [_line(model) for model in written])
 
 
 def _line(model: Model) -> str:

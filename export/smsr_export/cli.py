@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from smsr import __version__, contract
 from smsr_export.tensorrt_engine import PRECISIONS, finish, finish_exported
 from smsr_runtime.bundle import SUFFIX, is_bundle
-from smsr_runtime.console import run_command, say
+from smsr_runtime.console import Parser, run_command, say, show
 from smsr_runtime.errors import UsageError
 from smsr_runtime.sizes import Wanted
 from smsr_runtime.tensorrt.options import EngineOptions, parse_workspace
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=PROGRAM,
         description="Turns a trained SMSR checkpoint into a bundle that runtime/run.py and smsr-run use.",
     )
@@ -129,7 +129,7 @@ def _finish_bundle(bundle: Path, options: argparse.Namespace, engine: EngineOpti
             option = "-o" if name == "output" else _option(name)
             raise UsageError(option, "a checkpoint with it", "a bundle", "leave it out; export the checkpoint again")
     finish(bundle, engine)
-    print(f"finished {bundle}; next: smsr-run {bundle} INPUT -o OUTPUT")
+    show(f"finished {bundle}; next: smsr-run {bundle} INPUT -o OUTPUT")
 
 
 def _engine_options(options: argparse.Namespace) -> EngineOptions | None:
@@ -156,15 +156,15 @@ def _option(name: str) -> str:
 
 
 def _print_result(output: Path, scale: int, parity: Parity) -> None:
-    print(f"Parity with PyTorch fp32 (limits: docs/design.md, Parity), x{scale}:\n{parity.table()}")
+    show(f"Parity with PyTorch fp32 (limits: docs/design.md, Parity), x{scale}:\n{parity.table()}")
     if not parity.in_reduced_precision:
-        print(
+        show(
             f"verified in float32 only: no native kernels for {parity.precision} ran here. A CPU that has them rounds "
             f"more; verify there: smsr-export on it, or smsr-run {output} --selftest"
         )
     for failure in parity.failures:
         say(PROGRAM, f"PARITY FAILED, accepted: {failure}")
-    print(f"wrote {output}" if output.is_file() else f"wrote {output}; next: smsr-run {output} INPUT -o OUTPUT")
+    show(f"wrote {output}" if output.is_file() else f"wrote {output}; next: smsr-run {output} INPUT -o OUTPUT")
 
 
 if __name__ == "__main__":

@@ -29,9 +29,10 @@ from smsr_export.records import FoldedNetwork
 from smsr_export.sample import sample_picture
 from smsr_export.tensorrt_bundle import TensorRtTarget, add_tensorrt, verify_tensorrt
 from smsr_runtime.arrays import to_planes
-from smsr_runtime.bundle import GOLDEN_INPUT, GOLDEN_OUTPUT, MODEL, SUFFIX, is_bundle
+from smsr_runtime.bundle import GOLDEN_INPUT, GOLDEN_OUTPUT, MODEL, SUFFIX, is_replaceable
 from smsr_runtime.errors import ExportError, ParityError, UsageError
-from smsr_runtime.files import replacing_folder, write_bytes
+from smsr_runtime.files import write_bytes
+from smsr_runtime.folders import nothing, replacing_folder, tidy
 
 _GOLDEN_SIZE = (40, 56)
 
@@ -57,10 +58,15 @@ def is_single_file(output: Path) -> bool:
 
 
 def check_output(output: Path, *, force: bool) -> None:
-    """Raises UsageError or ExportError, before any work, where the result could not or must not be written."""
+    """Raises UsageError or ExportError, before any work, where the result could not or must not be written.
+
+    What a killed export of the same name left is tidied up first: a bundle that it had moved aside comes back.
+    """
+    if not is_single_file(output):
+        tidy(output.absolute(), is_replaceable)
     if output.exists() and not force:
         raise UsageError(output, "a name not taken", "an existing bundle or file", "give --force to replace it, or -o")
-    replaceable = output.is_file() if is_single_file(output) else is_bundle(output)
+    replaceable = output.is_file() if is_single_file(output) else is_replaceable(output)
     if output.exists() and not replaceable:
         kind, kinds = ("an ONNX file", "ONNX files") if is_single_file(output) else ("a bundle", "bundles")
         todo = f"name another -o; --force replaces {kinds} only"
@@ -79,7 +85,7 @@ def export(network: Network, request: ExportRequest) -> Parity:
     """
     check_output(request.output, force=request.force)
     folded = fold(freeze(network))
-    with replacing_folder(request.output) as work:
+    with replacing_folder(request.output, is_replaceable if request.force else nothing) as work:
         return _fill(work, network, folded, request)
 
 
@@ -91,12 +97,12 @@ def export_file(network: Network, request: ExportRequest, *, inline: bool) -> Pa
         candidate = Candidate("standard operators", ModelUpscaler(model), "fp32")
         parity = verify_paths(network, [candidate], request.pictures, "fp32")
         _check_parity(parity, request)
-        write_bytes(request.output, model.SerializeToString())
+        write_bytes(request.output, model.SerializeToString(), replace=request.force)
         return parity
     with tempfile.TemporaryDirectory() as folder:
         bundle = Path(folder) / f"{request.output.stem}{SUFFIX}"
         parity = export(network, dataclasses.replace(request, output=bundle, force=False))
-        write_bytes(request.output, (bundle / MODEL).read_bytes())
+        write_bytes(request.output, (bundle / MODEL).read_bytes(), replace=request.force)
     return parity
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Sequence
+
+import numpy as np
+
+from smsr_runtime.errors import BackendError
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 NATIVE, FUNCTION_BODY, TENSORRT = "native", "function body", "TensorRT"
@@ -58,3 +61,20 @@ class Backend(Protocol):
         Raises MemoryLimitError, InputError for a size that the backend does not take, BackendError.
         """
         ...
+
+
+def check_outputs(where: str, task: tuple[tuple[int, ...], int], upscaled: Any, margins: Sequence[Any]) -> None:
+    """Raises BackendError for outputs of another type or shape than `Backend.run` promises: a model may declare one
+    shape and compute another.
+
+    task: the image's shape (N, 3, H, W), and the scale.
+    """
+    (batch, _, height, width), scale = task
+    shapes = [(batch, 3, scale * height, scale * width), *[(batch, 1, height, width)] * len(margins)]
+    for number, (output, shape) in enumerate(zip([upscaled, *margins], shapes)):
+        if isinstance(output, np.ndarray) and output.dtype == np.float32 and output.shape == shape:
+            continue
+        name = f"margin_{number}" if number else "upscaled"
+        got = f"{output.dtype} of shape {output.shape}" if isinstance(output, np.ndarray) else type(output).__name__
+        todo = "the model is not the manifest's: export the bundle again"
+        raise BackendError(where, f"{name} as float32 of shape {shape}", got, todo)

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any, Mapping, Sequence, TypeVar
+from pathlib import Path
+from typing import Any, BinaryIO, Iterator, Mapping, Sequence
 
+from smsr_runtime import manifest as manifests
 from smsr_runtime.errors import BundleError, reason
-from smsr_runtime.files import write_bytes
+from smsr_runtime.external_data import locations
+from smsr_runtime.files import open_regular, write_bytes
+from smsr_runtime.manifest import EXPORT_AGAIN, FORMAT, FORMAT_VERSION, MODEL, REDUCED_LIMITS, read_manifest
 from smsr_runtime.sizes import Profile, Wanted
 
+__all__ = [
+    "ENGINE", "FORMAT", "FORMAT_VERSION", "GOLDEN_INPUT", "GOLDEN_OUTPUT", "MANIFEST", "MODEL", "MODEL_TRT", "PENDING",
+    "REBUILD", "SUFFIX", "Bundle", "EngineRecord", "Golden", "file_fact", "file_facts", "is_bundle", "is_replaceable",
+    "read_bundle", "sha256", "write_manifest",
+]  # fmt: skip
+
 SUFFIX = ".smsr"
-MANIFEST = "manifest.json"
-MODEL, MODEL_TRT, ENGINE = "model.onnx", "model.trt.onnx", "model.engine"
+MANIFEST = manifests.NAME
+MODEL_TRT, ENGINE = "model.trt.onnx", "model.engine"
 GOLDEN_INPUT, GOLDEN_OUTPUT = "golden/input.png", "golden/output.npy"
-FORMAT, FORMAT_VERSION = "smsr-bundle", 1
-"""In the manifest; a runtime refuses a newer version."""
 PENDING = "pending"
 """The manifest's "engine" where the device still has to build it."""
-EXPORT_AGAIN = "export the checkpoint again with smsr-export, or copy the whole bundle again"
 ENGINE_AGAIN = "build it again on this device with --rebuild"
 REBUILD = "build it for this machine with --rebuild, or use smsr-run --backend ort"
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -92,6 +98,27 @@ class Bundle:
     def engine_pending(self) -> bool:
         return bool(self.manifest.get("engine") == PENDING)
 
+    def content(self, name: str) -> bytes:
+        """A file's bytes, compared with the manifest's size and SHA-256 as they are used. Raises BundleError."""
+        return _content(self.path, name, self.manifest["files"][name])
+
+    def model_content(self, name: str = MODEL) -> bytes | Path:
+        """The model's bytes as `content` gives them, or its file, which has weights in other files of the bundle.
+
+        Raises BundleError where the model reads files that the manifest does not name.
+        """
+        data = self.content(name)
+        try:
+            others = locations(data)
+        except ValueError as error:
+            raise BundleError(self.path / name, "a model ONNX Runtime can run", reason(error), EXPORT_AGAIN) from error
+        foreign = sorted(others - set(self.manifest["files"]))
+        if foreign:
+            expected = "weights in files that the manifest names, or in the model itself"
+            got = f"weights in {foreign[0]!r}" if foreign[0] else "weights in a file without a name"
+            raise BundleError(self.path / name, expected, got, "take a bundle that smsr-export made")
+        return self.path / name if others else data
+
     def engine(self) -> EngineRecord:
         """What the bundle's engine was built for. Raises BundleError where it is pending or described incompletely."""
         entry: Any = self.manifest.get("engine")
@@ -109,32 +136,40 @@ def is_bundle(path: Path) -> bool:
     return (path / MANIFEST).is_file()
 
 
+def is_replaceable(path: Path) -> bool:
+    """Whether a folder, and no link to one, is a bundle by its manifest's format."""
+    try:
+        return not path.is_symlink() and json.loads(manifests.content(path, path / MANIFEST))["format"] == FORMAT
+    except (BundleError, ValueError, RecursionError, KeyError, TypeError):
+        return False
+
+
 def read_bundle(path: str | Path, unchecked: Sequence[str] = ()) -> Bundle:
     """Reads `path`/manifest.json and checks every file it names by size and SHA-256.
 
     unchecked: files that may be missing or changed, because they are about to be made again. Raises BundleError
-    where anything is missing, changed, mistyped or of a newer format.
+    where anything is missing, changed, mistyped, outside of the folder or of a newer format.
     """
     bundle = Path(path)
-    manifest = _read_manifest(bundle)
-    _check_format(bundle, manifest)
-    _check_files(bundle, _field(bundle, manifest, "files", dict), unchecked)
-    numbers = {name: _field(bundle, manifest, name, int) for name in ("scale", "features", "layers", "modules")}
-    if min(numbers.values()) < 1:
-        got = ", ".join(f"{name} {number}" for name, number in numbers.items())
-        raise BundleError(bundle / MANIFEST, "scale, features, layers and modules of 1 or more", got, EXPORT_AGAIN)
+    manifest = read_manifest(bundle)
+    for name, facts in manifest["files"].items():
+        if name not in unchecked:
+            _check_file(bundle, name, facts)
+    golden = manifest["golden"]
+    rmse = next((golden[name] for name in REDUCED_LIMITS if name in golden), None)
     return Bundle(
         path=bundle,
-        name=_field(bundle, manifest, "name", str),
-        target=_field(bundle, manifest, "target", str),
-        **numbers,
-        dense_channels=_dense_channels(bundle, manifest, numbers["modules"], numbers["layers"]),
-        precision=_field(bundle, manifest, "precision", str),
-        interface_hash=_field(bundle, manifest, "interface_hash", str),
-        golden=_golden(bundle, _field(bundle, manifest, "golden", dict)),
+        **{name: manifest[name] for name in _AS_THEY_ARE},
+        dense_channels=tuple(tuple(row) for row in manifest["dense_channels"]),
+        golden=Golden(
+            golden["input"], golden["output"], float(golden["max_abs"]), None if rmse is None else float(rmse)
+        ),
         wanted=Wanted.from_json(manifest.get("profile")),
         manifest=manifest,
     )
+
+
+_AS_THEY_ARE = ("name", "target", "scale", "features", "layers", "modules", "precision", "interface_hash")
 
 
 def file_facts(folder: Path) -> dict[str, dict[str, Any]]:
@@ -163,88 +198,43 @@ def sha256(file: Path) -> str:
     return digest.hexdigest()
 
 
-_REDUCED_LIMITS = ("engine_rmse", "reduced_rmse")
-"""In the manifest's "golden": of the engine of a TensorRT bundle, of the native library."""
+def _check_file(bundle: Path, name: str, facts: Mapping[str, Any]) -> None:
+    with _opened(bundle, name, facts) as stream:
+        digest = hashlib.sha256()
+        for block in iter(lambda: stream.read(1 << 20), b""):
+            digest.update(block)
+    _check_digest(bundle, name, facts, digest.hexdigest())
 
 
-def _golden(bundle: Path, golden: dict[str, Any]) -> Golden:
-    return Golden(
-        _field(bundle, golden, "input", str),
-        _field(bundle, golden, "output", str),
-        float(_number(bundle, golden, "max_abs")),
-        next((float(_number(bundle, golden, name)) for name in _REDUCED_LIMITS if name in golden), None),
-    )
+def _content(bundle: Path, name: str, facts: Mapping[str, Any]) -> bytes:
+    with _opened(bundle, name, facts) as stream:
+        data = stream.read(facts["bytes"] + 1)
+    _check_digest(bundle, name, facts, hashlib.sha256(data).hexdigest())
+    return data
 
 
-def _dense_channels(bundle: Path, manifest: dict[str, Any], modules: int, layers: int) -> tuple[tuple[int, ...], ...]:
-    counts = _field(bundle, manifest, "dense_channels", list)
-    rows = [row for row in counts if isinstance(row, list) and len(row) == layers]
-    if len(rows) != len(counts) or len(rows) != modules or not all(isinstance(n, int) for row in rows for n in row):
-        expected = f'"dense_channels" as {modules} lists of {layers} numbers'
-        raise BundleError(bundle / MANIFEST, expected, repr(counts)[:60], EXPORT_AGAIN)
-    return tuple(tuple(row) for row in rows)
-
-
-def _read_manifest(bundle: Path) -> dict[str, Any]:
-    file = bundle / MANIFEST
-    if not bundle.is_dir():
-        got = "a file" if bundle.exists() else "nothing there"
-        raise BundleError(bundle, "a bundle (a NAME.smsr directory)", got, "make one with smsr-export CHECKPOINT")
+@contextlib.contextmanager
+def _opened(bundle: Path, name: str, facts: Mapping[str, Any]) -> Iterator[BinaryIO]:
+    """The file, of the manifest's size, below the bundle's folder. Raises BundleError, also for what fails inside."""
+    file, todo = bundle / name, _todo(name)
     try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise BundleError(bundle, f"a {MANIFEST} inside", "none", "name a directory made by smsr-export") from None
+        if Path(os.path.realpath(bundle)) not in Path(os.path.realpath(file)).parents:
+            copy = "copy the bundle with its files in it: cp -rL"
+            raise BundleError(file, "a file inside the bundle", "a link out of it", copy)
+        with open_regular(file) as stream:
+            size = os.fstat(stream.fileno()).st_size
+            if size != facts["bytes"]:
+                raise BundleError(file, f"{facts['bytes']} bytes", str(size), todo)
+            yield stream
     except (OSError, ValueError) as error:
-        raise BundleError(file, "a readable JSON manifest", reason(error), EXPORT_AGAIN) from error
-    if not isinstance(manifest, dict):
-        raise BundleError(file, "a JSON object", type(manifest).__name__, EXPORT_AGAIN)
-    return manifest
-
-
-def _check_format(bundle: Path, manifest: dict[str, Any]) -> None:
-    file = bundle / MANIFEST
-    if manifest.get("format") != FORMAT:
-        raise BundleError(file, f'format "{FORMAT}"', repr(manifest.get("format")), EXPORT_AGAIN)
-    version = _field(bundle, manifest, "format_version", int)
-    if version > FORMAT_VERSION:
-        todo = "update the runtime, or export again with this release"
-        raise BundleError(file, f"format_version up to {FORMAT_VERSION}", str(version), todo)
-
-
-def _field(bundle: Path, record: dict[str, Any], key: str, kind: type[T]) -> T:
-    value = record.get(key)
-    if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
-        return value
-    got = "nothing" if key not in record else f"{type(value).__name__} {value!r}"
-    raise BundleError(bundle / MANIFEST, f'"{key}" of type {kind.__name__}', got, EXPORT_AGAIN)
-
-
-def _number(bundle: Path, record: dict[str, Any], key: str) -> float:
-    if isinstance(record.get(key), int):
-        return _field(bundle, record, key, int)
-    return _field(bundle, record, key, float)
-
-
-def _check_files(bundle: Path, files: dict[str, Any], unchecked: Sequence[str]) -> None:
-    if MODEL not in files:
-        raise BundleError(bundle / MANIFEST, f'"files" to name {MODEL}', ", ".join(sorted(files)), EXPORT_AGAIN)
-    for name, facts in files.items():
-        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\\" in name:
-            raise BundleError(bundle / MANIFEST, "file names inside the bundle", repr(name), EXPORT_AGAIN)
-        if not isinstance(facts, dict):
-            raise BundleError(bundle / MANIFEST, f"sha256 and bytes of {name}", repr(facts), EXPORT_AGAIN)
-        expected = (_field(bundle, facts, "bytes", int), _field(bundle, facts, "sha256", str))
-        if name not in unchecked:
-            _check_file(bundle / name, expected, ENGINE_AGAIN if name == ENGINE else EXPORT_AGAIN)
-
-
-def _check_file(file: Path, expected: tuple[int, str], todo: str) -> None:
-    try:
-        size = file.stat().st_size
-        digest = sha256(file) if size == expected[0] else ""
-    except OSError as error:
         raise BundleError(file, "a readable file named by the manifest", reason(error), todo) from error
-    if size != expected[0]:
-        raise BundleError(file, f"{expected[0]} bytes", str(size), todo)
-    if digest != expected[1]:
-        raise BundleError(file, f"sha256 {expected[1][:12]}...", f"{digest[:12]}... (a changed byte)", todo)
+
+
+def _check_digest(bundle: Path, name: str, facts: Mapping[str, Any], digest: str) -> None:
+    if digest != facts["sha256"]:
+        got = f"{digest[:12]}... (a changed byte)"
+        raise BundleError(bundle / name, f"sha256 {facts['sha256'][:12]}...", got, _todo(name))
+
+
+def _todo(name: str) -> str:
+    return ENGINE_AGAIN if name == ENGINE else EXPORT_AGAIN

@@ -6,6 +6,7 @@ Lines on stderr begin with the program's name, as argparse's own do: `smsr-run: 
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import functools
 import os
@@ -15,12 +16,38 @@ import threading
 import traceback
 from typing import Any, Callable, Iterator, NoReturn, TextIO
 
-from smsr_runtime.errors import InternalError, MissingPackageError, SmsrError, one_line, reason
+from smsr_runtime.errors import InternalError, MissingPackageError, SmsrError, one_line, printable, reason
 
 INTERRUPTED = 128 + signal.SIGINT
+_LONGEST_LINE = 5000
+"""Characters of a line on stderr: an error has four parts."""
 _STOPPING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 OnError = Callable[[SmsrError], None]
+
+
+class Parser(argparse.ArgumentParser):
+    """Shows no control characters of a command line, as a file's name may have; a --help not printed is an error."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(one_line(message))
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """argparse's one way to a stream, which drops what the stream does not take."""
+        if message:
+            put(message.rstrip("\n"), file or sys.stderr)
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        if message:
+            put(message.rstrip("\n"), sys.stderr)
+        try:
+            _finish_stdout()
+        except (BrokenPipeError, SmsrError) as error:
+            detach(sys.stdout)
+            if isinstance(error, SmsrError):
+                say(self.prog, f"error: {error}")
+                status = status or error.exit_code
+        sys.exit(status)
 
 
 def run_command(
@@ -77,23 +104,34 @@ _OF_PROGRAMS = {"smsr-train": "train", "smsr-eval": "train", "smsr-bench": "benc
 
 def say(program: str, text: str) -> None:
     """A line for people, on stderr."""
-    put(f"{program}: {one_line(text)}", sys.stderr)
+    put(f"{program}: {one_line(text, _LONGEST_LINE)}", sys.stderr)
+
+
+def show(text: str) -> None:
+    """Lines for people, on stdout."""
+    put(text, sys.stdout)
 
 
 def put(text: str, stream: TextIO | None, write: Callable[[str], object] | None = None) -> None:
-    """A line on stdout or stderr, at once; write: what puts it there, if not print.
+    """Lines on stdout or stderr, at once, without control characters; write: what puts them there, if not print.
 
     A stream that takes no more does not stop the work: a reader that closed stdout has seen enough, any other reason is
     raised by `run_command` at the end; where stderr fails nobody can be told.
     """
     try:
-        (write or functools.partial(print, file=stream))(text)
+        (write or functools.partial(print, file=stream))(_encodable(printable(text), stream))
         if stream is not None:
             stream.flush()
     except OSError as error:
         detach(stream)
         if stream is sys.stdout and not isinstance(error, BrokenPipeError):
             _unwritten.append(error)
+
+
+def _encodable(text: str, stream: TextIO | None) -> str:
+    """What the stream's encoding lacks, as escapes."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 _unwritten: list[OSError] = []
@@ -127,7 +165,7 @@ def unwritten(error: OSError) -> SmsrError:
 
 def _report(program: str, error: SmsrError, cause: Exception, debug: bool, on_error: OnError | None) -> int:
     if debug:
-        traceback.print_exception(type(cause), cause, cause.__traceback__)
+        put("".join(traceback.format_exception(type(cause), cause, cause.__traceback__)).rstrip(), sys.stderr)
     say(program, f"error: {error}")
     if on_error is not None:
         on_error(error)

@@ -26,10 +26,34 @@ from __future__ import annotations
 
 import os
 
+_CONTROL = frozenset(
+    [*range(0x20), *range(0x7F, 0xA0), 0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A), 0xFEFF]
+)
+"""C0 and C1 control characters, breaks of lines and paragraphs, and what turns the direction of writing."""
+_LONGEST = 1000
+"""Characters of one part of a message; of a longer one its beginning and its end are shown."""
 
-def one_line(text: str) -> str:
-    """Line breaks and other control characters as blanks, so that an error stays one line."""
-    return "".join(" " if ord(character) < 32 else character for character in text).strip()
+
+def is_printable(text: str) -> bool:
+    """Whether a terminal shows the text and does nothing else: no control characters, no lone surrogates."""
+    return not any(code in _CONTROL or 0xD800 <= code < 0xE000 for code in map(ord, text))
+
+
+def printable(text: str, line_break: str = "\n") -> str:
+    """The text with a blank for each control character but `line_break`, a question mark for each lone surrogate."""
+    if is_printable(text):
+        return text
+    return "".join(
+        character if character == line_break else " " if ord(character) in _CONTROL else character
+        for character in text.encode("utf-8", "replace").decode("utf-8")
+    )
+
+
+def one_line(text: str, longest: int = _LONGEST) -> str:
+    """At most `longest` characters on one line; see `printable`."""
+    if len(text) > longest:
+        text = f"{text[: longest * 2 // 3]} ... {text[-(longest // 3 - 5) :]}"
+    return printable(text, "").strip()
 
 
 class SmsrError(Exception):

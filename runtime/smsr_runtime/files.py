@@ -1,4 +1,4 @@
-"""Files and folders are written whole or not at all: into a temporary one beside the result, then renamed.
+"""Files are written whole or not at all: into a temporary one beside the result, then renamed.
 
 Every function raises OutputError, which names the result, for a full disk, a missing permission and the like.
 """
@@ -8,46 +8,72 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
+import re
+import stat
 import sys
 import tempfile
 from pathlib import Path
-from typing import Iterator
+from typing import BinaryIO, Iterator
 
+from smsr_runtime import locks
 from smsr_runtime.console import detach
 from smsr_runtime.errors import InputError, OutputError, reason
+from smsr_runtime.renames import rename_new
 from smsr_runtime.resources import check_file
 
 _PIECE = 1 << 24
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_MARK = ".smsr-"
+_LEFTOVER = re.compile(r"\..{0,40}\.smsr-[a-z0-9_]{8}\.part(\.[^.]*)?", re.DOTALL)
+_tidied: set[str] = set()
+"""Folders without leftovers."""
 
 
 @contextlib.contextmanager
-def replacing(path: Path, todo: str = "choose another place with -o") -> Iterator[Path]:
+def replacing(path: Path, todo: str = "choose another place with -o", *, replace: bool = True) -> Iterator[Path]:
     """Yields a temporary name beside `path`, with its extension; renamed to it on success, removed on failure.
 
-    todo: what to do where `path` cannot be written, unless the disk is full.
+    todo: what to do where `path` cannot be written, unless the disk is full. replace: False: what appears at `path`
+    while the work runs is kept, and OutputError raised.
     """
-    part = None
+    part, lock = None, None
     try:
-        handle, name = tempfile.mkstemp(
-            prefix=f".{path.stem[:40]}.", suffix=f".part{path.suffix}", dir=str(path.parent)
-        )
-        os.close(handle)
-        part = Path(name)
+        _remove_leftovers(path.parent)
+        part, lock = _temporary(path)
         yield part
-        _publish(part, path)
+        _publish(part, path, replace=replace)
     except OSError as error:
-        raise _not_written(path, error, todo) from error
+        raise not_written(path, error, todo) from error
     finally:
         if part is not None and part.exists():
             part.unlink()
+        locks.release(lock)
 
 
-def write_bytes(path: Path, data: bytes | memoryview, todo: str = "choose another place with -o") -> None:
+def write_bytes(
+    path: Path, data: bytes | memoryview, todo: str = "choose another place with -o", *, replace: bool = True
+) -> None:
     """Writes `data` to `path` by way of `replacing`."""
-    with replacing(path, todo) as part:
+    with replacing(path, todo, replace=replace) as part:
         part.write_bytes(data)
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """A file to read. Raises OSError, for pipes and devices too, which might never end: nothing is read of those."""
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError("a folder, pipe or device")
+        return os.fdopen(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def read_regular(path: Path, most: int = -1) -> bytes:
+    """The file's content, or its first `most` bytes. Raises OSError as `open_regular`."""
+    with open_regular(path) as stream:
+        return stream.read(most)
 
 
 def read_stdin() -> bytes:
@@ -73,23 +99,6 @@ def write_stdout(data: bytes) -> None:
         raise OutputError("standard output", "to write the result", reason(error), "read all of it") from error
 
 
-@contextlib.contextmanager
-def replacing_folder(path: Path) -> Iterator[Path]:
-    """Yields a temporary folder: on success it takes `path`'s place, on failure it is removed."""
-    path = path.absolute()
-    try:
-        work = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=str(path.parent)))
-        try:
-            work.chmod(0o777 & ~_umask())
-            yield work
-            _flush_all(work)
-            _swap(work, path)
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
-    except OSError as error:
-        raise _not_written(path, error, "choose another place with -o") from error
-
-
 def make_folder(path: Path) -> None:
     """Creates an output folder and its parents."""
     try:
@@ -98,47 +107,86 @@ def make_folder(path: Path) -> None:
         raise OutputError(path, "a folder to write to", reason(error), "choose another place with -o") from error
 
 
-def _not_written(path: Path, error: OSError, todo: str) -> OutputError:
+def not_written(path: Path, error: OSError, todo: str) -> OutputError:
+    """What a failed write means for the result `path`."""
     kept = "what was there before is kept" if path.exists() else "nothing was left behind"
     todo = "free some space" if error.errno in _FULL else todo
     return OutputError(path, "to write the result", f"{reason(error)} ({kept})", todo)
 
 
-def _publish(part: Path, path: Path) -> None:
+def taken(path: Path) -> OutputError:
+    """The name was free, or had what may be replaced, when the work began."""
+    todo = "give --force to replace a result of smsr, or name another -o"
+    return OutputError(path, "a free name still", "one that was taken while this ran (it is kept)", todo)
+
+
+def flush(file: Path) -> None:
+    """Has the disk store a file's content. Raises OSError."""
+    with file.open("rb+") as stream:
+        os.fsync(stream.fileno())
+
+
+def flush_folder(folder: Path) -> None:
+    """Has the disk store a folder's names, where the system can. Raises OSError."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EBADF):  # some network file systems cannot
+            raise
+    finally:
+        os.close(handle)
+
+
+def _temporary(path: Path) -> tuple[Path, int | None]:
+    """A new file beside `path`, and its handle with a lock, which tells others that it is in use."""
+    while True:
+        prefix = f".{path.stem[:40]}{_MARK}"
+        handle, name = tempfile.mkstemp(prefix=prefix, suffix=f".part{path.suffix}", dir=str(path.parent))
+        if locks.try_lock(handle) is None:  # no locks here; on Windows an open file could not be renamed either
+            os.close(handle)
+            return Path(name), None
+        if os.path.exists(name):
+            return Path(name), handle
+        locks.release(handle)  # another process took it for a leftover before it was locked
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Once per process and folder: temporary files of processes that were killed, whose locks are free."""
+    if str(folder.absolute()) in _tidied:
+        return
+    for file in [entry for entry in os.scandir(folder) if _LEFTOVER.fullmatch(entry.name)]:
+        with contextlib.suppress(OSError):  # another process's user, or tidied by another process
+            _remove_leftover(file.path)
+    _tidied.add(str(folder.absolute()))
+
+
+def _remove_leftover(name: str) -> None:
+    handle = os.open(name, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    try:
+        if stat.S_ISREG(os.fstat(handle).st_mode) and locks.try_lock(handle):
+            os.unlink(name)
+    finally:
+        locks.release(handle)
+
+
+def _publish(part: Path, path: Path, *, replace: bool) -> None:
     """Flushes to the disk, gives the file its usual permissions (mkstemp makes it private), renames."""
     os.chmod(part, 0o666 & ~_umask())
-    _flush(part)
-    os.replace(part, path)
+    flush(part)
+    try:
+        if replace:
+            os.replace(part, path)
+        else:
+            rename_new(part, path)
+    except FileExistsError:
+        raise taken(path) from None
+    flush_folder(path.parent)
 
 
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
-
-
-def _flush(file: Path) -> None:
-    with file.open("rb+") as stream:
-        os.fsync(stream.fileno())
-
-
-def _flush_all(folder: Path) -> None:
-    for file in folder.rglob("*"):
-        if file.is_file():
-            _flush(file)
-
-
-def _swap(work: Path, path: Path) -> None:
-    """Puts `work` in `path`'s place; what is there is moved aside first and comes back if that fails."""
-    if not path.exists():
-        work.rename(path)
-        return
-    aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=str(path.parent)))
-    old = aside / path.name
-    try:
-        path.rename(old)
-        work.rename(path)
-    finally:  # after Ctrl-C too
-        if old.exists() and not path.exists():
-            old.rename(path)
-        shutil.rmtree(aside, ignore_errors=True)

@@ -59,7 +59,7 @@ def _tensorrt(bundle: Bundle, options: EngineOptions, machine: Machine) -> TrtBa
         bundle = _finished(bundle, options, machine)
     record = bundle.engine()
     check_here(bundle, record, machine)
-    return TrtBackend(bundle, machine, (bundle.path / ENGINE).read_bytes(), record.profile)
+    return TrtBackend(bundle, machine, bundle.content(ENGINE), record.profile)
 
 
 def _finished(bundle: Bundle, options: EngineOptions, machine: Machine) -> Bundle:

@@ -89,6 +89,10 @@ def _check_order(first: str, small: Size, second: str, large: Size) -> None:
 
 
 def _stored(value: Any) -> Size | None:
-    if isinstance(value, list) and len(value) == 2 and all(isinstance(side, int) and side > 0 for side in value):
+    if (
+        isinstance(value, list)
+        and len(value) == 2
+        and all(type(side) is int and 0 < side <= _SIDE_LIMIT for side in value)
+    ):
         return (value[0], value[1])
     return None

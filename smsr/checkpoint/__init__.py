@@ -16,7 +16,7 @@ from smsr.checkpoint import formats
 from smsr.checkpoint.network import network_from_state, recognise
 from smsr.checkpoint.selection import select
 from smsr.network import Network
-from smsr_runtime.errors import CheckpointError
+from smsr_runtime.errors import CheckpointError, one_line
 
 __all__ = [
     "PRETRAINED", "CheckpointWarning", "load_network", "locate", "network_from_state", "own_weights", "read_state",
@@ -33,7 +33,7 @@ class CheckpointWarning(UserWarning):
 
 
 def _warn(text: str) -> None:
-    warnings.warn(text, CheckpointWarning, stacklevel=4)
+    warnings.warn(one_line(text), CheckpointWarning, stacklevel=4)
 
 
 def load_network(path: str | Path, weights: str | None = None, say: Say | None = None) -> Network:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import pickle
 import re
 import warnings
@@ -10,7 +12,10 @@ from pathlib import Path
 
 import torch
 
+from smsr.checkpoint import pickles
 from smsr_runtime.errors import CheckpointError, reason
+from smsr_runtime.files import open_regular
+from smsr_runtime.resources import check_file
 
 TODO = "give a checkpoint trained by smsr-train or one of SMSR's published ones"
 _SAVE_AGAIN = "save it again with torch.save(network.state_dict(), PATH)"
@@ -37,32 +42,35 @@ def load(path: Path) -> object:
 
     Raises CheckpointError, which names what the file is instead.
     """
-    head, size = _head(path), path.stat().st_size
+    data = _content(path)
+    head, size = data[:_HEAD], len(data)
     for pattern, got, todo in _STRANGERS:
         if re.match(pattern, head, re.IGNORECASE):
             raise CheckpointError(path, "a checkpoint", got, todo)
     if head.startswith(b"PK"):
-        _check_zip(path, size)
-        return _load_torch(path)
+        _check_zip(path, data)
+        return _load_torch(path, data)
     if _is_safetensors(head, size) or (path.suffix == ".safetensors" and not head.startswith(_LEGACY_TORCH)):
-        return _load_safetensors(path)
+        return _load_safetensors(path, data)
     if path.suffix == ".onnx":
         todo = "name the checkpoint that it was exported from"
         raise CheckpointError(path, "a checkpoint", "an ONNX model, by its name", todo)
-    return _load_torch(path, legacy=head.startswith(_LEGACY_TORCH))
+    return _load_torch(path, data, legacy=head.startswith(_LEGACY_TORCH))
 
 
-def _head(path: Path) -> bytes:
+def _content(path: Path) -> bytes:
+    """Read once: what was checked is what is loaded, whatever happens to the file meanwhile."""
     if path.is_dir():
         raise CheckpointError(path, "a checkpoint file", "a folder", TODO)
     try:
-        with path.open("rb") as file:
-            head = file.read(_HEAD)
-    except OSError as error:
+        with open_regular(path) as file:
+            check_file(os.fstat(file.fileno()).st_size, str(path))
+            data = file.read()
+    except (OSError, ValueError) as error:
         raise CheckpointError(path, "a readable checkpoint file", reason(error), TODO) from error
-    if not head:
+    if not data:
         raise CheckpointError(path, "a checkpoint", "an empty file", "download or save it again")
-    return head
+    return data
 
 
 def _is_safetensors(head: bytes, size: int) -> bool:
@@ -70,14 +78,14 @@ def _is_safetensors(head: bytes, size: int) -> bool:
     return head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= size - 8
 
 
-def _check_zip(path: Path, size: int) -> None:
+def _check_zip(path: Path, data: bytes) -> None:
     """PyTorch stores its members uncompressed, with checksums, which torch.load itself does not look at."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = archive.infolist()
             _check_kind(path, [member.filename for member in members])
             stored = all(member.compress_type == zipfile.ZIP_STORED for member in members)
-            if not stored or sum(member.file_size for member in members) > size:
+            if not stored or sum(member.file_size for member in members) > len(data):
                 got = "a ZIP file whose members are compressed or overlap"
                 raise CheckpointError(path, "a PyTorch checkpoint", got, _UNPACK)
             # PyTorch can be set to write no checksums: then all are zero
@@ -99,21 +107,22 @@ def _check_kind(path: Path, names: list[str]) -> None:
         raise CheckpointError(path, "a PyTorch checkpoint", "a ZIP file with other content", _UNPACK)
 
 
-def _load_safetensors(path: Path) -> object:
+def _load_safetensors(path: Path, data: bytes) -> object:
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from safetensors.torch import load
 
     try:
-        return load_file(path)
+        return load(data)
     except (SafetensorError, OSError, ValueError) as error:
         todo = "download or save it again"
         raise CheckpointError(path, "a safetensors file", f"a damaged one ({reason(error)[:200]})", todo) from error
 
 
-def _load_torch(path: Path, legacy: bool = True) -> object:
+def _load_torch(path: Path, data: bytes, legacy: bool = True) -> object:
     try:
-        with warnings.catch_warnings(), path.open("rb") as file:  # by its name torch.load would choose another reader
+        with warnings.catch_warnings(), io.BytesIO(data) as file:
             warnings.simplefilter("ignore")  # guesses about damaged bytes, beside the one line of our error
+            _check_pickles(data)
             return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         name = re.search(r"GLOBAL `?([\w.]+)`?", str(error))
@@ -123,6 +132,22 @@ def _load_torch(path: Path, legacy: bool = True) -> object:
         raise CheckpointError(path, "a checkpoint of plain tensors", got, _SAVE_AGAIN) from error
     except Exception as error:  # damaged bytes make torch's unpickler raise nearly anything
         raise _damaged(path, _unpickler_says(error)) if legacy else _no_checkpoint(path) from error
+
+
+def _check_pickles(data: bytes) -> None:
+    if not data.startswith(b"PK"):
+        return pickles.check_all(data)
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        for member in archive.infolist():
+            if member.filename.endswith("data.pkl"):
+                pickles.check(io.BytesIO(_stored(data, member)))
+
+
+def _stored(data: bytes, member: zipfile.ZipInfo) -> bytes:
+    """An uncompressed member's bytes; zipfile itself refuses one that was written without a checksum."""
+    name, extra = (int.from_bytes(data[member.header_offset + at :][:2], "little") for at in (26, 28))
+    start = member.header_offset + 30 + name + extra
+    return data[start : start + member.file_size]
 
 
 def _damaged(path: Path, why: str) -> CheckpointError:

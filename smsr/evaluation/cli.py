@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smsr import __version__, contract
-from smsr_runtime.console import run_command, say
+from smsr_runtime.console import Parser, run_command, say, show
 from smsr_runtime.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
@@ -43,9 +43,9 @@ def run(options: argparse.Namespace) -> None:
     for path, model in zip(options.models, models, strict=True):
         _check_scale(path, model, options.scale)
     results = [_result(model, folder) for model in models for folder in options.data]
-    print(report.markdown(results))
+    show(report.markdown(results))
     if options.output is not None:
-        print("wrote", *report.write(results, options.output))
+        show(" ".join(["wrote", *map(str, report.write(results, options.output))]))
     if options.figures is not None:
         _figures(models, options)
 
@@ -87,11 +87,11 @@ def _figures(models: Sequence[Model], options: argparse.Namespace) -> None:
         for folder in options.data:
             home = options.figures / Path(model.name).stem / dataset_name(folder)
             for source in images.find(folder, model.config.scale, "auto")[: options.figure_pictures]:
-                print("wrote", *figures.draw(model, source, home, layer))
+                show(" ".join(["wrote", *map(str, figures.draw(model, source, home, layer))]))
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=PROGRAM, description=__doc__)
+    parser = Parser(prog=PROGRAM, description=__doc__)
     add = parser.add_argument
     add("models", nargs="+", type=Path, metavar="MODEL", help="checkpoints (.pt, .safetensors) and bundles (NAME.smsr)")
     add(

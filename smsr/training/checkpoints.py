@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import pickle
 import random
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from smsr.checkpoint import formats
 from smsr.network import Network
 from smsr.training.config import Recipe
 from smsr_runtime import files
@@ -23,7 +23,7 @@ from smsr_runtime.errors import CheckpointError
 
 FORMAT = "smsr-training"
 VERSION = 1
-LAST, BEST, RECIPE = "last.pt", "best.pt", "recipe.json"
+LAST, BEST, RECIPE, LOCK = "last.pt", "best.pt", "recipe.json", ".lock"
 
 
 def write(path: Path, content: dict[str, Any]) -> None:
@@ -72,11 +72,7 @@ def restore_random_states(states: dict[str, Any]) -> None:
 def read(path: Path) -> dict[str, Any]:
     """A training checkpoint. Raises CheckpointError for anything else."""
     todo = "name the folder of a run of smsr-train, or start a new one without --resume"
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        reason = getattr(error, "strerror", None) or f"another or a damaged file ({type(error).__name__})"
-        raise CheckpointError(path, "a training checkpoint", reason, todo) from error
+    content = formats.load(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT or "optimizer" not in content:
         raise CheckpointError(path, "a training checkpoint with its optimizer", "weights alone, or another file", todo)
     if content.get("version") != VERSION:

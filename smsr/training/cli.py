@@ -13,7 +13,7 @@ from pathlib import Path
 
 from smsr import __version__
 from smsr.training.config import COMPILE_MODES, LOW_IMAGES, PRECISIONS, RATE_SCHEDULES, TAU_SCHEDULES, Recipe, Settings
-from smsr_runtime.console import run_command
+from smsr_runtime.console import Parser, run_command
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,7 +44,7 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="smsr-train",
         description="Trains an SMSR network; the defaults are the paper's recipe, schedules scale with --steps. "
         "Also: smsr-train pack --help, smsr-train weights --help. Several processes: torchrun -m smsr.training.",

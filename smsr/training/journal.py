@@ -7,12 +7,14 @@ import json
 import sys
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from smsr_runtime import files
+from smsr_runtime.console import put, say
 from smsr_runtime.errors import OutputError
 
 
@@ -34,8 +36,7 @@ class Journal:
     def say(self, text: str) -> None:
         """A line on stdout, above the progress bar."""
         if self.leads:
-            self.bar.write(text, file=sys.stdout)
-            sys.stdout.flush()
+            put(text, sys.stdout, partial(self.bar.write, file=sys.stdout) if not self.bar.disable else None)
 
     def advance(self, step: int, shown: str | None = None) -> None:
         self.bar.update(step - self.bar.n)
@@ -67,14 +68,14 @@ class Journal:
         except (OSError, OutputError) as error:
             self.keeps = False
             text = error.got if isinstance(error, OutputError) else error.strerror or error
-            print(f"smsr-train: {self.path}: {text}; metrics are no longer kept", file=sys.stderr)
+            say("smsr-train", f"{self.path}: {text}; metrics are no longer kept")
 
 
 def _tensorboard(run: Path, first: int) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        print("smsr-train: TensorBoard is not installed; scalars go to metrics.jsonl alone", file=sys.stderr)
+        say("smsr-train", "TensorBoard is not installed; scalars go to metrics.jsonl alone")
         return None
     threading.excepthook = _silent_for_tensorboard
     return SummaryWriter(str(run / "tensorboard"), purge_step=first or None)

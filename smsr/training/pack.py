@@ -15,6 +15,7 @@ import numpy as np
 from smsr import images
 from smsr.images import Source
 from smsr_runtime import files
+from smsr_runtime.console import Parser, show
 from smsr_runtime.errors import UsageError
 
 _OVERHEAD = 256
@@ -22,7 +23,7 @@ _OVERHEAD = 256
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="smsr-train pack", description=__doc__)
+    parser = Parser(prog="smsr-train pack", description=__doc__)
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="folders of pictures, or ZIP files")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.zip")
     parser.add_argument(
@@ -44,9 +45,9 @@ def run(options: argparse.Namespace) -> int:
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         entries = list(pool.map(lambda source: _entry(source, webp=options.lossless_webp), sources))
     chosen = choose([len(data) + _OVERHEAD for _, data in entries], round(options.limit_mib * 2**20))
-    _write(output, [(sources[index], *entries[index]) for index in chosen])
+    _write(output, [(sources[index], *entries[index]) for index in chosen], replace=options.force)
     mib = output.stat().st_size / 2**20
-    print(f"wrote {output}: {len(chosen)} of {len(sources)} pictures, {mib:.1f} MiB; next: smsr-train {output} -o RUN")
+    show(f"wrote {output}: {len(chosen)} of {len(sources)} pictures, {mib:.1f} MiB; next: smsr-train {output} -o RUN")
     return 0
 
 
@@ -76,9 +77,9 @@ def _entry(source: Source, *, webp: bool) -> tuple[str, bytes]:
     return (".webp", file.getvalue()) if file.tell() < len(data) else (suffix, data)
 
 
-def _write(output: Path, entries: list[tuple[Source, str, bytes]]) -> None:
+def _write(output: Path, entries: list[tuple[Source, str, bytes]], *, replace: bool) -> None:
     names: set[str] = set()
-    with files.replacing(output) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as file:
+    with files.replacing(output, replace=replace) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as file:
         for source, suffix, data in entries:
             name = f"{source.container.stem}/{source.name}{suffix}"
             while name in names:  # folders of the same name

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,8 @@ from smsr.training.reopen import reopen_masks
 from smsr.training.state import State
 from smsr.training.stopping import GO_ON, TIME_LIMIT, Stopper
 from smsr.training.store import Loading, Store, load, subset
-from smsr_runtime import files
+from smsr_runtime import files, locks
+from smsr_runtime.console import say, show
 from smsr_runtime.errors import CheckpointError, DataError, UsageError
 
 _NAMED = 20
@@ -36,7 +37,7 @@ def train(recipe: Recipe, settings: Settings) -> int:
         torch.set_num_threads(settings.threads)
     if settings.init_from is not None:
         recipe = dataclasses.replace(recipe, init_from=state.describe(settings.init_from))
-    with Stopper(settings.time_limit) as stopper, world(settings.device) as (here, device):
+    with Stopper(settings.time_limit) as stopper, world(settings.device) as (here, device), _locked(settings, here):
         here.samples(recipe.batch)
         saved = here.from_leader(_begin(recipe, settings) if here.leads else None)
         training, valid = _data(recipe, settings, here)
@@ -59,14 +60,49 @@ def train(recipe: Recipe, settings: Settings) -> int:
             recipe, settings, here, device, current, batches, valid, journal, training.fingerprint, stopper
         )  # fmt: skip
         try:
-            code = Trainer(parts).run()
+            code = _run(Trainer(parts))
         finally:
             journal.close()
         return _finish(current, recipe, settings, here, code)
 
 
+@contextlib.contextmanager
+def _locked(settings: Settings, here: World) -> Iterator[None]:
+    """Makes the run's folder, and holds it for this run. Raises UsageError, which names who has it, OutputError."""
+    if not here.leads:
+        yield
+        return
+    files.make_folder(settings.run)
+
+    def refuse(holder: str) -> UsageError:
+        return UsageError(
+            settings.run, "a folder of its own", f"one that {holder} trains in", "name another -o, or wait"
+        )
+
+    with contextlib.ExitStack() as stack:
+        try:
+            can_lock = stack.enter_context(locks.exclusive(settings.run / checkpoints.LOCK, refuse))
+        except OSError as error:
+            raise files.not_written(settings.run, error, "choose another place with -o") from error
+        if not can_lock:
+            say("smsr-train", f"note: {settings.run} cannot be locked here: start no other run in it")
+        yield
+
+
+def _run(trainer: Trainer) -> int:
+    """PyTorch notices a worker's end by a signal, so that its error may come out of any line. Raises DataError."""
+    try:
+        return trainer.run()
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        last = trainer.parts.settings.run / checkpoints.LAST
+        todo = f"free memory, or lower --workers, then go on with --resume: {last} is kept"
+        raise DataError("a worker of --workers", "batches until the end", str(error), todo) from error
+
+
 def _begin(recipe: Recipe, settings: Settings) -> dict[str, Any] | None:
-    """Makes the run's folder, or reads its checkpoint. Raises UsageError, CheckpointError, OutputError."""
+    """Begins the run in its folder, or reads its checkpoint. Raises UsageError, CheckpointError, OutputError."""
     run, last = settings.run, settings.run / checkpoints.LAST
     if last.exists():
         if not settings.resume:
@@ -78,7 +114,6 @@ def _begin(recipe: Recipe, settings: Settings) -> dict[str, Any] | None:
                 last, "the recipe it was begun with", "; ".join(wrong), "repeat that recipe or name another folder"
             )
         return saved
-    files.make_folder(run)
     files.write_bytes(run / checkpoints.RECIPE, f"{config.as_json(recipe)}\n".encode())
     return None
 
@@ -90,9 +125,7 @@ def _data(recipe: Recipe, settings: Settings, here: World) -> tuple[Store, Store
     if here.leads:
         made = sum(source.low is None for source in sources)
         where = "memory" if cache == "memory" else "none: read again for each patch"
-        print(
-            f"reading {len(sources)} images ({made} low-resolution sides made by bicubic); cache: {where}", flush=True
-        )
+        show(f"reading {len(sources)} images ({made} low-resolution sides made by bicubic); cache: {where}")
     loading = Loading(recipe.scale, recipe.min_patch, cache, settings.threads)
     store = load(sources, loading)
     if here.leads:
@@ -109,7 +142,7 @@ def _data(recipe: Recipe, settings: Settings, here: World) -> tuple[Store, Store
         got = f"{len(store.sources)} with {len(held)} held out for validation"
         raise DataError("training data", "at least one image", got, "add images, lower --hold-out, or give --valid")
     if here.leads:
-        print(f"{len(kept)} images to train on, {len(held)} held out for validation")
+        show(f"{len(kept)} images to train on, {len(held)} held out for validation")
     return subset(store, kept), subset(store, held)
 
 
@@ -130,9 +163,9 @@ def _size(source: images.Source) -> int:
 
 def _name_skipped(skipped: list[str], run: Path) -> None:
     for line in skipped[:_NAMED]:
-        print(f"smsr-train: skipped {line}", file=sys.stderr)
+        say("smsr-train", f"skipped {line}")
     if len(skipped) > _NAMED:
-        print(f"smsr-train: skipped {len(skipped) - _NAMED} more, all in {run / 'skipped.txt'}", file=sys.stderr)
+        say("smsr-train", f"skipped {len(skipped) - _NAMED} more, all in {run / 'skipped.txt'}")
     if skipped:
         files.write_bytes(run / "skipped.txt", "".join(f"{line}\n" for line in skipped).encode())
 
@@ -150,7 +183,7 @@ def _patch_size(recipe: Recipe, store: Store, here: World) -> int:
     patch = min(recipe.patch, even) if recipe.patch > smallest else recipe.patch
     if patch < recipe.patch and here.leads:
         sides = f"{recipe.patch} to {patch} (x{recipe.scale}: {patch * recipe.scale} in high resolution)"
-        print(f"patch: shrunk from {sides}, the smallest image's side")
+        show(f"patch: shrunk from {sides}, the smallest image's side")
     return patch
 
 
@@ -173,13 +206,13 @@ def _finish(final: State, recipe: Recipe, settings: Settings, here: World, code:
     last = settings.run / checkpoints.LAST
     if settings.export_weights is not None:
         weights.write(settings.export_weights, final.average)
-        print(f"wrote {settings.export_weights}")
+        show(f"wrote {settings.export_weights}")
     if code != GO_ON and final.step < recipe.steps:
         reason = "time limit" if code == TIME_LIMIT else f"signal {code}"
-        print(f"stopped at step {final.step} of {recipe.steps} ({reason}); {last} is saved: go on with --resume")
+        show(f"stopped at step {final.step} of {recipe.steps} ({reason}); {last} is saved: go on with --resume")
         return 0 if code == TIME_LIMIT else 128 + code
     best = settings.run / checkpoints.BEST
-    print(
+    show(
         f"done: {final.step} steps, best {final.best_psnr:.3f} dB; next: smsr-train weights {best} -o FILE.safetensors"
     )
     return 0

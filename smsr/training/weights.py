@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smsr_runtime import files
-from smsr_runtime.console import say
+from smsr_runtime.console import Parser, say, show
 from smsr_runtime.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ PROGRAM = "smsr-train weights"
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=PROGRAM, description=__doc__)
+    parser = Parser(prog=PROGRAM, description=__doc__)
     parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="RUN/best.pt or RUN/last.pt")
     parser.add_argument("--weights", metavar="NAME", help="another set of weights: network, the raw ones")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.safetensors")
@@ -35,12 +35,13 @@ def run(options: argparse.Namespace) -> int:
 
     if options.output.exists() and not options.force:
         raise UsageError(options.output, "a new file", "one that exists", "use --force to replace it")
-    write(options.output, checkpoint.load_network(options.checkpoint, options.weights, partial(say, PROGRAM)))
-    print(f"wrote {options.output}; next: smsr-eval {options.output} --data DATASET, smsr-export {options.output}")
+    network = checkpoint.load_network(options.checkpoint, options.weights, partial(say, PROGRAM))
+    write(options.output, network, replace=options.force)
+    show(f"wrote {options.output}; next: smsr-eval {options.output} --data DATASET, smsr-export {options.output}")
     return 0
 
 
-def write(path: Path, network: Network) -> None:
+def write(path: Path, network: Network, *, replace: bool = True) -> None:
     """The network's weights, float32, with its sizes as metadata. Raises UsageError, OutputError."""
     from safetensors.torch import save
 
@@ -51,4 +52,5 @@ def write(path: Path, network: Network) -> None:
     config = network.config
     sizes = {"scale": config.scale, "features": config.features, "modules": config.modules, "layers": config.layers}
     # a single metadata entry: safetensors writes several in an order that differs between processes
-    files.write_bytes(path, save(checkpoints.weights(network), metadata={"smsr": json.dumps(sizes)}))
+    data = save(checkpoints.weights(network), metadata={"smsr": json.dumps(sizes)})
+    files.write_bytes(path, data, replace=replace)

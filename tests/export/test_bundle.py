@@ -21,7 +21,6 @@ from smsr.network import Network
 from smsr_export import writing
 from smsr_export.sample import sample_picture
 from smsr_export.writing import ExportRequest, export
-from smsr_runtime import files
 from smsr_runtime.bundle import FORMAT_VERSION
 from smsr_runtime.errors import UsageError
 from tests.export.onnx_tools import FEW_PIXELS
@@ -148,26 +147,6 @@ def test_an_interrupted_export_leaves_nothing(
     with pytest.raises(KeyboardInterrupt):
         export(small_network, ExportRequest(small_checkpoint, tmp_path / "x.smsr", FEW_PIXELS))
     assert list(tmp_path.iterdir()) == []
-
-
-def test_an_old_bundle_comes_back_when_its_replacement_is_interrupted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    old, new = tmp_path / "x.smsr", tmp_path / "new"
-    for folder in (old, new):
-        folder.mkdir()
-        (folder / "manifest.json").write_text(folder.name)
-    rename = Path.rename
-
-    def interrupted(path: Path, target: Path) -> Path:
-        if path == new:
-            raise KeyboardInterrupt
-        return rename(path, target)
-
-    monkeypatch.setattr(Path, "rename", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        files._swap(new, old)
-    assert (old / "manifest.json").read_text() == "x.smsr" and set(tmp_path.iterdir()) == {old, new}
 
 
 def test_an_existing_name_is_refused_before_any_work(tmp_path: Path) -> None:

@@ -104,11 +104,17 @@ def write_bundle(folder: Path, model: onnx.ModelProto, scale: int = 2) -> Path:
     onnx.save(model, folder / "model.onnx")
     pixels = np.random.default_rng(7).integers(0, 256, (9, 13, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(folder / "golden" / "input.png")
-    session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(folder / "model.onnx", _quiet(), providers=["CPUExecutionProvider"])
     image = pixels.transpose(2, 0, 1)[None].astype(np.float32)
     np.save(folder / "golden" / "output.npy", session.run(["upscaled"], {"image": image})[0])
     write_manifest(folder, scale)
     return folder
+
+
+def _quiet() -> Any:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    return options
 
 
 def write_manifest(folder: Path, scale: int = 2, **changes: Any) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Sequence
 
 import numpy as np
 
-from smsr_runtime.backend import FUNCTION_BODY, NATIVE, ComputePath
+from smsr_runtime.backend import FUNCTION_BODY, NATIVE, ComputePath, check_outputs
 from smsr_runtime.bundle import Bundle
 from smsr_runtime.errors import BackendError, MissingPackageError, reason
 from smsr_runtime.ort.native import Library, LibraryChoice, NativeLibrary, find_library
@@ -40,8 +40,10 @@ class OrtBackend:
         self.path = _compute_path(native, bundle)
         self._where = str(bundle.model)
         self._per_pixel = bytes_per_pixel(self.path, bundle.features)
-        self._session = open_session(bundle.model, native, threads or usable_processors() or 0)
+        self._scale = bundle.scale
         self._margins = [f"margin_{k}" for k in range(1, bundle.modules + 1)]
+        threads = threads or usable_processors() or 0
+        self._session = open_session(bundle.model_content(), native, threads, self._where)
         _check_names(self._where, self._session, ["upscaled", *self._margins])
 
     def run(
@@ -57,6 +59,7 @@ class OrtBackend:
         except Exception as error:  # ONNX Runtime's exceptions share no base class
             todo = "run --selftest to see if the bundle works"
             raise BackendError(self._where, "a result", reason(error), todo) from error
+        check_outputs(self._where, (image.shape, self._scale), upscaled, asked_for)
         return upscaled, asked_for
 
 
@@ -68,8 +71,12 @@ def _compute_path(library: NativeLibrary | None, bundle: Bundle) -> ComputePath:
     return ComputePath(NATIVE, bundle.precision if reduced else "fp32", library.variant)
 
 
-def open_session(model: Path | bytes, library: NativeLibrary | None = None, threads: int = 0) -> Any:
+def open_session(
+    model: Path | bytes, library: NativeLibrary | None = None, threads: int = 0, where: str = "ONNX model"
+) -> Any:
     """An InferenceSession of a file, or of its bytes; library: with our kernels; threads: 0 for ONNX Runtime's choice.
+
+    where: what errors name.
 
     Raises MissingPackageError, BackendError where ONNX Runtime refuses the model.
     """
@@ -89,11 +96,11 @@ def open_session(model: Path | bytes, library: NativeLibrary | None = None, thre
             model if isinstance(model, bytes) else str(model),
             options,
             providers=["CPUExecutionProvider"],
+            enable_fallback=0,  # else it prints on stdout what it did not like, and tries again
             disabled_optimizers=list(_CLASHING) if _version(onnxruntime.__version__) < _UNIQUE_NAMES_SINCE else None,
         )
     except Exception as error:  # as above
         todo = f"update onnxruntime (this is {onnxruntime.__version__}) or export the bundle again"
-        where = "ONNX model" if isinstance(model, bytes) else model
         raise BackendError(where, "a model ONNX Runtime can run", reason(error), todo) from error
 
 

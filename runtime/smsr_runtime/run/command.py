@@ -54,8 +54,8 @@ def _run(given: list[str], document: dict[str, Any]) -> int:
         document["selftest"] = _selftest(upscaler, options)
     if plan is None:
         return 0
-    video = VideoOptions(options.video_codec, options.crf)
-    settings = Settings(options.quiet, options.json, options.debug, video, _saving(options))
+    video = VideoOptions(options.video_codec, options.crf, replace=options.force)
+    settings = Settings(options.quiet, options.json, options.debug, video, _saving(options), options.force)
     for note in () if options.quiet else plan.notes:
         _say(f"note: {note}")
     records = run_plan(upscaler, plan, settings)
@@ -112,7 +112,7 @@ def _selftest(upscaler: Upscaler, options: argparse.Namespace) -> dict[str, Any]
 
 def _print_json(document: dict[str, Any], code: int) -> int:
     """The exit code: 1 where the document could not be written."""
-    lines = json.dumps({**document, "exit_code": code}, indent=2)
+    lines = json.dumps({**document, "exit_code": code}, indent=2).replace("\x7f", "\\u007f")  # as all of C0 and C1
     return run_command(PROGRAM, lambda: put(lines, sys.stdout)) or code
 
 

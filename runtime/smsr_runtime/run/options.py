@@ -7,6 +7,7 @@ import sys
 from typing import NoReturn, Sequence
 
 import smsr_runtime
+from smsr_runtime.console import Parser
 from smsr_runtime.errors import UsageError
 from smsr_runtime.media.image import FORMATS, Saving
 from smsr_runtime.run import PROGRAM
@@ -44,7 +45,7 @@ exit codes: 0 done, 1 the work failed, 2 wrong usage, 130 interrupted
 """
 
 
-class _Parser(argparse.ArgumentParser):
+class _Parser(Parser):
     def error(self, message: str) -> NoReturn:
         raise UsageError(self.prog, "arguments as in --help", message, "see --help")
 

@@ -32,6 +32,7 @@ class Settings:
     """quiet: only errors. json: results, with active shares, go to stdout as JSON and text for people to stderr.
 
     debug: exceptions are raised instead of recorded. video, saving: how results are encoded.
+    force: results that appeared since the plan was made are replaced.
     """
 
     quiet: bool = False
@@ -39,6 +40,7 @@ class Settings:
     debug: bool = False
     video: VideoOptions = field(default_factory=VideoOptions)
     saving: Saving = field(default_factory=Saving)
+    force: bool = False
 
 
 def run_plan(upscaler: Upscaler, plan: Plan, settings: Settings) -> list[dict[str, Any]]:
@@ -99,10 +101,10 @@ def _still(upscaler: Upscaler, job: Job, settings: Settings, data: bytes) -> dic
     picture = fitted(source, job.output, upscaler.scale, settings.saving)
     shows_activity = settings.json or job.masks is not None
     result, margins = upscale_picture(upscaler, picture, str(job.input), margins=shows_activity)
-    _write(job, encode(result, job.output, settings.saving))
+    _write(job, encode(result, job.output, settings.saving), settings)
     if job.masks is not None:
         masks = [margin - upscaler.theta > 0 for margin in margins]
-        write_bytes(job.masks, encode(mosaic(picture, masks), job.masks))
+        write_bytes(job.masks, encode(mosaic(picture, masks), job.masks), replace=settings.force)
     return {**_facts(picture, result, result.notes), "active": _rounded(upscaler.active_shares(margins))}
 
 
@@ -122,16 +124,16 @@ def _animation(upscaler: Upscaler, job: Job, settings: Settings, data: bytes) ->
         result, margins = upscale_picture(upscaler, picture, where, margins=settings.json)
         results.append(dataclasses.replace(frame, picture=result))
         shares.append(upscaler.active_shares(margins))
-    _write(job, animation.encode(results, kind, settings.saving.quality))
+    _write(job, animation.encode(results, kind, settings.saving.quality), settings)
     mean = [sum(parts) / len(parts) for parts in zip(*shares)]
     return {**_facts(picture, result, result.notes), "frames": len(results), "active": _rounded(mean)}
 
 
-def _write(job: Job, data: bytes) -> None:
+def _write(job: Job, data: bytes, settings: Settings) -> None:
     if job.to_stdout:
         write_stdout(data)
     else:
-        write_bytes(job.output, data)
+        write_bytes(job.output, data, replace=settings.force)
 
 
 def _facts(picture: Picture, result: Picture, notes: list[str]) -> dict[str, Any]:

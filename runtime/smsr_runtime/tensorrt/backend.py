@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, Iterator
 
 import numpy as np
 
-from smsr_runtime.backend import TENSORRT, ComputePath
+from smsr_runtime.backend import TENSORRT, ComputePath, check_outputs
 from smsr_runtime.bundle import ENGINE, REBUILD, Bundle
 from smsr_runtime.errors import BackendError, InputError, MemoryLimitError, reason
+from smsr_runtime.signals import held_signals
 from smsr_runtime.sizes import Profile, text
 from smsr_runtime.tensorrt.execution import Execution
 from smsr_runtime.tensorrt.log import Log, opened, shared_logger
 from smsr_runtime.tensorrt.machine import Machine
 from smsr_runtime.tensorrt.plugin import load_plugin
-from smsr_runtime.tensorrt.signals import held_signals
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,7 +35,7 @@ class TrtBackend:
         """data: a serialized engine for `machine`. Raises NativeLibraryError, BackendError, MemoryLimitError."""
         self.path = compute_path(bundle, machine)
         self._where = str(bundle.path / ENGINE)
-        self._machine, self._profile = machine, profile
+        self._machine, self._profile, self._scale = machine, profile, bundle.scale
         self._lock = threading.Lock()
         self._margins = [f"margin_{k}" for k in range(1, bundle.modules + 1)]
         load_plugin(machine.trt, machine.major, bundle.interface_hash)
@@ -60,6 +60,7 @@ class TrtBackend:
         with self._lock, self._machine.current(), self._cuda_errors():
             results = [self._execution.run(pictures[n : n + 1], theta, names) for n in range(len(pictures))]
         upscaled, *asked_for = [np.concatenate(parts) if len(parts) > 1 else parts[0] for parts in zip(*results)]
+        check_outputs(self._where, (image.shape, self._scale), upscaled, asked_for)
         return upscaled, asked_for
 
     def _not_read(self, log: Log) -> BackendError | MemoryLimitError:

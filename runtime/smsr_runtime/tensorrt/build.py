@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, Sequence
 
 from smsr_runtime.errors import BackendError, MemoryLimitError
+from smsr_runtime.signals import held_signals
 from smsr_runtime.sizes import Profile, text
 from smsr_runtime.tensorrt.log import Log, Say, make_monitor, opened, shared_logger
 from smsr_runtime.tensorrt.precision import check_strongly_typed, check_weakly_typed, pin_float32_ends
-from smsr_runtime.tensorrt.signals import held_signals
 
 
 @dataclass(frozen=True)

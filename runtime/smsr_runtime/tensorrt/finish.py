@@ -31,6 +31,7 @@ def finish_bundle(bundle: Bundle, options: EngineOptions, machine: Machine) -> B
     """
     check_has_model(bundle)
     check_writable(bundle)
+    bundle.model_content(MODEL_TRT)  # TensorRT reads it from its file; here it is checked
     load_plugin(machine.trt, machine.major, bundle.interface_hash)
     wanted = options.wanted if options.wanted != Wanted() else bundle.wanted
     per_pixel = bytes_per_pixel(compute_path(bundle, machine), bundle.features)

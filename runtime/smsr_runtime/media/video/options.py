@@ -11,10 +11,11 @@ from smsr_runtime.errors import VideoError
 @dataclass(frozen=True)
 class VideoOptions:
     """codec: an encoder of FFmpeg, None for the container's; crf: constant quality, lower is better, None for the
-    encoder's own."""
+    encoder's own; replace: whether a result of that name, made while this one was, is replaced."""
 
     codec: str | None = None
     crf: int | None = None
+    replace: bool = True
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def upscale_video(
     Raises VideoError, OutputError, UsageError, what `upscale` and `check_size` raise.
     """
     start, task = time.perf_counter(), Task(source, target, options)
-    with replacing(target) as part, open_source(source) as container:
+    with replacing(target, replace=options.replace) as part, open_source(source) as container:
         check_whole(container, source)
         video = video_stream(container, source)
         check_size(video.codec_context.height, video.codec_context.width)

@@ -1,4 +1,7 @@
-"""Ctrl-C and SIGTERM while TensorRT works: its bindings print, and then drop, what a callback raises."""
+"""Stopping signals held while something must not be interrupted.
+
+TensorRT's bindings print, and then drop, what a callback raises; between two renames a folder has no name.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import signal
 import threading
 from typing import Any, Iterator
 
-_STOPPING = (signal.SIGINT, signal.SIGTERM)
+_STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 @contextlib.contextmanager
