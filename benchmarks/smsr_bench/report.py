@@ -183,8 +183,8 @@ _SPAN = (
     "active. Its weights here are random, so only its time counts."
 )
 _QUALITY = (
-    "PSNR in dB on Y, as `smsr-eval` measures it, of what these runs computed. int8: NNCF's post-training quantisation of "
-    "all layers but bicubic interpolation and mask branches, which lose several dB in int8."
+    "PSNR in dB on Y, as `smsr-eval` measures it, of what these runs computed. int8: NNCF's post-training quantisation "
+    "of all layers but bicubic interpolation and mask branches, which lose several dB in int8."
 )
 _SERIES = {
     "Other active shares": "The first picture; every module's margin shifted so that this share of pixels is active.",
