@@ -147,7 +147,7 @@ def test_the_report_has_the_psnr_that_smsr_eval_measures(subject: Subject, data_
     rows = json.loads((tmp_path / "out" / "bench.json").read_text())["pictures"]
     assert evaluation.main([str(subject.bundle.path), "--data", str(data_set), "-o", str(tmp_path / "eval")]) == 0
     expected = json.loads((tmp_path / "eval" / "results.json").read_text())[0]["pictures"]
-    assert [row["psnr"]["native"] for row in rows] == pytest.approx([row["psnr"] for row in expected], abs=1e-3)
+    assert [row["psnr"]["native"] for row in rows] == pytest.approx([row["psnr_y"] for row in expected], abs=1e-3)
     assert set(rows[0]["psnr"]) == {"native", "rival"}, "SPAN's weights are random"
     text = (tmp_path / "out" / "bench.md").read_text()
     assert "## Quality" in text and "410 thousand multiply-adds" in text and "Rivals faster than smsr: " in text
