@@ -72,12 +72,16 @@ def run(options: argparse.Namespace) -> None:
 
     if options.rounds < 1:
         raise UsageError("--rounds", "1 or more", str(options.rounds), "leave it out for 7")
+    if options.threads is not None and options.threads < 1:
+        raise UsageError("--threads", "1 or more", str(options.threads), "leave it out for all processors")
     options.threads = options.threads or usable_processors() or os.cpu_count() or 1
     sizes = [inputs.parse_size(text) for text in options.frame_sizes.split(",")]
     wanted = [name for name in options.engines.split(",") if name]
-    subject, names = _calibrated(Subject.open(options.bundle), options, engines.choose(wanted), bool(wanted))
+    names = engines.choose(wanted)
+    subject = Subject.open(options.bundle)
     scale = subject.network.scale
     images = inputs.read(options.images, sizes, scale)
+    subject, names = _calibrated(subject, options, names, bool(wanted))
     if options.output:
         files.make_folder(options.output)  # before minutes of measuring
     bench = Bench(subject, names, options.threads, options.rounds, with_memory=not options.no_memory)

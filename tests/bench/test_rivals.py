@@ -21,6 +21,7 @@ from smsr.network import NetworkConfig
 from smsr_bench import calibration, cli, inputs, quantised, report, span
 from smsr_bench.calibration import Calibration
 from smsr_bench.rival import build_rival
+from smsr_bench.runs import onnxruntime_run, openvino_run
 from smsr_bench.subject import Subject
 from smsr_export.parity.pictures import own_pictures
 from smsr_export.writing import ExportRequest, export
@@ -98,6 +99,8 @@ def test_int8_quantises_all_layers_but_the_bicubic_the_mask_branches_and_attenti
     parts = ["mask.full", "mask.half", "mask.phases", "squeeze", "excite"]  # the last two by NNCF itself
     assert in_float == sorted(["bicubic", *(f"module_{index}.{part}" for index in (1, 2) for part in parts)])
     assert len(kinds) == sum(node.op_type == "Conv" for node in model.graph.node)
+    lost = openvino_run(made, "f32", 1)(image) - onnxruntime_run(model.SerializeToString(), 1)(image)
+    assert 0.01 < np.sqrt(np.mean(lost**2)) < 3.0, "of 255"
 
 
 def test_calibration_takes_pictures_spread_over_the_folder_and_cuts_their_middle(tmp_path: Path) -> None:
