@@ -21,6 +21,7 @@ from smsr_runtime import files
 from smsr_runtime.console import run_command, say
 from smsr_runtime.errors import UsageError
 from smsr_runtime.media.suffixes import VIDEO_SUFFIXES
+from smsr_runtime.ort.native import find_library
 from smsr_runtime.resources import usable_processors
 
 if TYPE_CHECKING:
@@ -58,6 +59,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, help="default: all processors this process may use")
     parser.add_argument("--rounds", type=int, default=7, help="interleaved; large pictures 3; default: %(default)s")
     parser.add_argument("--no-memory", action="store_true", help="do not measure the engines' peak memory")
+    parser.add_argument(
+        "--submit", type=Path, metavar="FILE.json",
+        help="measure only the first picture in each precision, with and without files, and write an entry for "
+        "docs/benchmark/machines/; rounds: 20 at least",
+    )  # fmt: skip
     parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="also write the report there")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.add_argument("--version", action="version", version=f"smsr-bench {__version__}")
@@ -82,6 +88,8 @@ def run(options: argparse.Namespace) -> None:
     scale = subject.network.scale
     images = inputs.read(options.images, sizes, scale)
     subject, names = _calibrated(subject, options, names, bool(wanted))
+    if options.submit:
+        return _submit(subject, names, options)
     if options.output:
         files.make_folder(options.output)  # before minutes of measuring
     bench = Bench(subject, names, options.threads, options.rounds, with_memory=not options.no_memory)
@@ -100,6 +108,22 @@ def run(options: argparse.Namespace) -> None:
     print(report.headline(results), *tables, *report.notes(results), sep="\n\n")
     if options.output:
         print(f"\nwrote {options.output}")
+
+
+def _submit(subject: Subject, names: list[str], options: argparse.Namespace) -> None:
+    from tabulate import tabulate
+
+    from smsr_bench import inputs, submission
+
+    path = options.images[0]
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        raise UsageError("--submit", "a picture", path.name, "put a picture first")
+    entry = submission.measured(subject, inputs.pictures(path)[0], names, options.threads, options.rounds)
+    library = find_library(subject.bundle.interface_hash)
+    entry["machine"] |= {"kernels": library.variant if library else "none", "versions": _versions(names)}
+    files.write_bytes(options.submit, (json.dumps(entry, indent=1, allow_nan=False) + "\n").encode())
+    print(tabulate([submission.row(entry)], submission.HEADER, tablefmt="github", disable_numparse=True))
+    print(f"\nwrote {options.submit}")
 
 
 def _calibrated(
@@ -130,12 +154,16 @@ def _calibrated(
 def _facts(options: argparse.Namespace, names: Sequence[str], subject: Subject) -> dict[str, Any]:
     from smsr_bench import machine
 
+    facts = {**machine.describe(), "threads": options.threads, "versions": _versions(names)}
+    int8 = any(engines.ENGINES[name].calibrated for name in names)
+    return {**facts, "int8 calibrated on": subject.calibration.origin} if int8 and subject.calibration else facts
+
+
+def _versions(names: Sequence[str]) -> str:
     packages = ["onnxruntime", *dict.fromkeys(engines.ENGINES[name].package for name in names)]
     # by import, not by distribution: ONNX Runtime also comes as onnxruntime-gpu
     versions = ", ".join(f"{name} {importlib.import_module(name).__version__}" for name in dict.fromkeys(packages))
-    facts = {**machine.describe(), "threads": options.threads, "versions": f"smsr {__version__}, {versions}"}
-    int8 = any(engines.ENGINES[name].calibrated for name in names)
-    return {**facts, "int8 calibrated on": subject.calibration.origin} if int8 and subject.calibration else facts
+    return f"smsr {__version__}, {versions}"
 
 
 def _write(results: Results, folder: Path) -> None:

@@ -99,8 +99,9 @@ def test_int8_quantises_all_layers_but_the_bicubic_the_mask_branches_and_attenti
     parts = ["mask.full", "mask.half", "mask.phases", "squeeze", "excite"]  # the last two by NNCF itself
     assert in_float == sorted(["bicubic", *(f"module_{index}.{part}" for index in (1, 2) for part in parts)])
     assert len(kinds) == sum(node.op_type == "Conv" for node in model.graph.node)
-    lost = openvino_run(made, "f32", 1)(image) - onnxruntime_run(model.SerializeToString(), 1)(image)
-    assert 0.01 < np.sqrt(np.mean(lost**2)) < 3.0, "of 255"
+    exact = onnxruntime_run(model.SerializeToString(), 1)(image)
+    lost = np.std(openvino_run(made, "f32", 1)(image) - exact) / np.std(exact)
+    assert 1e-3 < lost < 0.15
 
 
 def test_calibration_takes_pictures_spread_over_the_folder_and_cuts_their_middle(tmp_path: Path) -> None:
