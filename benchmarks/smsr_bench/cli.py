@@ -80,6 +80,8 @@ def run(options: argparse.Namespace) -> None:
         raise UsageError("--rounds", "1 or more", str(options.rounds), "leave it out for 7")
     if options.threads is not None and options.threads < 1:
         raise UsageError("--threads", "1 or more", str(options.threads), "leave it out for all processors")
+    if options.submit and (options.output or options.series):
+        raise UsageError("--submit", "neither -o nor --series beside it", "both kinds of work", "run the command twice")
     options.threads = options.threads or usable_processors() or os.cpu_count() or 1
     sizes = [inputs.parse_size(text) for text in options.frame_sizes.split(",")]
     wanted = [name for name in options.engines.split(",") if name]
@@ -118,6 +120,8 @@ def _submit(subject: Subject, names: list[str], options: argparse.Namespace) -> 
     path = options.images[0]
     if path.suffix.lower() in VIDEO_SUFFIXES:
         raise UsageError("--submit", "a picture", path.name, "put a picture first")
+    files.make_folder(options.submit.parent)  # before minutes of measuring
+    names = [name for name in names if name in submission.PRECISIONS.values()]
     entry = submission.measured(subject, inputs.pictures(path)[0], names, options.threads, options.rounds)
     library = find_library(subject.bundle.interface_hash)
     entry["machine"] |= {"kernels": library.variant if library else "none", "versions": _versions(names)}

@@ -116,10 +116,12 @@ def quality(rows: Sequence[Row], engines: Sequence[str]) -> str:
     rows = [row for row in rows if row.psnr]
     names = [name for name in engines if any(name in row.psnr for row in rows)]
     head = ["picture", *(ENGINES[name].label for name in names)]
-    cells = [[row.picture, *(f"{row.psnr[name]:.2f}" for name in names)] for row in rows]
-    means = [float(np.mean([row.psnr[name] for row in rows])) for name in names]
-    cells.append(["mean", *(f"{mean:.3f}" for mean in means)])
-    cells.append(["to smsr", *(f"{mean - means[names.index(OURS)]:+.3f}" for mean in means)])
+    cells = [[row.picture, *(f"{row.psnr[name]:.2f}" if name in row.psnr else "" for name in names)] for row in rows]
+    everywhere = [name for name in names if all(name in row.psnr for row in rows)]  # large pictures are not for all
+    means = {name: float(np.mean([row.psnr[name] for row in rows])) for name in everywhere}
+    cells.append(["mean", *(f"{means[name]:.3f}" if name in means else "" for name in names)])
+    if OURS in means:
+        cells.append(["to smsr", *(f"{means[name] - means[OURS]:+.3f}" if name in means else "" for name in names)])
     return tabulate(cells, head, tablefmt="github", disable_numparse=True) if rows else ""
 
 

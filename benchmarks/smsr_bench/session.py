@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -119,7 +120,10 @@ class Bench:
         keep = [name for name in fitting if item.high is not None and not ENGINES[name].other_network]
         timing = measure.time_engines(fitting, item.image, self._rounds(item), self.probe, keep=keep)
         row = self._row(item, timing, self.subject)
-        row.psnr.update({name: self._psnr(item, upscaled) for name, upscaled in timing.upscaled.items()})
+        decibels = {name: self._psnr(item, upscaled) for name, upscaled in timing.upscaled.items()}
+        row.psnr.update(
+            {name: value for name, value in decibels.items() if math.isfinite(value)}
+        )  # JSON has no infinity
         return row
 
     def _psnr(self, item: Input, upscaled: NDArray[np.float32]) -> float:

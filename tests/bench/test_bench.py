@@ -153,6 +153,11 @@ def test_the_report_is_complete_and_adds_up(subject: Subject, picture: Path, tmp
         (["BUNDLE", "PICTURE", "--frame-sizes", "0x5"], 2, "--frame-sizes: expected WIDTHxHEIGHT"),
         (["BUNDLE", "PICTURE", "--rounds", "0"], 2, "--rounds: expected 1 or more"),
         (["BUNDLE", "PICTURE", "--threads", "-1"], 2, "threads: expected 1 or more"),
+        (
+            ["BUNDLE", "PICTURE", "--submit", "x.json", "-o", "x"],
+            2,
+            "--submit: expected neither -o nor --series beside it",
+        ),
         (["BUNDLE", "nothing.png"], 1, "nothing.png: expected a readable picture, got No such file"),
         (["PICTURE", "PICTURE"], 1, "noise.png: expected a bundle"),
     ],

@@ -190,3 +190,15 @@ def test_the_report_names_the_rivals_that_are_faster() -> None:
         "Rivals faster than smsr, bf16: rival, OpenVINO int8 (0.80x)."
     )
     assert report.faster([dataclasses.replace(rows[1])], ["native", "rival"]) == "Rivals faster than smsr: none."
+
+
+def test_the_quality_table_leaves_blank_what_was_not_run() -> None:
+    def row(**psnr: float) -> report.Row:
+        return report.Row("p", 8, 8, 1, [0.5], 1.0, 2.0, 1e9, {"native": 0.1}, {"native": 1.0}, psnr=psnr)
+
+    rows = [row(native=30.0, rival=29.0, torch=30.0), row(native=32.0, rival=32.5)]
+    table = [line.strip("|").split("|")[1:] for line in report.quality(rows, ["native", "rival", "torch"]).splitlines()]
+    assert [[cell.strip() for cell in line] for line in table[2:]] == [
+        ["30.00", "29.00", "30.00"], ["32.00", "32.50", ""], ["31.000", "30.750", ""], ["+0.000", "-0.250", ""],
+    ]  # fmt: skip
+    assert report.quality([row()], ["native"]) == ""

@@ -48,7 +48,6 @@ def test_a_measured_entry_is_written_and_becomes_a_row_of_the_page(
     export(network, ExportRequest(tmp_path / "small.pt", tmp_path / "small.smsr", own_pictures(2)))
     pictures = write_pictures(tmp_path / "pictures", 1, (20, 26))
     entry = tmp_path / "entries" / "small.json"
-    entry.parent.mkdir()
     words = [tmp_path / "small.smsr", pictures, "--engines", "rival", "--rounds", "1", "--threads", "1"]
     assert cli.main([*map(str, words), "--submit", str(entry)]) == 0
     written = json.loads(entry.read_text())
