@@ -56,23 +56,23 @@ def watts(work: Callable[[], object], seconds: float, system: Path = Path("/sys"
 
 def _counters(system: Path) -> dict[str, tuple[float, float]]:
     """RAPL's packages: joules so far, and at how many joules the counter begins again."""
-    found = {}
+    counters = {}
     for zone in sorted((system / "class" / "powercap").glob("intel-rapl:[0-9]")):
         energy, span = _text(zone / "energy_uj"), _text(zone / "max_energy_range_uj")
         if energy and span:
-            found[_text(zone / "name") or zone.name] = float(energy) / 1e6, float(span) / 1e6
-    return found
+            counters[_text(zone / "name") or zone.name] = float(energy) / 1e6, float(span) / 1e6
+    return counters
 
 
 def _ina(system: Path) -> Readings:
     """The INA sensors' rails: volts times amperes."""
-    found = {}
+    rails = {}
     for label in sorted(system.glob("bus/i2c/drivers/ina3221*/*/hwmon/hwmon*/in*_label")):
         number = label.name.removeprefix("in").removesuffix("_label")
         volts, amperes = (_text(label.with_name(f"{kind}{number}_input")) for kind in ("in", "curr"))
         if volts and amperes:
-            found[_text(label)] = float(volts) * float(amperes) / 1e6  # millivolts, milliamperes
-    return found
+            rails[_text(label)] = float(volts) * float(amperes) / 1e6  # millivolts, milliamperes
+    return rails
 
 
 def _text(file: Path) -> str:
