@@ -11,6 +11,8 @@ IMAGES ?= $(addprefix $(or $(SMSR_SHARED),../shared)/data/,Set5/LR_bicubic/X2 Se
 REPORT ?= build/bench
 # What `make coverage` measures, each for itself.
 COVERED := smsr smsr/training export runtime benchmarks
+# Other active shares and sizes: half of its time; SERIES= leaves them out.
+SERIES ?= shares sizes
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 WERROR ?= OFF
 
@@ -61,7 +63,7 @@ demo: setup
 
 bench: setup
 	@test -n "$(BUNDLE)" || { echo 'make bench: expected BUNDLE=NAME.smsr, and IMAGES="pictures, folders, videos"; got none' >&2; exit 2; }
-	$(BIN)/smsr-bench "$(BUNDLE)" $(IMAGES) --series shares sizes -o $(REPORT)
+	$(BIN)/smsr-bench "$(BUNDLE)" $(IMAGES) --series $(SERIES) -o $(REPORT)
 
 test: setup check
 	cmake --build $(BUILD) --parallel $(JOBS)

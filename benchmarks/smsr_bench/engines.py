@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from smsr import contract
+from smsr_bench.quantised import RIVAL_IN_FLOAT, quantise
 from smsr_bench.runs import Run, onnxruntime_run, openvino_has_bf16, openvino_run
 from smsr_runtime.errors import DataError, SmsrError, UsageError
 from smsr_runtime.ort.native import find_library
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 class Engine:
     """exact: computes the network itself, which the rival does not (rival.py); package: what it needs installed.
 
-    has_bf16: whether this machine can multiply in bfloat16, of engines that do; None for float32.
+    has_bf16: whether this machine can multiply in bfloat16, of engines that do; None for others;
+    calibrated: in int8, by pictures; other_network: computes another network, with random weights (span.py).
     """
 
     name: str
@@ -35,6 +37,8 @@ class Engine:
     make: Callable[[Subject, int], Run]
     package: str = "onnxruntime"
     has_bf16: Callable[[], bool] | None = None
+    calibrated: bool = False
+    other_network: bool = False
 
     @property
     def reduced(self) -> bool:
@@ -43,7 +47,9 @@ class Engine:
 
     @property
     def installed(self) -> bool:
-        return importlib.util.find_spec(self.package) is not None and (self.has_bf16 is None or self.has_bf16())
+        packages = [self.package, "openvino"] if self.calibrated else [self.package]  # NNCF installs without OpenVINO
+        here = all(importlib.util.find_spec(package) is not None for package in packages)
+        return here and (self.has_bf16 is None or self.has_bf16())
 
 
 def _native(subject: Subject, threads: int) -> Run:
@@ -74,12 +80,30 @@ def _rival_model(subject: Subject) -> bytes:
     return bytes(build_rival(subject.network).SerializeToString())
 
 
-def _rival(subject: Subject, threads: int) -> Run:
-    return onnxruntime_run(_rival_model(subject), threads)
+def _span_model(subject: Subject) -> bytes:
+    from smsr_bench.span import build_span
+
+    return bytes(build_span(subject.network.scale).SerializeToString())
 
 
-def _openvino(precision: str) -> Callable[[Subject, int], Run]:
-    return lambda subject, threads: openvino_run(_rival_model(subject), precision, threads)
+def _onnxruntime(model: Callable[[Subject], bytes]) -> Callable[[Subject, int], Run]:
+    return lambda subject, threads: onnxruntime_run(model(subject), threads)
+
+
+def _openvino(model: Callable[[Subject], bytes], precision: str) -> Callable[[Subject, int], Run]:
+    return lambda subject, threads: openvino_run(model(subject), precision, threads)
+
+
+def _int8(model: Callable[[Subject], bytes], in_float: Sequence[str]) -> Callable[[Subject, int], Run]:
+    """What stays float multiplies in bfloat16 where the CPU can, as OpenVINO does by default."""
+
+    def make(subject: Subject, threads: int) -> Run:
+        if subject.calibration is None:
+            raise UsageError("--calibrate", "pictures to calibrate int8 on", "none", "name a folder of pictures")
+        quantised = quantise(model(subject), subject.calibration, in_float)
+        return openvino_run(quantised, "bf16" if openvino_has_bf16() else "f32", threads)
+
+    return make
 
 
 def _torch(body: str) -> Callable[[Subject, int], Run]:
@@ -97,11 +121,33 @@ _ALL = (
     Engine(name="native", label="smsr", exact=True, make=_native),
     Engine(name="native-bf16", label="smsr, bf16", exact=True, make=_native_bf16, has_bf16=_has_bf16),
     Engine(name="body", label="smsr, function body", exact=True, make=_body),
-    Engine(name="rival", label="rival, ONNX Runtime", exact=False, make=_rival),
-    Engine(name="openvino", label="rival, OpenVINO f32", exact=False, make=_openvino("f32"), package="openvino"),
+    Engine(name="rival", label="rival, ONNX Runtime", exact=False, make=_onnxruntime(_rival_model)),
     Engine(
-        name="openvino-bf16", label="rival, OpenVINO bf16", exact=False, make=_openvino("bf16"),
+        name="openvino", label="rival, OpenVINO f32", exact=False, make=_openvino(_rival_model, "f32"),
+        package="openvino",
+    ),
+    Engine(
+        name="openvino-bf16", label="rival, OpenVINO bf16", exact=False, make=_openvino(_rival_model, "bf16"),
         package="openvino", has_bf16=openvino_has_bf16,
+    ),
+    Engine(
+        name="openvino-int8", label="rival, OpenVINO int8", exact=False, make=_int8(_rival_model, RIVAL_IN_FLOAT),
+        package="nncf", calibrated=True,
+    ),
+    Engine(
+        name="span", label="SPAN, ONNX Runtime", exact=False, make=_onnxruntime(_span_model), other_network=True,
+    ),
+    Engine(
+        name="span-openvino", label="SPAN, OpenVINO f32", exact=False, make=_openvino(_span_model, "f32"),
+        package="openvino", other_network=True,
+    ),
+    Engine(
+        name="span-bf16", label="SPAN, OpenVINO bf16", exact=False, make=_openvino(_span_model, "bf16"),
+        package="openvino", has_bf16=openvino_has_bf16, other_network=True,
+    ),
+    Engine(
+        name="span-int8", label="SPAN, OpenVINO int8", exact=False, make=_int8(_span_model, ()),
+        package="nncf", calibrated=True, other_network=True,
     ),
     Engine(name="torch", label="PyTorch, masked dense", exact=True, make=_torch("masked_dense"), package="torch"),
     Engine(
@@ -115,6 +161,7 @@ _ALL = (
 )  # fmt: skip
 ENGINES: Mapping[str, Engine] = {engine.name: engine for engine in _ALL}
 OURS = "native"
+OURS_IN_ALL_PRECISIONS = (OURS, "native-bf16")
 
 
 def choose(names: Sequence[str]) -> list[str]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smsr import images
-from smsr.images import Source
+from smsr.images import Image, Source
 from smsr_runtime.arrays import to_planes
 from smsr_runtime.errors import DataError, UsageError
 from smsr_runtime.media.suffixes import VIDEO_SUFFIXES
@@ -20,10 +20,11 @@ from smsr_runtime.media.suffixes import VIDEO_SUFFIXES
 
 @dataclass(frozen=True)
 class Input:
-    """image: (1, 3, H, W) float32 RGB, 0..255."""
+    """image: (1, 3, H, W) float32 RGB, 0..255; high: (sH, sW, 3) RGB, what it was made from, where that is at hand."""
 
     name: str
     image: NDArray[np.float32]
+    high: Image | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -41,17 +42,37 @@ class Input:
         return Input(f"{self.name} {width}x{height}", np.ascontiguousarray(padded[:, :, :height, :width]))
 
 
-def read(paths: Sequence[Path], frame_sizes: Sequence[tuple[int, int]]) -> list[Input]:
-    """Every picture of `paths`, and each video's middle frame at every (h, w) of `frame_sizes`. Raises DataError."""
+def read(paths: Sequence[Path], frame_sizes: Sequence[tuple[int, int]], scale: int) -> list[Input]:
+    """Every picture of `paths`, and each video's middle frame at every (h, w) of `frame_sizes`. Raises DataError.
+
+    Pictures of a data set's folder LR_bicubic/X<scale> come with their high-resolution ones, from its folder HR.
+    """
     inputs: list[Input] = []
     for path in paths:
         if path.suffix.lower() in VIDEO_SUFFIXES:
             frame = Input(path.stem, to_planes(_middle_frame(path)))
             inputs += [frame.mirrored_to(*size) for size in frame_sizes]
         else:
-            sources = images.find(path, 1) if path.is_dir() else [Source(path.parent, path.name)]
-            inputs += [Input(source.name, to_planes(source.high())) for source in sources]
+            inputs += [
+                Input(source.name, to_planes(source.high()), high_of(source, scale)) for source in pictures(path)
+            ]
     return inputs
+
+
+def pictures(path: Path) -> list[Source]:
+    """A picture, or those of a folder. Raises DataError."""
+    return images.find(path, 1) if path.is_dir() else [Source(path.parent, path.name)]
+
+
+def high_of(source: Source, scale: int) -> Image | None:
+    """The high-resolution picture of `LR_bicubic/X<scale>/NAME` of a data set, cut to (sH, sW); None elsewhere."""
+    folder = source.container.resolve()
+    data_set = folder.parent.parent
+    if folder.parts[-2:] != ("LR_bicubic", f"X{scale}") or not (data_set / "HR").is_dir():
+        return None
+    pairs = images.find(data_set / "HR", scale, "auto")
+    pair = next((pair for pair in pairs if pair.low is not None and pair.low.name == Path(source.member).name), None)
+    return images.read_pair(pair, scale)[1] if pair is not None else None
 
 
 def parse_size(text: str) -> tuple[int, int]:

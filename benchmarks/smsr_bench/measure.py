@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +18,14 @@ PAUSE_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Timing:
-    """seconds: per engine, of each round, the same rounds for all; peaks: multiply-adds per second, per round."""
+    """seconds: per engine, of each round, the same rounds for all; peaks: multiply-adds per second, per round.
+
+    upscaled: per engine, its result (1, 3, sH, sW), where it was kept.
+    """
 
     seconds: Mapping[str, list[float]]
     peaks: list[float]
+    upscaled: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
     def median(self, engine: str) -> float:
         return float(np.median(self.seconds[engine]))
@@ -43,15 +47,23 @@ def merged(timings: Sequence[Timing]) -> Timing:
 
 
 def time_engines(
-    runs: Mapping[str, Run], image: NDArray[np.float32], rounds: int, probe: Callable[[], float]
+    runs: Mapping[str, Run],
+    image: NDArray[np.float32],
+    rounds: int,
+    probe: Callable[[], float],
+    *,
+    keep: Collection[str] = (),
 ) -> Timing:
     """One warm-up each, then `rounds` interleaved rounds; image: (1, 3, H, W) float32 0..255.
 
-    probe: measures the machine's multiply-adds per second. Raises DataError.
+    probe: measures the machine's multiply-adds per second; keep: engines whose result is kept. Raises DataError.
     """
+    upscaled = {}
     for name, run in runs.items():
         with naming(name):
-            run(image)
+            result = run(image)
+        if name in keep:
+            upscaled[name] = result
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     peaks = []
     for _ in range(rounds):
@@ -62,4 +74,4 @@ def time_engines(
             seconds[name].append(time.perf_counter() - start)
         time.sleep(PAUSE_SECONDS)
         peaks.append(probe())
-    return Timing(seconds, peaks)
+    return Timing(seconds, peaks, upscaled)

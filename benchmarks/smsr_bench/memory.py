@@ -20,11 +20,11 @@ from smsr_bench.runs import Run, onnxruntime_run, openvino_run
 from smsr_runtime.errors import DataError
 from smsr_runtime.ort.native import Library
 
-RIVAL_FILE = "rival.onnx"
+RIVAL_FILE, SPAN_FILE = "rival.onnx", "span.onnx"
 
 
 def peak_bytes(engine: str, bundle: Path, image: Path, folder: Path, threads: int) -> int:
-    """Largest resident memory of a process that runs `engine`; image: .npy, (1, 3, H, W); folder: of RIVAL_FILE."""
+    """Largest resident memory of a process that runs `engine`; image: .npy, (1, 3, H, W); folder: of the models."""
     words = [sys.executable, "-m", "smsr_bench.memory", engine, bundle, image, folder, threads]
     done = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=False)
     if done.returncode:
@@ -47,13 +47,14 @@ def _main() -> None:
 
 
 def _maker(options: argparse.Namespace) -> Run:
-    rival = str(Path(options.folder) / RIVAL_FILE)
-    if options.engine in ("native", "body"):
+    engine: str = options.engine
+    if engine in ("native", "body"):
         return _ours(options)
-    if options.engine == "rival":
-        return onnxruntime_run(rival, options.threads)
-    if options.engine.startswith("openvino"):
-        return openvino_run(rival, "bf16" if options.engine.endswith("bf16") else "f32", options.threads)
+    model = str(Path(options.folder) / (SPAN_FILE if engine.startswith("span") else RIVAL_FILE))
+    if engine in ("rival", "span"):
+        return onnxruntime_run(model, options.threads)
+    if engine.startswith(("openvino", "span")):
+        return openvino_run(model, "bf16" if engine.endswith("bf16") else "f32", options.threads)
     from smsr_bench.engines import ENGINES
     from smsr_bench.subject import Subject
 

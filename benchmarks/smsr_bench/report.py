@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from tabulate import tabulate
 
-from smsr_bench.engines import ENGINES, OURS
+from smsr_bench.engines import ENGINES, OURS, OURS_IN_ALL_PRECISIONS
 
 NOT_EXACT = "Not numerically equal to the network (masks its outputs only)"
 
@@ -19,7 +19,8 @@ class Row:
     """One picture. seconds: medians; ratios: how many times longer than ours; memory: peak bytes of a process.
 
     active_shares: 0..1, one per module; gmacs, dense_gmacs: remaining and dense multiply-adds of the picture, 1e9;
-    peak: this machine's float32 multiply-adds per second in the same rounds; bf16_ratio: OpenVINO's bf16 over ours.
+    peak: this machine's float32 multiply-adds per second in the same rounds; bf16_ratio: OpenVINO's bf16 over ours;
+    psnr: dB on Y of engines that compute the network, where the high-resolution picture is at hand.
     """
 
     picture: str
@@ -34,10 +35,15 @@ class Row:
     ratios: dict[str, float]
     bf16_ratio: float | None = None
     memory: dict[str, int] = field(default_factory=dict)
+    psnr: dict[str, float] = field(default_factory=dict)
 
     @property
     def megapixels(self) -> float:
-        return self.width * self.height / 1e6
+        return self.pixels / 1e6
+
+    @property
+    def pixels(self) -> int:
+        return self.width * self.height
 
     @property
     def active_share(self) -> float:
@@ -53,11 +59,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Results:
-    """facts: machine, threads, versions; shares: one picture at 0..100 % active; sizes: 0.06..2 megapixels."""
+    """facts: machine, threads, versions; shares: one picture at 0..100 % active; sizes: 0.06..2 megapixels.
+
+    span_macs: SPAN's multiply-adds per low-resolution pixel.
+    """
 
     facts: Mapping[str, Any]
     engines: Sequence[str]
     pictures: Sequence[Row]
+    span_macs: int
     shares: Sequence[Row] = ()
     sizes: Sequence[Row] = ()
 
@@ -101,6 +111,20 @@ def memory(rows: Sequence[Row], engines: Sequence[str]) -> str:
     return tabulate(cells, head, tablefmt="github", disable_numparse=True)
 
 
+def quality(rows: Sequence[Row], engines: Sequence[str]) -> str:
+    """PSNR of each engine, over the pictures whose high-resolution side is at hand; empty without such pictures."""
+    rows = [row for row in rows if row.psnr]
+    names = [name for name in engines if any(name in row.psnr for row in rows)]
+    head = ["picture", *(ENGINES[name].label for name in names)]
+    cells = [[row.picture, *(f"{row.psnr[name]:.2f}" if name in row.psnr else "" for name in names)] for row in rows]
+    everywhere = [name for name in names if all(name in row.psnr for row in rows)]  # large pictures are not for all
+    means = {name: float(np.mean([row.psnr[name] for row in rows])) for name in everywhere}
+    cells.append(["mean", *(f"{means[name]:.3f}" if name in means else "" for name in names)])
+    if OURS in means:
+        cells.append(["to smsr", *(f"{means[name] - means[OURS]:+.3f}" if name in means else "" for name in names)])
+    return tabulate(cells, head, tablefmt="github", disable_numparse=True) if rows else ""
+
+
 def details(rows: Sequence[Row], engines: Sequence[str]) -> str:
     """One row per picture and engine: speed on the remaining work, share of the machine's peak."""
     head = ["picture", "engine", "ms", "x", "GMAC/s remaining", "of peak"]
@@ -136,9 +160,10 @@ def markdown(results: Results) -> str:
     """The whole report."""
     facts, engines = results.facts, results.engines
     text = ["# Benchmark", headline(results), summary(results.pictures, engines)]
-    if inexact := not_exact(engines):
-        text.append(inexact)
+    text += notes(results)
     text += ["## Each engine", _MEANING, details(results.pictures, engines)]
+    if decibels := quality(results.pictures, engines):
+        text += ["## Quality", _QUALITY, decibels]
     if peaks := memory(results.pictures, engines):
         text += ["## Peak memory", "Each engine alone in a process of its own, whole, on the largest picture.", peaks]
     text += ["## Active share", modules(results.pictures)]
@@ -153,6 +178,15 @@ _MEANING = (
     "GMAC/s and share of peak count what the network needs (active pixels in full, others dense channels only, as "
     "direct convolutions), whatever an engine computes. Winograd multiplies less, so more than 100 % is possible. The "
     "peak is float32's, for bf16 engines too."
+)
+_SPAN = (
+    "SPAN ([arXiv 2311.12770](https://arxiv.org/abs/2311.12770), 48 channels) is another network, dense and small: "
+    "{span:.0f} thousand multiply-adds per low-resolution pixel, where the bundle's has {dense:.0f} with every pixel "
+    "active. Its weights here are random, so only its time counts."
+)
+_QUALITY = (
+    "PSNR in dB on Y, as `smsr-eval` measures it, of what these runs computed. int8: NNCF's post-training quantisation "
+    "of all layers but bicubic interpolation and mask branches, which lose several dB in int8."
 )
 _SERIES = {
     "Other active shares": "The first picture; every module's margin shifted so that this share of pixels is active.",
@@ -170,9 +204,39 @@ def headline(results: Results) -> str:
     )
 
 
+def notes(results: Results) -> list[str]:
+    """What the rivals are, and which of them are faster."""
+    engines = results.engines
+    return [text for text in (not_exact(engines), other_network(results), faster(results.pictures, engines)) if text]
+
+
 def not_exact(engines: Sequence[str]) -> str:
-    labels = [ENGINES[name].label for name in engines if not ENGINES[name].exact]
+    chosen = [ENGINES[name] for name in engines]
+    labels = [engine.label for engine in chosen if not engine.exact and not engine.other_network]
     return f"{NOT_EXACT}: {'; '.join(labels)}." if labels else ""
+
+
+def other_network(results: Results) -> str:
+    """What SPAN's rows mean; empty where it was not timed."""
+    if not any(ENGINES[name].other_network for name in results.engines):
+        return ""
+    dense = 1e6 * np.mean([row.dense_gmacs / row.pixels for row in results.pictures])
+    return _SPAN.format(span=results.span_macs / 1e3, dense=dense)
+
+
+def faster(rows: Sequence[Row], engines: Sequence[str]) -> str:
+    """The rivals that take less time than smsr, for each of smsr's precisions; geometric means over the pictures."""
+    return " ".join(_faster_than(base, rows, engines) for base in OURS_IN_ALL_PRECISIONS if base in engines)
+
+
+def _faster_than(base: str, rows: Sequence[Row], engines: Sequence[str]) -> str:
+    rivals = {}
+    for name in engines:
+        both = [row.ratios[name] / row.ratios[base] for row in rows if {name, base} <= row.ratios.keys()]
+        if both and not ENGINES[name].exact:
+            rivals[ENGINES[name].label] = geometric_mean(both)
+    words = [f"{label} ({ratio:.2f}x)" for label, ratio in rivals.items() if ratio < 1]
+    return f"Rivals faster than {ENGINES[base].label}: {'; '.join(words) or 'none'}."
 
 
 def milliseconds(row: Row, engine: str) -> str:

@@ -35,8 +35,10 @@ def openvino_has_bf16() -> bool:
     return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
-def openvino_run(model: str | bytes, precision: str, threads: int) -> Run:
-    """A model's file, or its bytes, in OpenVINO; precision: "f32" or "bf16".
+def openvino_run(model: Any, precision: str, threads: int) -> Run:
+    """A model's file, its bytes, or an openvino.Model, in OpenVINO; precision: "f32" or "bf16".
+
+    precision: of what the model does not quantise itself.
 
     Compiled for the size of each picture, ahead of the timed rounds: with fixed sizes it is fastest.
     """
@@ -47,7 +49,7 @@ def openvino_run(model: str | bytes, precision: str, threads: int) -> Run:
 
     @lru_cache(maxsize=1)
     def request_for(shape: tuple[int, ...]) -> Any:
-        network = core.read_model(model)
+        network = core.read_model(model) if isinstance(model, str | bytes) else model.clone()
         network.reshape({"image": shape})
         return core.compile_model(network, "CPU", hints).create_infer_request()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ import onnx
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from smsr import metrics
 from smsr.complexity import network_macs
 from smsr.network_config import NetworkConfig
 from smsr_bench import engines, machine, masks, measure, memory
@@ -21,8 +23,10 @@ from smsr_bench.measure import Timing
 from smsr_bench.report import Row
 from smsr_bench.rival import build_rival
 from smsr_bench.runs import Run
+from smsr_bench.span import build_span
 from smsr_bench.subject import Subject
 from smsr_export.records import FoldedNetwork
+from smsr_runtime.arrays import to_pixels
 from smsr_runtime.ort.native import find_library
 
 SHARES = tuple(step / 10 for step in range(11))
@@ -113,8 +117,19 @@ class Bench:
 
     def _measured(self, item: Input, runs: dict[str, Run]) -> Row:
         fitting = {name: run for name, run in runs.items() if self._fits(name, item)}
-        timing = measure.time_engines(fitting, item.image, self._rounds(item), self.probe)
-        return self._row(item, timing, self.subject)
+        keep = [name for name in fitting if item.high is not None and not ENGINES[name].other_network]
+        timing = measure.time_engines(fitting, item.image, self._rounds(item), self.probe, keep=keep)
+        row = self._row(item, timing, self.subject)
+        decibels = {name: self._psnr(item, upscaled) for name, upscaled in timing.upscaled.items()}
+        row.psnr.update(
+            {name: value for name, value in decibels.items() if math.isfinite(value)}
+        )  # JSON has no infinity
+        return row
+
+    def _psnr(self, item: Input, upscaled: NDArray[np.float32]) -> float:
+        """As smsr-eval measures it: dB on Y, rounded to 8 bits, a border of `scale` pixels cut."""
+        assert item.high is not None
+        return metrics.psnr_y(to_pixels(metrics.quantise(upscaled)), item.high, self.subject.network.scale)
 
     def _row(self, item: Input, timing: Timing, subject: Subject) -> Row:
         upscaler = subject.upscaler(self.threads)
@@ -143,9 +158,11 @@ class Bench:
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
             onnx.save_model(build_rival(self.subject.network), folder / memory.RIVAL_FILE)
+            onnx.save_model(build_span(self.subject.network.scale), folder / memory.SPAN_FILE)
             np.save(folder / "image.npy", item.image)
             bundle, image = self.subject.bundle.path, folder / "image.npy"
-            measured = [name for name in names if name != "native-bf16"]  # the same tensors as "native"
+            # bf16 of ours has the tensors of "native"; an int8 model would have to be calibrated again in the process
+            measured = [name for name in names if name != "native-bf16" and not ENGINES[name].calibrated]
             return {name: memory.peak_bytes(name, bundle, image, folder, self.threads) for name in measured}
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import onnx
 
 from smsr import contract
+from smsr_bench.calibration import Calibration
 from smsr_bench.weights import read_folded
 from smsr_export.onnx_model import build_model
 from smsr_export.records import FoldedNetwork
@@ -21,10 +22,11 @@ from smsr_runtime.session import Upscaler
 
 @dataclass(frozen=True)
 class Subject:
-    """bundle: as the runtime reads it; network: read back from its model."""
+    """bundle: as the runtime reads it; network: read back from its model; calibration: for int8, None without it."""
 
     bundle: Bundle
     network: FoldedNetwork
+    calibration: Calibration | None = None
 
     @classmethod
     def open(cls, path: Path) -> Subject:
@@ -39,7 +41,7 @@ class Subject:
         """The same with another network or precision, whose model is written into `folder`."""
         bundle = dataclasses.replace(self.bundle, path=folder, precision=precision)
         onnx.save_model(build_model(network, compute=contract.COMPUTE_OF_PRECISION[precision]), bundle.model)
-        return Subject(bundle, network)
+        return dataclasses.replace(self, bundle=bundle, network=network)
 
     def upscaler(self, threads: int) -> Upscaler:
         """The model on the native library. Raises DataError where the library is missing."""
