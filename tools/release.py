@@ -24,7 +24,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 ARCHITECTURES = ("x86_64", "aarch64")
 GLIBC = "2.17"
 POLICY = "manylinux2014"
-"""What pip calls a system with that glibc (PEP 599)."""
+"""What pip calls a system with that glibc (PEP 599); auditwheel names the oldest system that a wheel runs on."""
 
 _LAUNCHER = """\
 #!/bin/sh
@@ -123,9 +123,10 @@ def proved(wheel: Path, architecture: str, output: Path) -> Path:
             f"release.py: error: {wheel.name}: expected a wheel for {architecture}, got one without native library"
         )
     repaired = wheel.parent / "repaired"
-    policy = f"{POLICY}_{architecture}"
-    run(sys.executable, "-m", "auditwheel", "repair", "--plat", policy, "--only-plat", "-w", repaired, wheel)
+    run(sys.executable, "-m", "auditwheel", "repair", "--plat", "auto", "-w", repaired, wheel)
     (named,) = repaired.iterdir()
+    if f"{POLICY}_{architecture}" not in named.name:
+        sys.exit(f"release.py: error: {wheel.name}: expected one for {POLICY}, got one for {named.name}")
     return Path(shutil.move(named, output / named.name))
 
 
