@@ -38,7 +38,7 @@ def replacing(path: Path, todo: str = "choose another place with -o") -> Iterato
         yield part
         _publish(part, path)
     except OSError as error:
-        raise _not_written(path, error, todo) from error
+        raise not_written(path, error, todo) from error
     finally:
         if part is not None and part.exists():
             part.unlink()
@@ -87,7 +87,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         finally:
             shutil.rmtree(work, ignore_errors=True)
     except OSError as error:
-        raise _not_written(path, error, "choose another place with -o") from error
+        raise not_written(path, error, "choose another place with -o") from error
 
 
 def make_folder(path: Path) -> None:
@@ -98,7 +98,8 @@ def make_folder(path: Path) -> None:
         raise OutputError(path, "a folder to write to", reason(error), "choose another place with -o") from error
 
 
-def _not_written(path: Path, error: OSError, todo: str) -> OutputError:
+def not_written(path: Path, error: OSError, todo: str = "choose another place with -o") -> OutputError:
+    """What an OSError at writing `path` means."""
     kept = "what was there before is kept" if path.exists() else "nothing was left behind"
     todo = "free some space" if error.errno in _FULL else todo
     return OutputError(path, "to write the result", f"{reason(error)} ({kept})", todo)

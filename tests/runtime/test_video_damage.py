@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from smsr_runtime.errors import MemoryLimitError, VideoError
-from smsr_runtime.media.video.options import VideoOptions
+from smsr_runtime.media.video.options import Hooks, VideoOptions
 from smsr_runtime.media.video.transfer import upscale_video
 from smsr_runtime.run.upscale import check_frame
 from smsr_runtime.session import load
@@ -278,7 +278,7 @@ def test_the_size_is_checked_before_a_frame_is_decoded(clip: Path, tmp_path: Pat
         raise MemoryLimitError(f"{width}x{height}", "less", "more", "cut it")
 
     with pytest.raises(MemoryLimitError, match=r"^64x48: "):
-        upscale_video(lambda pixels: (pixels, []), clip, tmp_path / "out.mkv", VideoOptions(), lambda: None, refuse)
+        upscale_video(lambda pixels: (pixels, []), clip, tmp_path / "out.mkv", VideoOptions(), Hooks(check_size=refuse))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -72,7 +72,7 @@ def test_tags_chapters_and_marks_are_kept(tmp_path: Path, extension: str) -> Non
     with av.open(str(out)) as container:
         kept = tags(container)
         assert (kept["title"], kept["artist"]) == (RICH_TAGS["title"], RICH_TAGS["artist"])
-        assert kept["encoder"].startswith("Lavf")
+        assert "OldTool" not in kept.get("encoder", "")
         times = [
             (c["metadata"]["title"], c["start"] * c["time_base"] * 1000, c["end"] * c["time_base"] * 1000)
             for c in container.chapters()

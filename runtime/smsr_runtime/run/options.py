@@ -10,7 +10,7 @@ import smsr_runtime
 from smsr_runtime.errors import UsageError
 from smsr_runtime.media.image import FORMATS, Saving
 from smsr_runtime.run import PROGRAM
-from smsr_runtime.run.plan import STREAM, Job
+from smsr_runtime.run.jobs import STREAM, Job
 
 _LARGEST_CRF = 63
 _USAGE = "%(prog)s BUNDLE INPUT -o OUTPUT [options]"
@@ -94,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--json", action="store_true", help="print one JSON document about the results on stdout")
     add("--selftest", action="store_true", help="check the bundle's golden output on this device")
     add("--force", action="store_true", help="overwrite existing results")
+    add("--resume", action="store_true", help="go on with what an interrupted run left; results that are there stay")
     add("--rebuild", action="store_true", help="build the bundle's TensorRT engine again, for this machine")
     add("--min-shape", metavar="HxW", help="with --rebuild: smallest picture the engine takes (default: 16x16)")
     add("--opt-shape", metavar="HxW", help="the size it is fastest at (default: 540x960)")
@@ -101,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--workspace", type=int, metavar="MIB", help="GPU memory for TensorRT's scratch while it builds and runs")
     add("--video-codec", metavar="NAME", help="FFmpeg encoder (default: libx264; .webm: libvpx-vp9; .mpg: mpeg2video)")
     add("--crf", type=int, metavar="N", help="video quality, 0 best (default: the encoder's, 16 for libx264)")
+    add("--deinterlace", choices=("auto", "on", "off"), default="auto", help="auto: what is marked as interlaced")
     add("--quiet", action="store_true", help="print errors only")
     add("--debug", action="store_true", help="show an error's traceback")
     add("--version", action="version", version=f"smsr_runtime {smsr_runtime.__version__}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,11 @@ def open_source(source: Path) -> Any:
         return av.open(str(source), options=options, metadata_errors="replace")
     except (av.FFmpegError, OSError) as error:
         raise VideoError(source, "a readable video", said(error), "copy or save the file again") from error
+
+
+def open_bytes(data: bytes) -> Any:
+    """The container of a file in memory."""
+    return pyav().open(io.BytesIO(data))
 
 
 def most_pixels() -> int:

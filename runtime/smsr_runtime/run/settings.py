@@ -1,0 +1,27 @@
+"""How the jobs are done, and numbers as their records have them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Sequence
+
+from smsr_runtime.media.image import Saving
+from smsr_runtime.media.video.options import VideoOptions
+
+
+@dataclass(frozen=True)
+class Settings:
+    """quiet: only errors. json: results, with active shares, go to stdout as JSON and text for people to stderr.
+
+    debug: exceptions are raised instead of recorded. video, saving: how results are encoded.
+    """
+
+    quiet: bool = False
+    json: bool = False
+    debug: bool = False
+    video: VideoOptions = field(default_factory=VideoOptions)
+    saving: Saving = field(default_factory=Saving)
+
+
+def rounded(shares: Sequence[float]) -> list[float]:
+    return [round(share, 6) for share in shares]
