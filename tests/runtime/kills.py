@@ -87,6 +87,7 @@ class Killer:
     def _compare(self) -> None:
         assert self._result.read_bytes() == self.expected, f"another result after {self.kills} kills"
         self.results += 1
+        print(f"{self.kills} kills", flush=True)
         self._result.unlink()
         left = {path.name for path in self._result.parent.iterdir()} - {"in.mp4"}
         assert not {name for name in left if not name.startswith(".")}, left

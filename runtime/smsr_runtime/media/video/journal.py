@@ -6,11 +6,13 @@ written and flushed to the disk after its segment's file was. A line or file tha
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Iterator, TextIO
 
 from smsr_runtime.errors import OutputError, UsageError, reason
 from smsr_runtime.files import write_bytes
@@ -29,7 +31,7 @@ def folder_of(target: Path) -> Path:
 
 
 class Journal:
-    """`segments`: what is finished, in order; `notes`: how this run differs from the one that began.
+    """`segments`: what is finished, in order, without the packets' times, of which hours have many; `notes`: how this run differs from the one that began.
 
     continues: whether there was an earlier run.
     """
@@ -60,10 +62,10 @@ class Journal:
             raise
 
     def _begin(self, task: Task) -> None:
-        header, *lines = self._lines() or [{}]
-        self.continues = bool(lines)
-        if lines and not (task.options.resume or task.options.force):
-            got = f"one with {sum(line['frames'] for line in lines)} frames in {self.folder}"
+        header, *stored = [*self._documents()] or [{}]
+        self.continues = bool(stored)
+        if stored and not (task.options.resume or task.options.force):
+            got = f"one with {sum(document['frames'] for document in stored)} frames in {self.folder}"
             raise UsageError(task.target, "no unfinished run", got, _AGAIN)
         mine: dict[str, Any] = {
             "format": "smsr-resume",
@@ -71,53 +73,58 @@ class Journal:
             "job": _job(task),
             "machine": _machine(task),
         }
-        if lines and task.options.resume:
-            _check_job(task, header, mine)
-            self.notes += _differences(header["machine"], mine["machine"])
-            self.segments = self._whole(lines)
-        else:
-            header = mine
-        self._write_anew(header)
+        if not (stored and task.options.resume):
+            self._write_anew([mine])
+            return
+        _check_job(task, header, mine)
+        self.notes += [
+            f"resumed with {text}: the same video, not bit by bit"
+            for text in _differences(header["machine"], mine["machine"])
+        ]
+        whole = self._whole(stored)
+        self._write_anew([header, *(segment.as_json() for segment in whole)])
+        self.segments = [replace(segment, times=[]) for segment in whole]
 
-    def _lines(self) -> list[dict[str, Any]]:
+    def _documents(self) -> Iterator[dict[str, Any]]:
         """The journal's documents up to the first that is cut off."""
-        documents: list[dict[str, Any]] = []
         try:
-            for line in self._path.read_text(encoding="utf-8").splitlines():
-                documents.append(json.loads(line))
+            with self._path.open(encoding="utf-8") as file:
+                for line in file:
+                    yield json.loads(line)
         except (OSError, ValueError):  # none yet, or cut off here
-            return documents
-        return documents
+            return
 
-    def _whole(self, lines: list[dict[str, Any]]) -> list[Segment]:
-        segments: list[Segment] = []
-        for line in lines:
-            segment = Segment(**line)
-            if not segment.is_in(self.path(len(segments))):
-                break
-            segments.append(segment)
-        return segments
+    def _whole(self, stored: list[dict[str, Any]]) -> list[Segment]:
+        """The segments up to the first whose file is not what was written."""
+        segments = [Segment(**document) for document in stored]
+        numbers = (number for number, segment in enumerate(segments) if not segment.is_in(self._file(number)))
+        return segments[: next(numbers, len(segments))]
 
-    def _write_anew(self, header: dict[str, Any]) -> None:
-        """Leaves the header and the whole segments, in the journal and in the folder."""
-        documents = (header, *(segment.as_json() for segment in self.segments))
+    def _write_anew(self, documents: list[dict[str, Any]]) -> None:
+        """Leaves these documents in the journal, and their files in the folder."""
         write_bytes(self._path, "".join(json.dumps(document) + "\n" for document in documents).encode())
-        kept = {self._path.name, "lock", *(self.path(number).name for number in range(len(self.segments)))}
+        kept = {self._path.name, "lock", *(self._file(number).name for number in range(len(documents) - 1))}
         for path in self.folder.iterdir():
             if path.name not in kept:
                 path.unlink()
+
+    def stored(self) -> Iterator[tuple[Segment, bytes]]:
+        """Every finished segment with its packets' times, and its file's content."""
+        documents = itertools.islice(self._documents(), 1, None)
+        for number, document in enumerate(documents):
+            yield Segment(**document), self._file(number).read_bytes()
 
     @property
     def _path(self) -> Path:
         return self.folder / "journal.jsonl"
 
-    def path(self, number: int) -> Path:
+    def _file(self, number: int) -> Path:
         """A segment's file."""
         return self.folder / f"{number:06}.segment"
 
     def add(self, segment: Segment, data: bytes) -> None:
         """Keeps one more, for good. Raises OutputError."""
-        write_bytes(self.path(len(self.segments)), data)
+        write_bytes(self._file(len(self.segments)), data)
         _flush_folder(self.folder)
         try:
             with self._path.open("a", encoding="utf-8") as file:
@@ -126,7 +133,7 @@ class Journal:
                 os.fsync(file.fileno())
         except OSError as error:
             raise OutputError(self.folder, "to keep what is done", reason(error), "free some space") from error
-        self.segments.append(segment)
+        self.segments.append(replace(segment, times=[]))
 
     def close(self, *, done: bool = False) -> None:
         """Unlocks it. done: nothing of it is needed any more."""

@@ -95,7 +95,7 @@ class Recording:
 
     def packets(self, encoding: Encoding) -> Iterator[Any]:
         """Every encoded frame in order, with its own time."""
-        for number, segment in enumerate(self.segments):
-            yield from packets(segment, self._journal.path(number).read_bytes(), encoding.time_base)
+        for segment, data in self._journal.stored():
+            yield from packets(segment, data, encoding.time_base)
         if self._ended is not None:
             yield from packets(*self._ended, encoding.time_base)
