@@ -36,8 +36,8 @@ class Journal:
     continues: whether there was an earlier run.
     """
 
-    def __init__(self, task: Task) -> None:
-        """Locks the job, and reads what is left of an earlier run.
+    def __init__(self, task: Task, facts: dict[str, Any]) -> None:
+        """Locks the job, and reads what is left of an earlier run. facts: of the input.
 
         Raises UsageError for another job's or a running one's, OutputError.
         """
@@ -56,12 +56,12 @@ class Journal:
             self._lock_file.close()
             raise
         try:
-            self._begin(task)
+            self._begin(task, facts)
         except BaseException:
             self.close(done=not self._path.exists())
             raise
 
-    def _begin(self, task: Task) -> None:
+    def _begin(self, task: Task, facts: dict[str, Any]) -> None:
         header, *stored = [*self._documents()] or [{}]
         self.continues = bool(stored)
         if stored and not (task.options.resume or task.options.force):
@@ -70,7 +70,7 @@ class Journal:
         mine: dict[str, Any] = {
             "format": "smsr-resume",
             "format_version": _VERSION,
-            "job": _job(task),
+            "job": _job(task, facts),
             "machine": _machine(task),
         }
         if not (stored and task.options.resume):
@@ -149,11 +149,17 @@ def unfinished(target: Path) -> bool:
     return (folder_of(target) / "journal.jsonl").is_file()
 
 
-def _job(task: Task) -> dict[str, Any]:
+def file_facts(source: Path) -> dict[str, Any]:
+    """By which an unchanged file is known."""
+    facts = source.stat()
+    return {"bytes": facts.st_size, "modified_ns": facts.st_mtime_ns}
+
+
+def _job(task: Task, facts: dict[str, Any]) -> dict[str, Any]:
     """What must be the same for the rest to fit what is there."""
-    facts, options = task.source.stat(), task.options
+    options = task.options
     return {
-        "input": {"bytes": facts.st_size, "modified_ns": facts.st_mtime_ns},
+        "input": facts,
         "format": task.target.suffix.lower(),
         "video_codec": options.codec,
         "crf": options.crf,

@@ -25,18 +25,42 @@ from smsr_runtime.media.video.target import (
 )
 
 
-class Output:
-    """Its streams added, as the source has them; `lost` names in words what it does not hold."""
+class FramesOutput:
+    """A result with encoded frames alone."""
+
+    def __init__(self, container: Any, video: Any, task: Task) -> None:
+        """container: opened to write; video: the stream that the frames come from. Raises VideoError."""
+        self.container, self._task = container, task
+        self.stream = add_encoder(container, video, task)
+        self._last: int | None = None
+
+    def write_header(self, encoding: Encoding) -> None:
+        """Raises VideoError where the container does not hold the streams, OSError for the disk."""
+        encoding.open(self.stream)
+        write_header(self.container, self._task)
+
+    def write_video(self, packet: Any, codec: str) -> None:
+        """An encoded frame; its dts is moved behind the one before where segments meet."""
+        if self._last is not None and packet.dts <= self._last:
+            packet.dts = self._last + 1
+        self._last = packet.dts
+        packet.stream = self.stream
+        with muxing(self._task, codec):
+            self.container.mux(packet)
+
+
+class Output(FramesOutput):
+    """All streams of a source file; `lost` names in words what the result does not hold."""
 
     def __init__(self, container: Any, source: Any, task: Task) -> None:
         """container: opened to write; source: opened to read. Raises VideoError."""
-        self.container, self._source, self._task = container, source, task
+        video = video_stream(source, task.source)
         self.lost: list[str] = []
         self.foreign = 0
-        self._latest: dict[int, int] = {}
-        video = video_stream(source, task.source)
         self._lose(keep_tags(container, source))
-        self.stream = add_encoder(container, video, task)
+        super().__init__(container, video, task)
+        self._source = source
+        self._latest: dict[int, int] = {}
         self._copies = self._copied_streams(video)
         self.inputs = [video, *(stream for stream in source.streams if stream.index in self._copies)]
         self.start = start_of(self.inputs)
@@ -57,21 +81,6 @@ class Output:
             elif stream.type != "attachment" or not keep_attachment(self.container, stream):
                 self._lose(describe(stream))
         return copies
-
-    def write_header(self, encoding: Encoding) -> None:
-        """Raises VideoError where the container does not hold the streams, OSError for the disk."""
-        encoding.open(self.stream)
-        write_header(self.container, self._task)
-
-    def write_video(self, packet: Any, codec: str) -> None:
-        """An encoded frame; its dts is moved behind the one before where segments meet."""
-        last = self._latest.get(-1)
-        if last is not None and packet.dts <= last:
-            packet.dts = last + 1
-        self._latest[-1] = packet.dts
-        packet.stream = self.stream
-        with muxing(self._task, codec):
-            self.container.mux(packet)
 
     def copy(self, packet: Any) -> None:
         """A packet of another stream; `foreign` counts those that the container refuses."""
@@ -107,7 +116,7 @@ def put_together(part: Path, task: Task, encoding: Encoding, video: Iterator[Any
 class _Ahead:
     """Encoded frames, written as far as the other streams are; `ended`: there are no more."""
 
-    def __init__(self, packets: Iterator[Any], output: Output, codec: str) -> None:
+    def __init__(self, packets: Iterator[Any], output: FramesOutput, codec: str) -> None:
         self._packets, self._output, self._codec = packets, output, codec
         self._next = next(packets, None)
 
@@ -122,14 +131,22 @@ class _Ahead:
             self._next = next(self._packets, None)
 
 
+def put_frames_together(part: Path, task: Task, video: Any, encoding: Encoding, packets: Iterator[Any]) -> None:
+    """A result of frames alone. video: the stream that they came from. Raises VideoError, OSError for the disk."""
+    with open_target(part, task) as container:
+        output = FramesOutput(container, video, task)
+        output.write_header(encoding)
+        _Ahead(packets, output, encoding.codec).write_until(None)
+
+
 @contextlib.contextmanager
-def trial(source: Any, task: Task) -> Iterator[Output]:
+def trial(task: Task) -> Iterator[Any]:
     """The result's container in memory: tells what it does not hold, and refuses, before hours of work."""
     memory = io.BytesIO()
     memory.name = task.target.name  # says which container it is
     container = opened_target(memory, task)
     try:
-        yield Output(container, source, task)
+        yield container
     finally:
         with contextlib.suppress(pyav().FFmpegError, OSError):  # there is nothing in it
             container.close()

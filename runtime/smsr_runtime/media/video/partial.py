@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import Any, Iterable, Iterator
+from typing import Any, Callable, Iterable, Iterator
 
 from smsr_runtime.errors import OutputError, SmsrError
 from smsr_runtime.files import replacing
 from smsr_runtime.media.video.encoding import Encoding
 from smsr_runtime.media.video.journal import folder_of
 from smsr_runtime.media.video.options import Task
-from smsr_runtime.media.video.output import put_together
 from smsr_runtime.media.video.recording import Recording
+
+Write = Callable[[Path, Iterator[Any]], None]
 
 _LESS = 0.8
 """Of what a full disk did not take, tried next: tables at the end of the file need room too."""
@@ -23,8 +24,11 @@ def partial_name(target: Path) -> Path:
     return target.with_name(f"{target.stem}.partial{target.suffix}")
 
 
-def keep_partial(task: Task, encoding: Encoding, recording: Recording) -> str:
-    """Writes it as far as the disk has room. What is where, in words; "" for a run without a frame."""
+def keep_partial(task: Task, encoding: Encoding, recording: Recording, write: Write) -> str:
+    """Writes it as far as the disk has room. What is where, in words; "" for a run without a frame.
+
+    write: puts encoded frames into a file.
+    """
     with contextlib.suppress(SmsrError, OSError):  # the segment at work is lost, those before are not
         recording.end_early()
     frames = recording.encoded
@@ -32,7 +36,7 @@ def keep_partial(task: Task, encoding: Encoding, recording: Recording) -> str:
         return ""
     path, on = partial_name(task.target), _how_to_go_on(recording)
     try:
-        taken = _write(path, task, encoding, recording)
+        taken = _write(path, write, encoding, recording)
     except SmsrError as error:
         kept = f"finished pieces of the video are in {folder_of(task.target)}" if recording.segments else "none is kept"
         return f"{frames} frames were made, {path.name} could not be written ({error.got}): {kept}{on}"
@@ -45,14 +49,14 @@ def _how_to_go_on(recording: Recording) -> str:
     return f"; the same command with --resume goes on after frame {kept}" if kept else ""
 
 
-def _write(path: Path, task: Task, encoding: Encoding, recording: Recording) -> int:
+def _write(path: Path, write: Write, encoding: Encoding, recording: Recording) -> int:
     """The number of frames. Raises OutputError where not even one has room, VideoError."""
     most = float("inf")
     while True:
         taken = _UpTo(most, recording.packets(encoding))
         try:
             with replacing(path) as part:
-                put_together(part, task, encoding, iter(taken), early=True)
+                write(part, iter(taken))
             return min(taken.count, recording.encoded)
         except OutputError:
             if taken.count <= 1:

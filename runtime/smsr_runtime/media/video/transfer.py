@@ -15,9 +15,9 @@ from smsr_runtime.media.video.colour import Look, ToRgb
 from smsr_runtime.media.video.encoding import Encoding, FrameTimes
 from smsr_runtime.media.video.ends import Ends
 from smsr_runtime.media.video.hdr import Hdr
-from smsr_runtime.media.video.journal import Journal
+from smsr_runtime.media.video.journal import Journal, file_facts
 from smsr_runtime.media.video.options import Hooks, Task, VideoOptions, VideoReport
-from smsr_runtime.media.video.output import put_together, trial
+from smsr_runtime.media.video.output import Output, put_together, trial
 from smsr_runtime.media.video.partial import keep_partial, partial_name
 from smsr_runtime.media.video.reading import Reader
 from smsr_runtime.media.video.recording import Recording
@@ -46,7 +46,7 @@ def upscale_video(
         check_whole(container, source)
         video = video_stream(container, source)
         hooks.check_size(video.codec_context.height, video.codec_context.width)
-        journal, done = Journal(task), False
+        journal, done = Journal(task, file_facts(source)), False
         try:
             report = _made(_Transfer(upscale, task, container, Recording(journal, task)), hooks)
             done = True
@@ -83,7 +83,8 @@ class _Transfer:
         self.upscale, self.task, self.container, self.recording = upscale, task, container, recording
         self.video = video_stream(container, task.source)
         self.reader = Reader(container, self.video, task)
-        with trial(container, task) as output:
+        with trial(task) as result:
+            output = Output(result, container, task)
             self.lost = output.lost
             self.inputs, self.start = output.inputs, output.start
             self.encoding = Encoding(output.container, output.stream, self.video, task)
@@ -116,7 +117,11 @@ class _Transfer:
 
     def keep_partial(self) -> str:
         """What is done so far and where it is, in words."""
-        return keep_partial(self.task, self.encoding, self.recording)
+
+        def write(part: Path, packets: Iterator[Any]) -> None:
+            put_together(part, self.task, self.encoding, packets, early=True)
+
+        return keep_partial(self.task, self.encoding, self.recording, write)
 
     def _write(self, frames: Iterator[Any], hooks: Hooks) -> None:
         for frame in frames:
@@ -139,8 +144,8 @@ class _Transfer:
         """Sets the encoder up, now that the size and colours of the first frame are known, and tries it out."""
         assert self.look is not None
         self.encoding.decide(self.look, shape, self.hdr)
-        with trial(self.container, self.task) as output:
-            output.write_header(self.encoding)
+        with trial(self.task) as result:
+            Output(result, self.container, self.task).write_header(self.encoding)
 
     def _upscale(self, frame: Any, when: tuple[int, int]) -> None:
         source, hidden = self._kept(self.to_rgb(frame))
