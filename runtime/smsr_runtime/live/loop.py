@@ -21,7 +21,9 @@ class Sink(Protocol):
     """Where results go. name: of its stage in the figures; closed: whether it wants no more."""
 
     name: str
-    closed: bool
+
+    @property
+    def closed(self) -> bool: ...
 
     def write(self, pixels: NDArray[Any], seconds: float, shares: Sequence[float]) -> None:
         """pixels: (sH, sW, 3) uint8; seconds: since the first frame."""

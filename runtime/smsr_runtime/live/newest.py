@@ -1,4 +1,4 @@
-"""The newest frame of a live source: a thread takes every frame, and one that nobody took before the next is dropped."""
+"""The newest frame of a live source: a thread takes every frame; one not taken before the next comes is dropped."""
 
 from __future__ import annotations
 

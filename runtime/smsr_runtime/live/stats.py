@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import deque
-from typing import Any, Deque, Iterator, Sequence
+from typing import Any, Iterator, Sequence
 
 _RECENT = 500
 """Frames that medians are taken of."""
@@ -17,10 +17,11 @@ class Stats:
     def __init__(self) -> None:
         self.frames = 0
         self.theta = 0.0
+        self._thetas: tuple[float, float] | None = None
         self._active = 0.0
-        self._stages: dict[str, Deque[float]] = {}
-        self._latencies: Deque[float] = deque(maxlen=_RECENT)
-        self._ends: Deque[float] = deque(maxlen=_RECENT)
+        self._stages: dict[str, deque[float]] = {}
+        self._latencies: deque[float] = deque(maxlen=_RECENT)
+        self._ends: deque[float] = deque(maxlen=_RECENT)
         self._sums: list[float] = []
 
     @contextlib.contextmanager
@@ -28,7 +29,11 @@ class Stats:
         """Measures one stage of one frame."""
         start = time.monotonic()
         yield
-        self._stages.setdefault(name, deque(maxlen=_RECENT)).append(time.monotonic() - start)
+        self.add(name, time.monotonic() - start)
+
+    def add(self, name: str, seconds: float) -> None:
+        """A stage that was measured elsewhere."""
+        self._stages.setdefault(name, deque(maxlen=_RECENT)).append(seconds)
 
     def done(self, captured: float | None, theta: float, shares: Sequence[float]) -> None:
         """One frame is out. captured: when it came, None where that does not matter; shares: active ones, 0..1."""
@@ -37,6 +42,8 @@ class Stats:
             self._latencies.append(now - captured)
         self.frames += 1
         self.theta = theta
+        low, high = self._thetas or (theta, theta)
+        self._thetas = min(low, theta), max(high, theta)
         self._ends.append(now)
         self._sums = [a + b for a, b in zip(self._sums or [0.0] * len(shares), shares)]
         self._active = sum(shares) / len(shares) if shares else 0.0
@@ -51,6 +58,7 @@ class Stats:
         figures: dict[str, Any] = {
             "frames_per_second": round(self._rate(), 2),
             "theta": round(self.theta, 4),
+            "theta_range": [round(theta, 4) for theta in self._thetas or ()],
             "stages_ms": {name: _milliseconds(times, 0.5) for name, times in self._stages.items()},
         }
         if self._latencies:
@@ -76,7 +84,7 @@ class Stats:
         return ", ".join(parts)
 
 
-def _milliseconds(times: Deque[float], share: float) -> float:
+def _milliseconds(times: deque[float], share: float) -> float:
     """The value that `share` of the times stay at or below."""
     ordered = sorted(times)
     return round(1000 * ordered[min(len(ordered) - 1, int(share * len(ordered)))], 2)

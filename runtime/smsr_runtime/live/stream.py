@@ -83,11 +83,11 @@ class Stream:
 
 def _opened(name: str) -> Any:
     if not name.lower().startswith("rtsp"):
-        return open_stream(name, {"fflags": "nobuffer"})
+        return open_stream(name, {})
     errors = []
     for transport in _TRANSPORTS:
         try:
-            return open_stream(name, {"rtsp_transport": transport, "fflags": "nobuffer"})
+            return open_stream(name, {"rtsp_transport": transport})
         except VideoError as error:
             errors.append(error)
     raise errors[0]

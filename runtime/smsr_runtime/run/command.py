@@ -14,10 +14,10 @@ from smsr_runtime.media.image import Saving
 from smsr_runtime.media.video.options import VideoOptions
 from smsr_runtime.run import PROGRAM
 from smsr_runtime.run.jobs import STREAM
-from smsr_runtime.run.options import check_quality, parse, split
+from smsr_runtime.run.options import check_quality, live_job, parse, split, theta_target
 from smsr_runtime.run.plan import Wishes, make_plan
 from smsr_runtime.run.settings import Settings
-from smsr_runtime.run.work import run_plan
+from smsr_runtime.run.work import make_live, run_plan
 from smsr_runtime.selftest import self_test
 from smsr_runtime.session import Upscaler, load
 from smsr_runtime.sizes import Wanted
@@ -45,8 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(given: list[str], document: dict[str, Any]) -> int:
     options = parse(given)
-    plan = None
-    if options.input is not None:
+    plan, live = None, live_job(options)
+    if options.input is not None and live is None:
         wishes = Wishes(options.format, options.show_masks, options.force, options.recursive, options.resume)
         plan = make_plan(options.input, options.output, wishes)
         check_quality(options.quality, plan.jobs)
@@ -54,10 +54,14 @@ def _run(given: list[str], document: dict[str, Any]) -> int:
     document.update(_about(upscaler))
     if options.selftest:
         document["selftest"] = _selftest(upscaler, options)
+    video = VideoOptions(options.video_codec, options.crf, options.deinterlace, options.resume, options.force)
+    target = theta_target(options)
+    settings = Settings(options.quiet, options.json, options.debug, video, _saving(options), target, options.stats)
+    if live is not None:
+        document.update(files=[make_live(upscaler, live, settings)], failed=0)
+        return 0
     if plan is None:
         return 0
-    video = VideoOptions(options.video_codec, options.crf, options.deinterlace, options.resume, options.force)
-    settings = Settings(options.quiet, options.json, options.debug, video, _saving(options))
     for note in () if options.quiet else plan.notes:
         _say(f"note: {note}")
     records = run_plan(upscaler, plan, settings)

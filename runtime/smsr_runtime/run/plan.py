@@ -11,15 +11,14 @@ import re
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Iterator, NoReturn, Sequence
+from typing import Iterable, Iterator, NoReturn, Sequence
 
 from smsr_runtime.errors import UsageError, reason
 from smsr_runtime.media.image import FORMATS
 from smsr_runtime.media.suffixes import MOVING_PICTURES, PICTURE_SUFFIXES, VIDEO_SUFFIXES
+from smsr_runtime.media.video.pipe import KINDS
 from smsr_runtime.run.jobs import STREAM, Job, Plan
 from smsr_runtime.run.outputs import path_key, with_free_outputs
-
-_STREAM = re.compile(r"^[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,6 @@ class Wishes:
 
 def make_plan(source: str, target: str, wishes: Wishes) -> Plan:
     """Raises UsageError where INPUT names nothing usable, or a result would overwrite something."""
-    _refuse_live(source)
     path, output = Path(source), Path(target)
     if wishes.recursive and not os.path.isdir(path):
         raise UsageError(source, "a folder with --recursive", "none", "leave --recursive out")
@@ -54,11 +52,15 @@ def make_plan(source: str, target: str, wishes: Wishes) -> Plan:
 def _streamed(source: str, target: str, wishes: Wishes) -> Plan:
     """A picture from stdin, to stdout or both."""
     path, output = Path("stdin" if source == STREAM else source), Path(target)
-    if source != STREAM and (not os.path.isfile(path) or path.suffix.lower() in VIDEO_SUFFIXES):
-        raise UsageError(source, "one picture with -o -", "another kind of INPUT", "name a file or folder with -o")
+    if source != STREAM and not os.path.isfile(path):
+        raise UsageError(source, "one picture or video with -o -", "another kind of INPUT", "name a folder with -o")
     if target == STREAM:
+        if source != STREAM and _is_video(path):
+            _check_kind(path, wishes.format, KINDS)
+            return Plan([Job(path, Path(f"stdout.{wishes.format or 'y4m'}"), video=True, to_stdout=True)])
         if wishes.show_masks:
             raise UsageError("--show-masks", "a name for its picture", "-o -", "name a file with -o")
+        _check_kind(path, wishes.format, FORMATS)
         output = Path(f"stdout.{wishes.format or 'png'}")
         job = Job(path, output)
     else:
@@ -66,11 +68,9 @@ def _streamed(source: str, target: str, wishes: Wishes) -> Plan:
     return Plan([replace(job, from_stdin=source == STREAM, to_stdout=target == STREAM)])
 
 
-def _refuse_live(source: str) -> None:
-    if os.path.exists(source):
-        return
-    if source.isdigit() or _STREAM.match(source):
-        raise UsageError(source, "a file, folder or pattern", "a camera or stream", "these are not supported yet")
+def _check_kind(path: Path, kind: str | None, kinds: Iterable[str]) -> None:
+    if kind not in (None, *kinds):
+        raise UsageError("--format", f"one of {' '.join(kinds)} for {path} on stdout", str(kind), "leave it out")
 
 
 def _single(path: Path, output: Path, wishes: Wishes) -> Plan:
@@ -198,9 +198,9 @@ def _names(inputs: Sequence[Path], folder: Path, wishes: Wishes) -> list[Path]:
     times = Counter(path_key(f"{stem}.{extension}") for stem, extension in names)
     taken: dict[str, Path] = {}
     for path, (stem, extension) in zip(inputs, names):
-        if times[path_key(f"{stem}.{extension}")] > 1:
-            stem = path.name
         number, name = 1, f"{stem}.{extension}"
+        if times[path_key(name)] > 1:
+            name = f"{path.name}.{extension}"
         while path_key(name) in taken:
             number += 1
             name = f"{path.name}-{number}.{extension}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Sequence
 
+from smsr_runtime.governor import Target
 from smsr_runtime.media.image import Saving
 from smsr_runtime.media.video.options import VideoOptions
 
@@ -13,7 +14,8 @@ from smsr_runtime.media.video.options import VideoOptions
 class Settings:
     """quiet: only errors. json: results, with active shares, go to stdout as JSON and text for people to stderr.
 
-    debug: exceptions are raised instead of recorded. video, saving: how results are encoded.
+    debug: exceptions are raised instead of recorded. video, saving: how results are encoded. target: what theta is
+    governed by; stats: figures are shown while a video is made.
     """
 
     quiet: bool = False
@@ -21,6 +23,8 @@ class Settings:
     debug: bool = False
     video: VideoOptions = field(default_factory=VideoOptions)
     saving: Saving = field(default_factory=Saving)
+    target: Target | None = None
+    stats: bool = False
 
 
 def rounded(shares: Sequence[float]) -> list[float]:

@@ -11,6 +11,7 @@ from smsr_runtime.files import make_folder
 from smsr_runtime.media.video.source import frame_count
 from smsr_runtime.run import PROGRAM
 from smsr_runtime.run.jobs import STREAM, Job, Plan
+from smsr_runtime.run.live import LiveJob, run_live
 from smsr_runtime.run.pictures import make_picture
 from smsr_runtime.run.progress import Progress
 from smsr_runtime.run.settings import Settings
@@ -37,6 +38,23 @@ def run_plan(upscaler: Upscaler, plan: Plan, settings: Settings) -> list[dict[st
                 say(PROGRAM, f"{len(records)} of {len(plan.jobs)} done; the same command with --resume goes on")
             raise
     return records
+
+
+def make_live(upscaler: Upscaler, job: LiveJob, settings: Settings) -> dict[str, Any]:
+    """The record of a camera, a stream or a replay."""
+    note, figures = (_say if not settings.quiet else _nothing), (_say if settings.stats else _nothing)
+    record = run_live(upscaler, job, settings.video, note, figures)
+    with Progress(None, "frame", shown=False) as progress:
+        _print({**record, "output": record["output"] or "window"}, settings, progress)
+    return record
+
+
+def _say(text: str) -> None:
+    say(PROGRAM, text)
+
+
+def _nothing(_: str) -> None:
+    pass
 
 
 def _only_video(upscaler: Upscaler, job: Job, settings: Settings) -> dict[str, Any]:
@@ -73,6 +91,8 @@ def _print(record: dict[str, Any], settings: Settings, progress: Progress) -> No
         progress.say(f"{PROGRAM}: note: {record['input']}: {note}", sys.stderr)
     size = record["output_size"]
     frames = f", {record['frames']} frames" if "frames" in record else ""
+    if "seen" in record:
+        frames += f" of {record['seen']}, latency {record['stats']['latency_ms']['median']:.0f} ms"
     text = f"{record['output']}  {size['width']}x{size['height']}{frames}  {record['seconds']:.2f} s  {_share(record)}"
     beside = settings.json or record["output"] == STREAM
     progress.say(f"{text}{record['path']}", sys.stderr if beside else sys.stdout)

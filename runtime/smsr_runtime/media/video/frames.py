@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 _UNSPECIFIED, _BT709, _BT601, _HIGH_DEFINITION = 2, 1, 5, 576
 
 
+def usual_look(pixels: NDArray[Any]) -> Look:
+    """How frames (H, W, 3) of no file are stored: 8 bits, 4:2:0, limited range, the matrix that players take."""
+    height, width = pixels.shape[:2]
+    matrix = _BT709 if height > _HIGH_DEFINITION else _BT601
+    return Look((height, width), matrix, full_range=False, bits=8, chroma="420", alpha=False, turns=0, codec="")
+
+
 @dataclass
 class FrameStream:
     """In the place of a file's stream: frames with times in `time_base`, about `average_rate` per second."""
@@ -66,10 +73,7 @@ class FrameRecorder:
         self._recording.write(self._encoding, pixels, (time, duration), shares, hidden=False)
 
     def _decide(self, pixels: NDArray[Any]) -> None:
-        height, width = pixels.shape[:2]
-        matrix = _BT709 if height > _HIGH_DEFINITION else _BT601
-        look = Look((height, width), matrix, full_range=False, bits=8, chroma="420", alpha=False, turns=0, codec="")
-        self._encoding.decide(look, pixels.shape, None)
+        self._encoding.decide(usual_look(pixels), pixels.shape, None)
         with trial(self._task) as container:
             FramesOutput(container, self._stream, self._task).write_header(self._encoding)
 

@@ -31,9 +31,9 @@ def folder_of(target: Path) -> Path:
 
 
 class Journal:
-    """`segments`: what is finished, in order, without the packets' times, of which hours have many; `notes`: how this run differs from the one that began.
+    """`segments`: what is finished, in order, without the packets' times, of which hours have many.
 
-    continues: whether there was an earlier run.
+    notes: how this run differs from the one that began; continues: whether there was an earlier run.
     """
 
     def __init__(self, task: Task, facts: dict[str, Any]) -> None:
