@@ -25,14 +25,18 @@ FRAMES = 250
 """Four segments of 60 frames, and a shorter one."""
 
 
+SIZE = (72, 56)
+"""Width and height; upscaled the width is no multiple of 8 macroblocks, where x264 needs care to repeat itself."""
+
+
 def clip_with_sound(path: Path, frames: int = FRAMES) -> Path:
     """A moving pattern, every tenth frame shown twice as long, and a tone."""
     times = np.cumsum([1 + (number % 10 == 0) for number in range(frames)])
     with av.open(str(path), "w") as container:
         video = container.add_stream("libx264", rate=RATE, options={"crf": "20"})
-        video.width, video.height, video.codec_context.time_base = 64, 48, Fraction(1, RATE)
+        video.width, video.height, video.codec_context.time_base = *SIZE, Fraction(1, RATE)
         sound = container.add_stream("aac", rate=44100)
-        for moment, frame in zip(times, rgb_frames(frames)):
+        for moment, frame in zip(times, rgb_frames(frames, SIZE)):
             frame.pts, frame.time_base = int(moment), Fraction(1, RATE)
             container.mux(video.encode(frame))
         container.mux(video.encode(None))

@@ -146,10 +146,12 @@ def test_a_file_called_dash_has_a_path(bundle: Path, tmp_path: Path, monkeypatch
     [
         (b"", ["-", "-o", "out.png"], 1, "stdin: expected a whole picture, got an empty file"),
         (b"no picture", ["-", "-o", "-"], 1, "stdin: expected a whole picture"),
-        (b"", ["-", "-o", "-", "--json"], 2, "stdout for the picture alone"),
+        (b"", ["-", "-o", "-", "--json"], 2, "stdout for the result alone"),
         (b"", ["-", "-o", "-", "--show-masks"], 2, "--show-masks"),
-        (b"", ["folder", "-o", "-"], 2, "one picture with -o -"),
-        (b"", ["clip.mp4", "-o", "-"], 2, "one picture with -o -"),
+        (b"", ["folder", "-o", "-"], 2, "one picture or video with -o -"),
+        (b"", ["clip.mp4", "-o", "-", "--format", "png"], 2, "one of y4m raw for clip.mp4 on stdout"),
+        (b"", ["-", "-o", "-", "--format", "y4m"], 2, "one of png"),
+        (b"", ["clip.mp4", "-o", "out.mp4", "--format", "raw"], 2, "-o - with raw"),
         (b"", ["-", "-o", "out.mp4"], 2, ".mp4"),
     ],
 )
