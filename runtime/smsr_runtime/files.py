@@ -23,15 +23,16 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextlib.contextmanager
-def replacing(path: Path, todo: str = "choose another place with -o") -> Iterator[Path]:
+def replacing(path: Path, todo: str = "choose another place with -o", folder: Path | None = None) -> Iterator[Path]:
     """Yields a temporary name beside `path`, with its extension; renamed to it on success, removed on failure.
 
-    todo: what to do where `path` cannot be written, unless the disk is full.
+    todo: what to do where `path` cannot be written, unless the disk is full; folder: another place for the temporary
+    file, on the same disk.
     """
     part = None
     try:
         handle, name = tempfile.mkstemp(
-            prefix=f".{path.stem[:40]}.", suffix=f".part{path.suffix}", dir=str(path.parent)
+            prefix=f".{path.stem[:40]}.", suffix=f".part{path.suffix}", dir=str(folder or path.parent)
         )
         os.close(handle)
         part = Path(name)

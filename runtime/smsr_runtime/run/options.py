@@ -23,13 +23,13 @@ _DESCRIPTION = """\
 Upscales pictures and videos with an exported SMSR bundle.
 
 BUNDLE  directory made by smsr-export
-INPUT   image, folder, quoted pattern or video; behind `--` also a name that begins with a dash
+INPUT   image, folder, quoted pattern, video, camera or stream; behind `--` also a name that begins with a dash
 """
 
 _NOTES = """\
 INPUT is an image file, a folder, a quoted pattern such as "in/*.jpg", or a video file; `-` is a picture from stdin, and
 -o `-` writes one to stdout. A folder's results keep their names, as PNG unless --format says else; a.png and a.jpg
-together become a.png.png and a.jpg.png. Subfolders are entered with --recursive only, and videos go one at a time.
+together become a.png.png and a.jpg.png. Subfolders are entered with --recursive only; videos in it keep their suffix.
 16-bit pictures stay 16-bit (JPEG, WebP and BMP hold 8, with a note). Transparency is upscaled in its own pass; under
 wholly transparent pixels comes the colour of the nearest visible one. A format without transparency (JPEG, BMP, PGM,
 PPM) is refused unless the picture is opaque. EXIF orientation is applied; EXIF data, in PNG also texts, and colour
@@ -39,6 +39,17 @@ video; other formats take its first frame.
 A video's sound, subtitles, tags, chapters, HDR10 data and transparency are kept as far as OUTPUT's format holds them; a
 note says what is not. The result begins at 0 seconds; interlaced video is deinterlaced. In a damaged video what can be
 decoded is kept, an error counts what is missing, and the exit code is 1; a file that is cut short is refused.
+
+A video's finished part lies in OUTPUT.resume until it is done, 60 frames at a time, so it needs twice the result's room.
+However a run ends, by Ctrl-C, an error, a full disk, NAME.partial.SUFFIX plays with what is made so far; after a killed
+run too the same command with --resume goes on, to the same bytes as one run. In a folder --resume leaves results that
+are not older than their inputs, whatever options they were made with.
+
+A camera (0, /dev/video0, csi://0 on a Jetson), a stream (rtsp://, http://, udp://, ...) or with --realtime a file is
+live: the newest frame is upscaled, older ones are dropped, latency is measured. -o records (no sound), --display shows;
+Ctrl-C ends it with exit code 0. -o - writes a video's or camera's frames to stdout, as y4m or raw RGB.
+
+--target-fps and --budget-ms move theta frame by frame within --theta-range to hold that time, as far as it can be held.
 
 SMSR_ORT_LIBRARY names another native library, or `none` for the slower function body; SMSR_CPU forces a variant of it.
 A bundle made with --target trt builds its TensorRT engine on its first run here (minutes); SMSR_TRT_LIBRARY names

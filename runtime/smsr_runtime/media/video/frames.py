@@ -93,7 +93,7 @@ class FrameRecorder:
     def _end(self) -> None:
         self._recording.finish()
         if self._recording.segments:
-            with replacing(self._task.target) as part:
+            with replacing(self._task.target, folder=self._recording.folder) as part:
                 self._write(part, self._recording.packets(self._encoding))
 
     def _write(self, part: Path, packets: Iterator[Any]) -> None:

@@ -55,7 +55,7 @@ def _write(path: Path, write: Write, encoding: Encoding, recording: Recording) -
     while True:
         taken = _UpTo(most, recording.packets(encoding))
         try:
-            with replacing(path) as part:
+            with replacing(path, folder=recording.folder) as part:
                 write(part, iter(taken))
             return min(taken.count, recording.encoded)
         except OutputError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Iterator, Sequence
 
 from smsr_runtime.errors import OutputError
@@ -31,6 +32,11 @@ class Recording:
         self._kept = sum(segment.frames for segment in journal.segments)
         self._writer: SegmentWriter | None = None
         self._ended: tuple[Segment, bytes] | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Where its files lie, half-written ones too: a killed run leaves nothing elsewhere."""
+        return self._journal.folder
 
     @property
     def segments(self) -> list[Segment]:

@@ -111,7 +111,7 @@ class _Transfer:
 
     def put_together(self) -> None:
         """Raises VideoError, OutputError."""
-        with replacing(self.task.target) as part:
+        with replacing(self.task.target, folder=self.recording.folder) as part:
             packets = self.recording.packets(self.encoding)
             self.reader.damage.foreign += put_together(part, self.task, self.encoding, packets)
 
