@@ -215,7 +215,7 @@ def test_wrong_live_usage_is_one_line(run: Run, tmp_path: Path, arguments: list[
 
 
 @pytest.mark.parametrize(
-    ("pix_fmt", "header"), [("yuv420p", "C420jpeg"), ("yuv444p", "C444"), ("yuv422p10le", "C422p10")]
+    ("pix_fmt", "header", "most"), [("yuv420p", "C420jpeg", 12), ("yuv444p", "C444", 1), ("yuv422p10le", "C422p10", 8)]
 )
 def test_a_video_on_stdout_is_read_by_ffmpeg(bundle: Path, tmp_path: Path, pix_fmt: str, header: str) -> None:
     """Every frame, as FFmpeg's own reader of y4m gives it back."""
@@ -228,8 +228,10 @@ def test_a_video_on_stdout_is_read_by_ffmpeg(bundle: Path, tmp_path: Path, pix_f
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
         assert container.streams.video[0].average_rate == 25
     assert len(frames) == 5
-    for before, after in zip(decoded(clip, "rgb24"), frames):
-        assert np.abs(nearest(before)[8:-8, 8:-8].astype(int) - after[8:-8, 8:-8]).mean() < 3
+    sources = [nearest(pixels).astype(int)[8:-8, 8:-8] for pixels in decoded(clip, "rgb24")]
+    away = [[np.abs(source - frame[8:-8, 8:-8]).mean() for source in sources] for frame in frames]
+    assert np.argmin(away, axis=1).tolist() == [0, 1, 2, 3, 4]
+    assert np.diag(away).max() < most
 
 
 def test_raw_frames_are_the_pixels_themselves() -> None:
@@ -251,9 +253,9 @@ def test_a_reader_that_goes_away_is_one_line(bundle: Path, tmp_path: Path) -> No
 
 
 def test_hours_of_frames_take_no_more_memory(tmp_path: Path) -> None:
-    """1500 frames, then as many again, through queue, recorder and figures: a short form of `python -m
+    """600 frames, then twice as many again, through queue, recorder and figures: a short form of `python -m
     tests.runtime.hours`."""
-    first, rest = growth(tmp_path / "out.mkv", 1500, 3000)
+    first, rest = growth(tmp_path / "out.mkv", 600, 1800)
     assert rest - first < 8_000_000
 
 

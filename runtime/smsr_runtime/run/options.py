@@ -29,7 +29,7 @@ INPUT   image, folder, quoted pattern, video, camera or stream; behind `--` also
 _NOTES = """\
 INPUT is an image file, a folder, a quoted pattern such as "in/*.jpg", or a video file; `-` is a picture from stdin, and
 -o `-` writes one to stdout. A folder's results keep their names, as PNG unless --format says else; a.png and a.jpg
-together become a.png.png and a.jpg.png. Subfolders are entered with --recursive only; videos in it keep their suffix.
+together become a.png.png and a.jpg.png. Subfolders are entered with --recursive only; videos keep their suffix.
 16-bit pictures stay 16-bit (JPEG, WebP and BMP hold 8, with a note). Transparency is upscaled in its own pass; under
 wholly transparent pixels comes the colour of the nearest visible one. A format without transparency (JPEG, BMP, PGM,
 PPM) is refused unless the picture is opaque. EXIF orientation is applied; EXIF data, in PNG also texts, and colour
