@@ -1,8 +1,8 @@
 """The documents: commands run; options, links and paths exist; nothing refers outside of the repository.
 
 Fenced blocks `sh` and `python` of every Markdown file run in a folder of their own with small pictures drawn by our own
-code: `photo.png`, `photos/`, `Set5/`, `clip.mp4`. A block that cannot run says why behind its language, as in `sh norun: needs a
-GPU`; its options are checked all the same.
+code: `photo.png`, `photos/`, `Set5/`, `clip.mp4`. A block that cannot run says why behind its language, as in
+`sh norun: needs a GPU`; its options are checked all the same.
 """
 
 from __future__ import annotations

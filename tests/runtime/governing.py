@@ -23,17 +23,22 @@ WINDOW = 112
 
 def clip(folder: Path) -> list[tuple[np.ndarray, np.ndarray]]:
     """Frames and what they should become: a smooth gradient, then a window that moves over Set5's butterfly."""
-    small = cv2.imread(str(folder / "LR_bicubic" / "X2" / "butterflyx2.png"))[..., ::-1]
-    large = cv2.imread(str(folder / "HR" / "butterfly.png"))[..., ::-1]
+    small, large = (_read(folder / name) for name in ("LR_bicubic/X2/butterflyx2.png", "HR/butterfly.png"))
     ramp = np.linspace(60, 180, 2 * WINDOW)
     smooth = np.rint(np.add.outer(ramp, ramp) / 2).astype(np.uint8)[..., None].repeat(3, axis=2)
-    frames = [(np.ascontiguousarray(smooth[::2, ::2]), smooth)] * FLAT
+    frames: list[tuple[np.ndarray, np.ndarray]] = [(smooth[::2, ::2], smooth)] * FLAT
     for number in range(BUSY):
         y = x = abs(number % 32 - 16)
         frames.append(
             (small[y : y + WINDOW, x : x + WINDOW], large[2 * y : 2 * (y + WINDOW), 2 * x : 2 * (x + WINDOW)])
         )
     return frames
+
+
+def _read(path: Path) -> np.ndarray:
+    pixels = cv2.imread(str(path))
+    assert pixels is not None, path
+    return np.asarray(pixels)[..., ::-1]
 
 
 def psnr(result: np.ndarray, wanted: np.ndarray) -> float:

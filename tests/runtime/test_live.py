@@ -217,8 +217,10 @@ def test_wrong_live_usage_is_one_line(run: Run, tmp_path: Path, arguments: list[
 @pytest.mark.parametrize(
     ("pix_fmt", "header", "most"), [("yuv420p", "C420jpeg", 12), ("yuv444p", "C444", 1), ("yuv422p10le", "C422p10", 8)]
 )
-def test_a_video_on_stdout_is_read_by_ffmpeg(bundle: Path, tmp_path: Path, pix_fmt: str, header: str) -> None:
-    """Every frame, as FFmpeg's own reader of y4m gives it back."""
+def test_a_video_on_stdout_is_read_by_ffmpeg(
+    bundle: Path, tmp_path: Path, pix_fmt: str, header: str, most: float
+) -> None:
+    """Every frame, as FFmpeg's own reader of y4m gives it back; its chroma is blurred where there are fewer samples."""
     clip = write_clip(tmp_path / "in.mkv", rgb_frames(5, pix_fmt=pix_fmt), "ffv1", options={})
     done = subprocess.run(
         [sys.executable, RUNTIME / "run.py", bundle, clip, "-o", "-"], capture_output=True, check=True

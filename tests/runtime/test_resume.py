@@ -52,7 +52,8 @@ def made(
 
     hooks = Hooks(say=(notes if notes is not None else []).append)
     try:
-        return count, upscale_video(upscale, source, target, VideoOptions(**options), hooks)  # type: ignore[arg-type]
+        report = upscale_video(upscale, source, target, VideoOptions(**options), hooks)  # type: ignore[arg-type]
+        return count, report
     except Stop:
         return count, None
 
@@ -228,7 +229,7 @@ def test_a_disk_that_will_be_full_is_seen_in_time(clip: Path, tmp_path: Path, mo
         made(clip, tmp_path / "out.mp4")
     assert len(decoded(tmp_path / "out.partial.mp4")) == 60
     monkeypatch.undo()
-    assert made(clip, tmp_path / "out.mp4", resume=True)[0] == 0 or (tmp_path / "out.mp4").exists()
+    assert made(clip, tmp_path / "out.mp4", resume=True)[0] == FRAMES - 60
 
 
 @pytest.mark.parametrize("limit", [100, 20_000, 60_000])
@@ -243,6 +244,29 @@ def test_a_full_disk_leaves_what_has_room(bundle: Path, clip: Path, tmp_path: Pa
         assert partial.stat().st_size <= limit
         assert f"with the {len(decoded(partial))} " in done.stderr
         assert len(decoded(partial)) > 3
+
+
+def test_a_signal_at_the_moment_a_segment_is_kept(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its line is in the journal, and nothing after that was done: it counts, once."""
+
+    journaled = 0
+    flush = os.fsync
+
+    def fsync(handle: int) -> None:
+        nonlocal journaled
+        flush(handle)
+        name = os.readlink(f"/proc/self/fd/{handle}")
+        journaled += name.endswith("journal.jsonl")
+        if name.endswith("journal.jsonl"):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(KeyboardInterrupt):
+        made(clip, tmp_path / "out.mp4")
+    monkeypatch.undo()
+    assert journaled == 1
+    assert len(decoded(tmp_path / "out.partial.mp4")) == 60
+    assert made(clip, tmp_path / "out.mp4", resume=True)[0] == FRAMES - 60
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])

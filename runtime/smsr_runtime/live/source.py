@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _ADDRESS = re.compile(r"^(csi|rtsps?|rtmps?|https?|udp|tcp|rtp|srt)://", re.IGNORECASE)
-_DEVICE = re.compile(r"^/dev/video\d+$")
+DEVICE = re.compile(r"^/dev/video\d+$")
+"""Names of cameras on Linux."""
 
 
 @dataclass(frozen=True)
@@ -39,19 +40,6 @@ class LiveSource(Protocol):
 
 def is_live(name: str) -> bool:
     """Whether INPUT names a camera or stream: a number, a device or an address; a file of that name comes first."""
-    if _DEVICE.match(name):
+    if DEVICE.match(name):
         return True
     return not os.path.exists(name) and (name.isdigit() or bool(_ADDRESS.match(name)))
-
-
-def open_live(name: str) -> LiveSource:
-    """The camera or stream, or a file, which is replayed at its own rate.
-
-    Raises VideoError where nothing answers, UsageError, MissingPackageError.
-    """
-    from smsr_runtime.live.camera import Camera
-    from smsr_runtime.live.stream import Stream
-
-    if name.isdigit() or _DEVICE.match(name) or name.lower().startswith("csi://"):
-        return Camera(name)
-    return Stream(name)

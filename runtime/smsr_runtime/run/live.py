@@ -14,8 +14,9 @@ from smsr_runtime.governor import Target
 from smsr_runtime.live.display import check_display
 from smsr_runtime.live.loop import LiveRun, Sink
 from smsr_runtime.live.newest import Newest
+from smsr_runtime.live.opening import open_live
 from smsr_runtime.live.sinks import DisplaySink, PipeSink, RecordSink
-from smsr_runtime.live.source import LiveSource, is_live, open_live
+from smsr_runtime.live.source import LiveSource, is_live
 from smsr_runtime.media.suffixes import VIDEO_SUFFIXES
 from smsr_runtime.media.video.options import VideoOptions
 from smsr_runtime.run.frames import FrameUpscaler

@@ -40,9 +40,9 @@ A video's sound, subtitles, tags, chapters, HDR10 data and transparency are kept
 note says what is not. The result begins at 0 seconds; interlaced video is deinterlaced. In a damaged video what can be
 decoded is kept, an error counts what is missing, and the exit code is 1; a file that is cut short is refused.
 
-A video's finished part lies in OUTPUT.resume until it is done, 60 frames at a time, so it needs twice the result's room.
-However a run ends, by Ctrl-C, an error, a full disk, NAME.partial.SUFFIX plays with what is made so far; after a killed
-run too the same command with --resume goes on, to the same bytes as one run. In a folder --resume leaves results that
+What is finished of a video lies in OUTPUT.resume until all is, 60 frames at a time: it needs twice the result's room.
+However a run ends, by Ctrl-C, an error, a full disk, NAME.partial.SUFFIX plays with what is made so far; after a kill
+too the same command with --resume goes on, to the same bytes as one run. In a folder --resume leaves results that
 are not older than their inputs, whatever options they were made with.
 
 A camera (0, /dev/video0, csi://0 on a Jetson), a stream (rtsp://, http://, udp://, ...) or with --realtime a file is

@@ -110,7 +110,7 @@ class Journal:
 
     def stored(self) -> Iterator[tuple[Segment, bytes]]:
         """Every finished segment with its packets' times, and its file's content."""
-        documents = itertools.islice(self._documents(), 1, None)
+        documents = itertools.islice(self._documents(), 1, 1 + len(self.segments))
         for number, document in enumerate(documents):
             yield Segment(**document), self._file(number).read_bytes()
 
@@ -133,7 +133,9 @@ class Journal:
                 os.fsync(file.fileno())
         except OSError as error:
             raise OutputError(self.folder, "to keep what is done", reason(error), "free some space") from error
-        self.segments.append(replace(segment, times=[]))
+        finally:  # a signal may come between the line and the end of this block
+            if sum(1 for _ in self._documents()) - 1 > len(self.segments):
+                self.segments.append(replace(segment, times=[]))
 
     def close(self, *, done: bool = False) -> None:
         """Unlocks it. done: nothing of it is needed any more."""

@@ -46,7 +46,15 @@ class Recording:
     @property
     def encoded(self) -> int:
         """Frames that `packets` gives."""
-        return sum(segment.frames for segment in self.segments) + (self._ended[0].frames if self._ended else 0)
+        pending = self._pending
+        return sum(segment.frames for segment in self.segments) + (pending[0].frames if pending else 0)
+
+    @property
+    def _pending(self) -> tuple[Segment, bytes] | None:
+        """The segment that ended and is not in the journal, if there is one."""
+        if self._ended is None or (self.segments and self.segments[-1].start == self._ended[0].start):
+            return None
+        return self._ended
 
     @property
     def holds_next(self) -> bool:
@@ -103,5 +111,5 @@ class Recording:
         """Every encoded frame in order, with its own time."""
         for segment, data in self._journal.stored():
             yield from packets(segment, data, encoding.time_base)
-        if self._ended is not None:
-            yield from packets(*self._ended, encoding.time_base)
+        if self._pending is not None:
+            yield from packets(*self._pending, encoding.time_base)
