@@ -4,9 +4,9 @@
 PYTHON ?= python3
 # CPU builds of PyTorch; where this index cannot be reached pip takes PyTorch from its usual ones.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
-# What `make demo` exports: x2 is smsr's own weights for scale 2 (smsr/pretrained/README.md).
+# What .PHONY: kills hours setup native demo bench testmake demo.PHONY: kills hours setup native demo bench test exports: x2 is smsr's own weights for scale 2 (smsr/pretrained/README.md).
 CHECKPOINT ?= x2
-# What `make bench` runs on, and where its report goes.
+# What .PHONY: kills hours setup native demo bench testmake bench.PHONY: kills hours setup native demo bench test runs on, and where its report goes.
 IMAGES ?= $(addprefix $(or $(SMSR_SHARED),../shared)/data/,Set5/LR_bicubic/X2 Set14/LR_bicubic/X2 video/bikes.mp4)
 REPORT ?= build/bench
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
@@ -17,7 +17,7 @@ BIN := $(VENV)/bin
 NATIVE := runtime/smsr_runtime/native
 BUILD := build/native
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
-# The shell's `files`: all C++ and CUDA sources; fails where git lists none.
+# The shell's .PHONY: kills hours setup native demo bench testfiles.PHONY: kills hours setup native demo bench test: all C++ and CUDA sources; fails where git lists none.
 CPP_FILES = files=$$(git ls-files '*.h' '*.cpp' '*.cu' '*.cuh') && test -n "$$files"
 export ORT_DISABLE_TELEMETRY := 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -29,7 +29,7 @@ else
 NEON_TEST := @echo 'skipped: NEON kernels (apt install g++-aarch64-linux-gnu qemu-user)'
 endif
 
-.PHONY: setup native demo bench test test-trt test-gpu check format clean
+.PHONY: kills hours setup native demo bench test test-trt test-gpu check format clean
 
 setup: $(VENV)/.installed native
 
@@ -60,6 +60,10 @@ test: setup check
 	ctest --test-dir $(BUILD) --output-on-failure
 	$(NEON_TEST)
 	$(BIN)/python -m pytest -n 2
+
+# Minutes each: 200 kills of a video job that is resumed to the same bytes, and an hour of frames without growth.
+kills hours: setup
+	$(BIN)/python -m tests.runtime.$@ $(if $(filter kills,$@),"$(BUNDLE)")
 
 # NVIDIA's headers and lean runtimes, by git and pip or TENSORRT_INCLUDE, TENSORRT_LEAN; needs no GPU, runs no kernel.
 test-trt: $(VENV)/.installed
