@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 
 from smsr_runtime.errors import VideoError
 from smsr_runtime.live.source import LiveFrame, LiveSource
@@ -11,7 +10,7 @@ from smsr_runtime.live.source import LiveFrame, LiveSource
 _PATIENCE = 15.0
 """Seconds without a frame after which a source counts as lost."""
 _TICK = 0.2
-"""Seconds between two looks at the clock; Ctrl-C is heard in between."""
+"""Seconds of one wait; Ctrl-C is heard in between."""
 
 
 class Newest:
@@ -40,13 +39,14 @@ class Newest:
 
         Raises what the source raised, VideoError where no frame comes or its size changes.
         """
-        late = time.monotonic() + _PATIENCE
+        waits = 0  # and not the clock: a process that was stopped has not waited
         with self._changed:
             while self._frame is None and not self._ended:
-                if time.monotonic() > late:
+                if waits * _TICK > _PATIENCE:
                     got = f"none for {_PATIENCE:g} s"
                     raise VideoError(self._source.name, "frames until it is stopped", got, "check the sender")
                 self._changed.wait(_TICK)
+                waits += 1
             frame, self._frame = self._frame, None
         if frame is None and self._error is not None:
             raise self._error

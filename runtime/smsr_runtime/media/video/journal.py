@@ -126,15 +126,17 @@ class Journal:
         """Keeps one more, for good. Raises OutputError."""
         write_bytes(self._file(len(self.segments)), data)
         _flush_folder(self.folder)
+        line = (json.dumps(segment.as_json()) + "\n").encode()
+        whole = self._path.stat().st_size + len(line)
         try:
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(segment.as_json()) + "\n")
+            with self._path.open("ab") as file:
+                file.write(line)
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
             raise OutputError(self.folder, "to keep what is done", reason(error), "free some space") from error
         finally:  # a signal may come between the line and the end of this block
-            if sum(1 for _ in self._documents()) - 1 > len(self.segments):
+            if self._path.stat().st_size == whole:
                 self.segments.append(replace(segment, times=[]))
 
     def close(self, *, done: bool = False) -> None:
