@@ -205,6 +205,7 @@ def test_no_frame_for_long_is_a_lost_source(monkeypatch: pytest.MonkeyPatch) -> 
         (["in.mkv", "--display"], 2, "an OpenCV with windows"),
         (["in.mkv", "-o", "out.mp4", "--target-fps", "20", "--budget-ms", "9"], 2, "one of the two"),
         (["in.mkv", "-o", "out.mp4", "--target-fps", "20", "--resume"], 2, "--resume"),
+        (["in.mkv", "-o", "out.mp4", "--theta-range", "0:2"], 2, "--target-fps or --budget-ms with it"),
         (["in.mkv", "-o", "out.mp4", "--target-fps", "20", "--theta", "2"], 2, "--theta-range"),
     ],
 )

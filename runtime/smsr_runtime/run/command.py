@@ -50,12 +50,12 @@ def _run(given: list[str], document: dict[str, Any]) -> int:
         wishes = Wishes(options.format, options.show_masks, options.force, options.recursive, options.resume)
         plan = make_plan(options.input, options.output, wishes)
         check_quality(options.quality, plan.jobs)
+    target = theta_target(options, live, plan.jobs if plan else [])
     upscaler = load(options.bundle, options.threads, options.backend, options.theta, _engine(options))
     document.update(_about(upscaler))
     if options.selftest:
         document["selftest"] = _selftest(upscaler, options)
     video = VideoOptions(options.video_codec, options.crf, options.deinterlace, options.resume, options.force)
-    target = theta_target(options)
     settings = Settings(options.quiet, options.json, options.debug, video, _saving(options), target, options.stats)
     if live is not None:
         document.update(files=[make_live(upscaler, live, settings)], failed=0)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Callable, Iterator
 
 from smsr_runtime.errors import SmsrError, UsageError, VideoError, with_todo
-from smsr_runtime.governor import Target
 from smsr_runtime.live.display import check_display
 from smsr_runtime.live.loop import LiveRun, Sink
 from smsr_runtime.live.newest import Newest
@@ -21,7 +20,7 @@ from smsr_runtime.media.suffixes import VIDEO_SUFFIXES
 from smsr_runtime.media.video.options import VideoOptions
 from smsr_runtime.run.frames import FrameUpscaler
 from smsr_runtime.run.jobs import STREAM
-from smsr_runtime.run.settings import rounded
+from smsr_runtime.run.settings import Settings, rounded
 from smsr_runtime.session import Upscaler
 
 
@@ -33,7 +32,6 @@ class LiveJob:
     output: str | None
     display: bool
     pipe: str = "y4m"
-    target: Target | None = None
 
 
 def check_live(job: LiveJob, *, force: bool) -> None:
@@ -57,16 +55,16 @@ def check_live(job: LiveJob, *, force: bool) -> None:
 
 
 def run_live(
-    upscaler: Upscaler, job: LiveJob, options: VideoOptions, say: Callable[[str], None], show: Callable[[str], None]
+    upscaler: Upscaler, job: LiveJob, settings: Settings, say: Callable[[str], None], show: Callable[[str], None]
 ) -> dict[str, Any]:
     """The record, in the form --json prints. say: takes notes; show: takes figures, now and then.
 
     Ctrl-C ends it as the source's end does. Raises VideoError and others; what was made until then is a whole file.
     """
     start = time.monotonic()
-    frames = FrameUpscaler(upscaler, job.target)
+    frames = FrameUpscaler(upscaler, settings.target)
     source = open_live(job.source)
-    sinks = _sinks(job, source, options, say)
+    sinks = _sinks(job, source, settings.video, say)
     run = LiveRun(frames, lambda: frames.theta, sinks)
     newest = Newest(source)
     with _finished(sinks, job, run), newest, contextlib.suppress(KeyboardInterrupt):

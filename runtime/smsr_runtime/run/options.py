@@ -171,7 +171,7 @@ def live_job(options: argparse.Namespace) -> LiveJob | None:
     unfit = {"--show-masks": options.show_masks, "--recursive": options.recursive, "--resume": options.resume}
     for name in (name for name, given in unfit.items() if given):
         raise UsageError(name, "a file or folder", "a camera, stream or replay", f"leave {name} out")
-    job = LiveJob(options.input, options.output, options.display, pipe_kind(options), theta_target(options))
+    job = LiveJob(options.input, options.output, options.display, pipe_kind(options))
     check_live(job, force=options.force)
     return job
 
@@ -187,9 +187,11 @@ def pipe_kind(options: argparse.Namespace) -> str:
     return str(options.format)
 
 
-def theta_target(options: argparse.Namespace) -> Target | None:
-    """What --target-fps and --budget-ms ask for. Raises UsageError."""
+def theta_target(options: argparse.Namespace, live: LiveJob | None, jobs: Sequence[Job]) -> Target | None:
+    """What --target-fps and --budget-ms ask for. Raises UsageError, also where no result is a video."""
     target = Target.parse(options.target_fps, options.budget_ms, options.theta_range)
+    if target is not None and live is None and not any(job.video for job in jobs):
+        raise UsageError("--target-fps, --budget-ms", "a video, camera or stream", "none", "leave it out")
     if target is not None and options.theta != 0.0:
         raise UsageError("--theta", "no --target-fps or --budget-ms with it", "both", "bound theta with --theta-range")
     if target is not None and options.resume:

@@ -43,7 +43,7 @@ def run_plan(upscaler: Upscaler, plan: Plan, settings: Settings) -> list[dict[st
 def make_live(upscaler: Upscaler, job: LiveJob, settings: Settings) -> dict[str, Any]:
     """The record of a camera, a stream or a replay."""
     note, figures = (_say if not settings.quiet else _nothing), (_say if settings.stats else _nothing)
-    record = run_live(upscaler, job, settings.video, note, figures)
+    record = run_live(upscaler, job, settings, note, figures)
     with Progress(None, "frame", shown=False) as progress:
         _print({**record, "output": record["output"] or "window"}, settings, progress)
     return record
