@@ -18,6 +18,7 @@ import pytest
 from smsr_runtime.errors import OutputError, UsageError, VideoError
 from smsr_runtime.media.video import journal
 from smsr_runtime.media.video.options import Hooks, VideoOptions, VideoReport
+from smsr_runtime.media.video.segments import with_sound_dts
 from smsr_runtime.media.video.transfer import upscale_video
 from tests.helpers import heed_signals
 from tests.runtime.helpers import LIMITED, RUNTIME, Run, assert_one_line_error
@@ -116,6 +117,23 @@ def test_segments_meet_without_a_seam(clip: Path, tmp_path: Path) -> None:
     assert np.allclose(np.diff(times[0]), np.diff(times[1]), atol=2e-3)
     for one, two in zip(decoded(clip), decoded(tmp_path / "out.mkv")):
         assert np.abs(one.astype(int) - two).mean() < 2  # to RGB and back; another frame is 20 and more away
+
+
+def test_decoding_times_of_few_frames_are_set_right() -> None:
+    """I P B B in file order: shown 0 3 1 2, so decoded one place before; times that nobody set are replaced."""
+    garbage = [[0, 9999, 1], [3, -5000, 1], [1, 7, 1], [2, 7, 1]]
+    assert with_sound_dts(garbage) == [[0, -1, 1], [3, 0, 1], [1, 1, 1], [2, 2, 1]]
+    assert with_sound_dts([[0, 12345, 512]]) == [[0, 0, 512]]
+    many = [[number, number - 2, 1] for number in range(20)]
+    assert with_sound_dts(many) == many
+
+
+@pytest.mark.parametrize("frames", [1, 2, 61])
+def test_a_last_segment_of_one_frame(tmp_path: Path, frames: int) -> None:
+    clip = write_clip(tmp_path / "in.mkv", rgb_frames(frames))
+    for codec in ("libx265", "libx264"):
+        made(clip, tmp_path / f"{codec}.mp4", codec=codec)
+        assert len(decoded(tmp_path / f"{codec}.mp4")) == frames
 
 
 def test_a_partial_result_has_the_sound_of_its_frames_alone(clip: Path, tmp_path: Path) -> None:

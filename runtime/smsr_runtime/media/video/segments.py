@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _KINDS = ("nut", "matroska", "mov")
 """The containers that segments are tried with, in this order; NUT takes all of an encoder's packets as they are."""
+_FEW = 16
+"""Packets; more than any encoder reorders."""
 _BESIDE = ("libvpx", "libvpx-vp9")
 """Encoders whose transparency lies beside each packet's data, which NUT does not give back as it was."""
 
@@ -92,6 +94,7 @@ class SegmentWriter:
         self._encode(None)
         with muxing(self._task, self._plan.codec):
             self._container.close()
+        self.segment.times = with_sound_dts(self.segment.times)
         data = self._file.getvalue()
         self.segment.size, self.segment.crc = len(data), zlib.crc32(data)
         return data
@@ -102,6 +105,22 @@ class SegmentWriter:
         self.segment.times += [[packet.pts, packet.dts, packet.duration or 0] for packet in packets]
         with muxing(self._task, self._plan.codec):
             self._container.mux(packets)
+
+
+def with_sound_dts(times: list[list[int]]) -> list[list[int]]:
+    """Packets' pts, dts and duration in file order, dts rising and none behind its pts.
+
+    Few frames, as a last segment may have, come out of libx265 with dts that nobody set. Then each packet gets the pts
+    that is as many places before in time as pictures are reordered by, and before the first these go on backwards.
+    """
+    dts, pts = [packet[1] for packet in times], sorted(packet[0] for packet in times)
+    rising = all(before < after for before, after in zip(dts, dts[1:]))
+    if len(times) >= _FEW and rising and all(packet[1] <= packet[0] for packet in times):
+        return times
+    step = max(1, pts[1] - pts[0] if len(pts) > 1 else 1)
+    delay = max((place - pts.index(packet[0]) for place, packet in enumerate(times)), default=0)
+    before = [pts[0] - step * (delay - place) for place in range(delay)]
+    return [[packet[0], time, packet[2]] for packet, time in zip(times, [*before, *pts])]
 
 
 def packets(segment: Segment, data: bytes, time_base: Any) -> Iterator[Any]:
