@@ -39,7 +39,7 @@ else
 NEON_TEST := @echo 'skipped: NEON kernels (apt install g++-aarch64-linux-gnu qemu-user)'
 endif
 
-.PHONY: setup native demo bench test test-trt test-gpu release reproducible check format clean mutants coverage test-asan test-tsan fuzz fuzz-native load fuzz-python faults
+.PHONY: kills hours setup native demo bench test test-trt test-gpu release reproducible check format clean mutants coverage test-asan test-tsan fuzz fuzz-native load fuzz-python faults
 
 setup: $(VENV)/.installed native
 
@@ -109,6 +109,10 @@ load: setup
 	@mkdir -p build
 	test -e build/load.smsr || $(BIN)/smsr-export x2 -o build/load.smsr
 	$(BIN)/python tools/load_test.py build/load.smsr
+
+# Minutes each: 200 kills of a video job that is resumed to the same bytes, and an hour of frames without growth.
+kills hours: setup
+	$(BIN)/python -m tests.runtime.$@ $(if $(filter kills,$@),"$(BUNDLE)")
 
 # NVIDIA's headers and lean runtimes, by git and pip or TENSORRT_INCLUDE, TENSORRT_LEAN; needs no GPU, runs no kernel.
 test-trt: $(VENV)/.installed

@@ -1,8 +1,8 @@
 """The documents: commands run; options, links and paths exist; nothing refers outside of the repository.
 
 Fenced blocks `sh` and `python` of every Markdown file run in a folder of their own with small pictures drawn by our own
-code: `photo.png`, `photos/`, `Set5/`. A block that cannot run says why behind its language, as in `sh norun: needs a
-GPU`; its options are checked all the same.
+code: `photo.png`, `photos/`, `Set5/`, `clip.mp4`. A block that cannot run says why behind its language, as in
+`sh norun: needs a GPU`; its options are checked all the same.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import pytest
 from smsr import contract, resize
 from smsr_export.sample import sample_picture
 from tests.helpers import REPOSITORY
+from tests.runtime.video import rgb_frames, write_clip
 
 SKIPPED = ("build", "dist", "demo", "__pycache__")
 LANGUAGES = ("sh", "python", "json", "text")
@@ -137,6 +138,7 @@ def provide(folder: Path) -> None:
     for name, picture in {**pictures, "photo.png": sample_picture(30, 40)}.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         assert cv2.imwrite(str(folder / name), picture[..., ::-1])
+    write_clip(folder / "clip.mp4", rgb_frames(10))
 
 
 def in_shell(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:

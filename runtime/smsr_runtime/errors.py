@@ -150,6 +150,13 @@ class BackendWarning(UserWarning):
     pass
 
 
+def with_todo(error: SmsrError, more: str) -> SmsrError:
+    """The same error with one thing more to know at its end."""
+    same = type(error).__new__(type(error))
+    SmsrError.__init__(same, error.where, error.expected, error.got, f"{error.todo}; {more}")
+    return same
+
+
 def reason(error: BaseException) -> str:
     """What an exception says, in one line: an OSError's system message without the path."""
     if isinstance(error, OSError) and error.errno is not None:

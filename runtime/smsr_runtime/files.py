@@ -21,6 +21,7 @@ from smsr_runtime.errors import InputError, OutputError, reason
 from smsr_runtime.renames import rename_new
 from smsr_runtime.resources import check_file
 
+_ELSEWHERE = "choose another place with -o"
 _PIECE = 1 << 24
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _MARK = ".smsr-"
@@ -30,16 +31,18 @@ _tidied: set[str] = set()
 
 
 @contextlib.contextmanager
-def replacing(path: Path, todo: str = "choose another place with -o", *, replace: bool = True) -> Iterator[Path]:
+def replacing(
+    path: Path, todo: str = _ELSEWHERE, *, replace: bool = True, folder: Path | None = None
+) -> Iterator[Path]:
     """Yields a temporary name beside `path`, with its extension; renamed to it on success, removed on failure.
 
     todo: what to do where `path` cannot be written, unless the disk is full. replace: False: what appears at `path`
-    while the work runs is kept, and OutputError raised.
+    while the work runs is kept, and OutputError raised. folder: another place for the temporary file, on the same disk.
     """
     part, lock = None, None
     try:
         _remove_leftovers(path.parent)
-        part, lock = _temporary(path)
+        part, lock = _temporary(path, folder or path.parent)
         yield part
         _publish(part, path, replace=replace)
     except OSError as error:
@@ -50,9 +53,7 @@ def replacing(path: Path, todo: str = "choose another place with -o", *, replace
         locks.release(lock)
 
 
-def write_bytes(
-    path: Path, data: bytes | memoryview, todo: str = "choose another place with -o", *, replace: bool = True
-) -> None:
+def write_bytes(path: Path, data: bytes | memoryview, todo: str = _ELSEWHERE, *, replace: bool = True) -> None:
     """Writes `data` to `path` by way of `replacing`."""
     with replacing(path, todo, replace=replace) as part:
         part.write_bytes(data)
@@ -104,10 +105,10 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(path, "a folder to write to", reason(error), "choose another place with -o") from error
+        raise OutputError(path, "a folder to write to", reason(error), _ELSEWHERE) from error
 
 
-def not_written(path: Path, error: OSError, todo: str) -> OutputError:
+def not_written(path: Path, error: OSError, todo: str = _ELSEWHERE) -> OutputError:
     """What a failed write means for the result `path`."""
     kept = "what was there before is kept" if path.exists() else "nothing was left behind"
     todo = "free some space" if error.errno in _FULL else todo
@@ -140,11 +141,11 @@ def flush_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _temporary(path: Path) -> tuple[Path, int | None]:
-    """A new file beside `path`, and its handle with a lock, which tells others that it is in use."""
+def _temporary(path: Path, folder: Path) -> tuple[Path, int | None]:
+    """A new file in `folder`, named after `path`, and its handle with a lock, which tells others that it is in use."""
     while True:
         prefix = f".{path.stem[:40]}{_MARK}"
-        handle, name = tempfile.mkstemp(prefix=prefix, suffix=f".part{path.suffix}", dir=str(path.parent))
+        handle, name = tempfile.mkstemp(prefix=prefix, suffix=f".part{path.suffix}", dir=str(folder))
         if locks.try_lock(handle) is None:  # no locks here; on Windows an open file could not be renamed either
             os.close(handle)
             return Path(name), None

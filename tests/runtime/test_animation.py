@@ -12,6 +12,7 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from smsr_runtime.media.codecs import animation, pillow
 from smsr_runtime.media.image import decode_bytes
@@ -158,6 +159,11 @@ def test_metadata_that_an_animation_does_not_keep_is_said(run: Run, tmp_path: Pa
     assert "note: " + str(tmp_path / "in.webp") + ": not kept: XMP data, EXIF data" in done.stderr
     (tmp_path / "in.gif").write_bytes(animated("GIF", comment=b"hello"))
     assert "not kept: a comment" in run(tmp_path / "in.gif", "-o", tmp_path / "out.png").stderr
+    texts = PngInfo()
+    texts.add_text("Title", "My film")
+    (tmp_path / "in.png").write_bytes(animated("PNG", pnginfo=texts))
+    done = run(tmp_path / "in.png", "-o", tmp_path / "texts.png")
+    assert "in.png: not kept: texts" in done.stderr
     assert run(tmp_path / "in.gif", "-o", tmp_path / "out.png", "--strip-metadata", "--force").stderr == ""
 
 

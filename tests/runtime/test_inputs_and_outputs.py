@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from tests.runtime.helpers import RUNTIME, Done, Run, assert_one_line_error, need, opened
+from tests.runtime.video import rgb_frames, write_clip
 
 
 def write(path: Path, level: int = 90) -> Path:
@@ -33,7 +34,7 @@ def tree(tmp_path: Path) -> Path:
     root = tmp_path / "in"
     for name in ("a.png", "x/a.png", "x/a.jpg", "x/deep/er/b.webp", "y/a.png", ".hidden/c.png", "y/.d.png"):
         write(root / name)
-    (root / "x" / "clip.MP4").write_bytes(b"x")
+    write_clip(root / "x" / "clip.MP4", rgb_frames(3))
     (root / "x" / "notes.txt").write_text("x")
     (root / "y" / "up").symlink_to(root)
     return root
@@ -42,13 +43,18 @@ def tree(tmp_path: Path) -> Path:
 def test_recursive_keeps_the_structure(run: Run, tree: Path, tmp_path: Path) -> None:
     done = run(tree, "-o", tmp_path / "out", "--recursive", "--json")
     assert done.returncode == 0
-    assert names(tmp_path / "out") == {"a.png", "x/a.png.png", "x/a.jpg.png", "x/deep/er/b.png", "y/a.png"}
+    assert names(tmp_path / "out") == {
+        "a.png",
+        "x/a.png.png",
+        "x/a.jpg.png",
+        "x/deep/er/b.png",
+        "y/a.png",
+        "x/clip.MP4",
+    }
     document = json.loads(done.stdout)
-    assert (len(document["files"]), document["skipped"]) == (5, 2)
-    assert document["notes"] == [
-        f"{tree}/x/clip.MP4: a video, which is not made with a folder's pictures: name it alone"
-    ]
-    assert f"smsr-run: note: {document['notes'][0]}" in done.stderr
+    assert (len(document["files"]), document["skipped"], document["notes"]) == (6, 1, [])
+    (record,) = (record for record in document["files"] if "frames" in record)
+    assert (record["output"], record["frames"]) == (str(tmp_path / "out" / "x" / "clip.MP4"), 3)
 
 
 def test_recursive_obeys_format_and_masks(run: Run, tree: Path, tmp_path: Path) -> None:
@@ -57,19 +63,17 @@ def test_recursive_obeys_format_and_masks(run: Run, tree: Path, tmp_path: Path) 
 
 
 def test_subfolders_that_are_not_entered_are_named(run: Run, tree: Path, tmp_path: Path) -> None:
-    (tree / "film.mkv").write_bytes(b"x")
     done = run(tree, "-o", tmp_path / "out")
     assert done.returncode == 0
     assert names(tmp_path / "out") == {"a.png"}
     assert f"note: {tree}: 2 subfolders are not entered: --recursive does" in done.stderr
-    assert f"note: {tree}/film.mkv: a video" in done.stderr
     assert run(tree, "-o", tmp_path / "out", "--force", "--quiet").stderr == ""
 
 
 def test_a_pattern_names_its_videos_too(run: Run, tree: Path, tmp_path: Path) -> None:
     done = run(tree / "x" / "*", "-o", tmp_path / "out")
     assert done.returncode == 0
-    assert "clip.MP4: a video" in done.stderr
+    assert names(tmp_path / "out") == {"a.png.png", "a.jpg.png", "clip.MP4"}
 
 
 def test_one_existing_result_below_refuses_the_tree(run: Run, tree: Path, tmp_path: Path) -> None:
@@ -142,10 +146,12 @@ def test_a_file_called_dash_has_a_path(bundle: Path, tmp_path: Path, monkeypatch
     [
         (b"", ["-", "-o", "out.png"], 1, "stdin: expected a whole picture, got an empty file"),
         (b"no picture", ["-", "-o", "-"], 1, "stdin: expected a whole picture"),
-        (b"", ["-", "-o", "-", "--json"], 2, "stdout for the picture alone"),
+        (b"", ["-", "-o", "-", "--json"], 2, "stdout for the result alone"),
         (b"", ["-", "-o", "-", "--show-masks"], 2, "--show-masks"),
-        (b"", ["folder", "-o", "-"], 2, "one picture with -o -"),
-        (b"", ["clip.mp4", "-o", "-"], 2, "one picture with -o -"),
+        (b"", ["folder", "-o", "-"], 2, "one picture or video with -o -"),
+        (b"", ["clip.mp4", "-o", "-", "--format", "png"], 2, "one of y4m raw for clip.mp4 on stdout"),
+        (b"", ["-", "-o", "-", "--format", "y4m"], 2, "one of png"),
+        (b"", ["clip.mp4", "-o", "out.mp4", "--format", "raw"], 2, "-o - with raw"),
         (b"", ["-", "-o", "out.mp4"], 2, ".mp4"),
     ],
 )

@@ -186,3 +186,25 @@ def test_an_opaque_video_in_a_transparent_format_needs_no_note(tmp_path: Path) -
     clip = write_clip(tmp_path / "in.mov", frames, codec="qtrle", options={})
     _, report = copied(clip, tmp_path / "out.mp4")
     assert report.notes == []
+
+
+@pytest.mark.parametrize("codec", ["ffv1", "libx264"])
+def test_chroma_that_is_not_subsampled_stays_on_its_pixels(tmp_path: Path, codec: str) -> None:
+    """4:4:4 blocks of random colours come back as they were: half a pixel's shift would blur every edge."""
+    options = {"options": {}} if codec == "ffv1" else {"options": {"qp": "0"}}
+    clip = write_clip(tmp_path / "in.mkv", rgb_frames(2, pix_fmt="yuv444p"), codec, **options)
+    copied(clip, tmp_path / "out.mkv", codec="ffv1")
+    for before, after in zip(decoded(clip), decoded(tmp_path / "out.mkv")):
+        assert np.abs(before.astype(int) - after).max() <= 2
+
+
+def test_rows_of_chroma_that_is_not_subsampled_stay_on_theirs(tmp_path: Path) -> None:
+    """4:2:2 has every row: stripes of colour across the picture come back as they were."""
+    stripes = np.zeros((48, 64, 3), np.uint8)
+    stripes[::2] = (200, 30, 60)
+    stripes[1::2] = (20, 120, 220)
+    frame = av.VideoFrame.from_ndarray(stripes, format="rgb24").reformat(format="yuv422p")
+    clip = write_clip(tmp_path / "in.mkv", [frame], "ffv1", options={})
+    copied(clip, tmp_path / "out.mkv", codec="ffv1")
+    (before,), (after,) = decoded(clip), decoded(tmp_path / "out.mkv")
+    assert np.abs(before.astype(int) - after).max() <= 2

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import resource
-import signal
 import subprocess
 import sys
-import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,12 +14,11 @@ import numpy as np
 import pytest
 
 from smsr_runtime.errors import MemoryLimitError, VideoError
-from smsr_runtime.media.video.options import VideoOptions
+from smsr_runtime.media.video.options import Hooks, VideoOptions
 from smsr_runtime.media.video.transfer import upscale_video
 from smsr_runtime.run.upscale import check_frame
 from smsr_runtime.session import load
-from tests.helpers import heed_signals
-from tests.runtime.helpers import LIMITED, RUNTIME, Run, assert_one_line_error
+from tests.runtime.helpers import RUNTIME, Run, assert_one_line_error
 from tests.runtime.video import RATE, copied, rgb_frames, write_clip
 
 FRAMES = 100
@@ -278,7 +275,7 @@ def test_the_size_is_checked_before_a_frame_is_decoded(clip: Path, tmp_path: Pat
         raise MemoryLimitError(f"{width}x{height}", "less", "more", "cut it")
 
     with pytest.raises(MemoryLimitError, match=r"^64x48: "):
-        upscale_video(lambda pixels: (pixels, []), clip, tmp_path / "out.mkv", VideoOptions(), lambda: None, refuse)
+        upscale_video(lambda pixels: (pixels, []), clip, tmp_path / "out.mkv", VideoOptions(), Hooks(check_size=refuse))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -295,26 +292,3 @@ def test_a_frame_too_large_for_memory_is_named_with_both_sizes(
             continue
         with pytest.raises(MemoryLimitError, match=r"^in.mkv: expected at most 3071 pixels .* got 64x48 = 3072 pixels"):
             check_frame(upscaler, "in.mkv", 48, 64)
-
-
-def test_a_full_disk_at_any_frame_is_one_line(bundle: Path, clip: Path, tmp_path: Path) -> None:
-    for limit in (100, 4000, 8000):
-        command = [sys.executable, "-c", LIMITED.replace("@", str(limit)), bundle, clip, "-o", tmp_path / "out.mkv"]
-        done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
-        assert_one_line_error(done, 1, "out.mkv", "file too large", "free some space")
-        assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
-def test_a_signal_leaves_nothing_behind(bundle: Path, tmp_path: Path, number: signal.Signals) -> None:
-    clip = write_clip(tmp_path / "in.mkv", rgb_frames(300, (320, 240)), options={"crf": "30"})
-    command = [sys.executable, RUNTIME / "run.py", bundle, clip, "-o", tmp_path / "out.mp4"]
-    with subprocess.Popen(
-        list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed_signals
-    ) as process:
-        while process.poll() is None and not any(path.stat().st_size for path in tmp_path.glob(".out*.part.mp4")):
-            time.sleep(0.01)
-        process.send_signal(number)
-        _, errors = process.communicate(timeout=60)
-    assert process.returncode == 128 + number, errors
-    assert [path.name for path in tmp_path.iterdir()] == ["in.mkv"]

@@ -58,5 +58,5 @@ def copied(source: Path, target: Path, **options: Any) -> tuple[list[np.ndarray]
         seen.append(pixels)
         return pixels, [0.5]
 
-    report = upscale_video(upscale, source, target, VideoOptions(**options), lambda: None)
+    report = upscale_video(upscale, source, target, VideoOptions(**options))
     return seen, report

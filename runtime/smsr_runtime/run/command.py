@@ -10,12 +10,15 @@ from typing import Any, Sequence
 
 from smsr_runtime.console import INTERRUPTED, put, run_command, say
 from smsr_runtime.errors import SmsrError, UsageError
+from smsr_runtime.governor import Target
 from smsr_runtime.media.image import Saving
 from smsr_runtime.media.video.options import VideoOptions
 from smsr_runtime.run import PROGRAM
-from smsr_runtime.run.options import check_quality, parse, split
-from smsr_runtime.run.plan import STREAM, Wishes, make_plan
-from smsr_runtime.run.work import Settings, run_plan
+from smsr_runtime.run.jobs import STREAM
+from smsr_runtime.run.options import check_quality, live_job, parse, split, theta_target
+from smsr_runtime.run.plan import Wishes, make_plan
+from smsr_runtime.run.settings import Settings
+from smsr_runtime.run.work import make_live, run_plan
 from smsr_runtime.selftest import self_test
 from smsr_runtime.session import Upscaler, load
 from smsr_runtime.sizes import Wanted
@@ -43,28 +46,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(given: list[str], document: dict[str, Any]) -> int:
     options = parse(given)
-    plan = None
-    if options.input is not None:
-        wishes = Wishes(options.format, options.show_masks, options.force, options.recursive)
+    plan, live = None, live_job(options)
+    if options.input is not None and live is None:
+        wishes = Wishes(options.format, options.show_masks, options.force, options.recursive, options.resume)
         plan = make_plan(options.input, options.output, wishes)
         check_quality(options.quality, plan.jobs)
+    target = theta_target(options, live, plan.jobs if plan else [])
     upscaler = load(options.bundle, options.threads, options.backend, options.theta, _engine(options))
     document.update(_about(upscaler))
     if options.selftest:
         document["selftest"] = _selftest(upscaler, options)
+    settings = _settings(options, target)
+    if live is not None:
+        document.update(files=[make_live(upscaler, live, settings)], failed=0)
+        return 0
     if plan is None:
         return 0
-    video = VideoOptions(options.video_codec, options.crf, replace=options.force)
-    settings = Settings(options.quiet, options.json, options.debug, video, _saving(options), options.force)
     for note in () if options.quiet else plan.notes:
         _say(f"note: {note}")
     records = run_plan(upscaler, plan, settings)
     failed = sum(1 for record in records if record["error"])
-    document.update(files=records, failed=failed, skipped=plan.skipped, notes=list(plan.notes))
-    if len(records) > 1 and (failed or not options.quiet):
+    document.update(files=records, failed=failed, skipped=plan.skipped, there=plan.there, notes=list(plan.notes))
+    if (len(records) > 1 or plan.there) and (failed or not options.quiet):
         rest = f", {plan.skipped} other files skipped" if plan.skipped else ""
-        _say(f"{len(records) - failed} of {len(records)} pictures done, {failed} failed{rest}")
+        rest += f", {plan.there} were there already" if plan.there else ""
+        _say(f"{len(records) - failed} of {len(records)} files done, {failed} failed{rest}")
     return 1 if failed else 0
+
+
+def _settings(options: argparse.Namespace, target: Target | None) -> Settings:
+    replace = options.force or options.resume
+    video = VideoOptions(options.video_codec, options.crf, options.deinterlace, options.resume, options.force, replace)
+    return Settings(options.quiet, options.json, options.debug, video, _saving(options), target, options.stats, replace)
 
 
 def _engine(options: argparse.Namespace) -> EngineOptions:

@@ -8,50 +8,17 @@ from __future__ import annotations
 import glob
 import os
 import re
-import sys
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Iterator, NoReturn, Sequence
+from typing import Iterable, Iterator, NoReturn, Sequence
 
 from smsr_runtime.errors import UsageError, reason
 from smsr_runtime.media.image import FORMATS
 from smsr_runtime.media.suffixes import MOVING_PICTURES, PICTURE_SUFFIXES, VIDEO_SUFFIXES
-
-_STREAM = re.compile(r"^[a-z][a-z0-9+.-]+://", re.IGNORECASE)
-_CASE_BLIND = sys.platform in ("darwin", "win32")
-
-
-STREAM = "-"
-"""As INPUT: a picture from stdin; as OUTPUT: to stdout."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """One file to make; masks: the file for the picture of the spatial masks, or None.
-
-    from_stdin, to_stdout: then `input` and `output` are names for messages, `output` with the suffix of its format.
-    """
-
-    input: Path
-    output: Path
-    masks: Path | None = None
-    from_stdin: bool = False
-    to_stdout: bool = False
-
-
-@dataclass(frozen=True)
-class Plan:
-    """jobs in natural order; folder: to be created; video: the one job is a video; skipped: other files seen.
-
-    notes: what of INPUT is left alone though it may be meant.
-    """
-
-    jobs: list[Job]
-    folder: Path | None = None
-    video: bool = False
-    skipped: int = 0
-    notes: tuple[str, ...] = ()
+from smsr_runtime.media.video.pipe import KINDS
+from smsr_runtime.run.jobs import STREAM, Job, Plan
+from smsr_runtime.run.outputs import path_key, with_free_outputs
 
 
 @dataclass(frozen=True)
@@ -62,11 +29,11 @@ class Wishes:
     show_masks: bool = False
     force: bool = False
     recursive: bool = False
+    resume: bool = False
 
 
 def make_plan(source: str, target: str, wishes: Wishes) -> Plan:
     """Raises UsageError where INPUT names nothing usable, or a result would overwrite something."""
-    _refuse_live(source)
     path, output = Path(source), Path(target)
     if wishes.recursive and not os.path.isdir(path):
         raise UsageError(source, "a folder with --recursive", "none", "leave --recursive out")
@@ -79,18 +46,21 @@ def make_plan(source: str, target: str, wishes: Wishes) -> Plan:
         _check_folder(path, output)
         root = path if wishes.recursive else None
         plan = replace(plan, jobs=_named(inputs, root, output, wishes))
-    _check_outputs(plan, force=wishes.force)
-    return plan
+    return with_free_outputs(plan, force=wishes.force, resume=wishes.resume)
 
 
 def _streamed(source: str, target: str, wishes: Wishes) -> Plan:
     """A picture from stdin, to stdout or both."""
     path, output = Path("stdin" if source == STREAM else source), Path(target)
-    if source != STREAM and (not os.path.isfile(path) or path.suffix.lower() in VIDEO_SUFFIXES):
-        raise UsageError(source, "one picture with -o -", "another kind of INPUT", "name a file or folder with -o")
+    if source != STREAM and not os.path.isfile(path):
+        raise UsageError(source, "one picture or video with -o -", "another kind of INPUT", "name a folder with -o")
     if target == STREAM:
+        if source != STREAM and _is_video(path):
+            _check_kind(path, wishes.format, KINDS)
+            return Plan([Job(path, Path(f"stdout.{wishes.format or 'y4m'}"), video=True, to_stdout=True)])
         if wishes.show_masks:
             raise UsageError("--show-masks", "a name for its picture", "-o -", "name a file with -o")
+        _check_kind(path, wishes.format, FORMATS)
         output = Path(f"stdout.{wishes.format or 'png'}")
         job = Job(path, output)
     else:
@@ -98,11 +68,9 @@ def _streamed(source: str, target: str, wishes: Wishes) -> Plan:
     return Plan([replace(job, from_stdin=source == STREAM, to_stdout=target == STREAM)])
 
 
-def _refuse_live(source: str) -> None:
-    if os.path.exists(source):
-        return
-    if source.isdigit() or _STREAM.match(source):
-        raise UsageError(source, "a file, folder or pattern", "a camera or stream", "these are not supported yet")
+def _check_kind(path: Path, kind: str | None, kinds: Iterable[str]) -> None:
+    if kind not in (None, *kinds):
+        raise UsageError("--format", f"one of {' '.join(kinds)} for {path} on stdout", str(kind), "leave it out")
 
 
 def _single(path: Path, output: Path, wishes: Wishes) -> Plan:
@@ -115,7 +83,7 @@ def _single(path: Path, output: Path, wishes: Wishes) -> Plan:
     _check_parent(output)
     if not output.suffix:
         output = output.with_name(f"{output.name}.{wishes.format}")
-    return Plan([Job(path, output, _masks(output) if wishes.show_masks else None)])
+    return Plan([Job(path, output, masks_name(output) if wishes.show_masks else None)])
 
 
 def _video(path: Path, output: Path, *, show_masks: bool) -> Plan:
@@ -127,7 +95,7 @@ def _video(path: Path, output: Path, *, show_masks: bool) -> Plan:
         todo = f"end -o in one of {' '.join(sorted(VIDEO_SUFFIXES))}"
         raise UsageError(output, "a video file to write to", repr(output.suffix), todo)
     _check_parent(output)
-    return Plan([Job(path, output)], video=True)
+    return Plan([Job(path, output, video=True)])
 
 
 def _check_extension(output: Path, image_format: str | None) -> None:
@@ -158,7 +126,7 @@ def _check_folder(path: Path, output: Path) -> None:
 
 
 def _listed(source: str, output: Path, *, recursive: bool) -> tuple[list[Path], Plan]:
-    """Image files of a folder or pattern in natural order, and a plan without jobs: what else is there."""
+    """Pictures and videos of a folder or pattern in natural order, and a plan without jobs: what else is there."""
     folder = Path(source)
     try:
         if not os.path.isdir(folder):
@@ -173,16 +141,19 @@ def _listed(source: str, output: Path, *, recursive: bool) -> tuple[list[Path], 
         raise UsageError(source, kind, "none", "check the name")
     seen = [path for path in paths if not path.name.startswith(".")]
     files = [path for path in seen if os.path.isfile(path)]
-    pictures = [path for path in files if path.suffix.lower() in PICTURE_SUFFIXES]
-    if not pictures:
-        todo = f"supported: {' '.join(sorted(PICTURE_SUFFIXES))}; videos one at a time"
-        raise UsageError(source, "at least one picture", f"{len(files)} other files" if files else "none", todo)
-    notes = [f"{path}: a video, which is not made with a folder's pictures: name it alone" for path in files
-             if path.suffix.lower() in VIDEO_SUFFIXES]  # fmt: skip
+    usable = [path for path in files if path.suffix.lower() in PICTURE_SUFFIXES | VIDEO_SUFFIXES]
+    if not usable:
+        todo = f"supported: {' '.join(sorted(PICTURE_SUFFIXES | VIDEO_SUFFIXES))}"
+        raise UsageError(
+            source, "at least one picture or video", f"{len(files)} other files" if files else "none", todo
+        )
     folders = sum(1 for path in seen if os.path.isdir(path)) if os.path.isdir(folder) else 0
-    if folders:
-        notes.append(f"{source}: {folders} subfolders are not entered: --recursive does")
-    return sorted(pictures, key=natural_order), Plan([], output, False, len(files) - len(pictures), tuple(notes))
+    notes = (f"{source}: {folders} subfolders are not entered: --recursive does",) if folders else ()
+    return sorted(usable, key=natural_order), Plan([], output, len(files) - len(usable), notes=notes)
+
+
+def _is_video(path: Path) -> bool:
+    return path.suffix.lower() in VIDEO_SUFFIXES
 
 
 def _walk(folder: Path) -> Iterator[Path]:
@@ -208,45 +179,34 @@ def _named(inputs: Sequence[Path], root: Path | None, folder: Path, wishes: Wish
     for path in inputs:
         groups.setdefault(folder / path.parent.relative_to(root) if root else folder, []).append(path)
     outputs = {path: out for place, group in groups.items() for path, out in zip(group, _names(group, place, wishes))}
-    return [Job(path, outputs[path], _masks(outputs[path]) if wishes.show_masks else None) for path in inputs]
+    return [_job(path, outputs[path], wishes) for path in inputs]
+
+
+def _job(path: Path, output: Path, wishes: Wishes) -> Job:
+    """A video has no picture of its masks."""
+    if _is_video(path):
+        return Job(path, output, video=True)
+    return Job(path, output, masks_name(output) if wishes.show_masks else None)
 
 
 def _names(inputs: Sequence[Path], folder: Path, wishes: Wishes) -> list[Path]:
-    """Results keep their inputs' stems; where those are equal, the full names; where these are equal too, numbered."""
-    stems = Counter(_key(path.stem) for path in inputs)
-    extension = wishes.format or "png"
+    """Results keep their inputs' stems; where those are equal, the full names; where these are equal too, numbered.
+
+    A video's result keeps its suffix too.
+    """
+    names = [(path.stem, path.suffix[1:] if _is_video(path) else wishes.format or "png") for path in inputs]
+    times = Counter(path_key(f"{stem}.{extension}") for stem, extension in names)
     taken: dict[str, Path] = {}
-    for path in inputs:
-        stem = path.stem if stems[_key(path.stem)] == 1 else path.name
+    for path, (stem, extension) in zip(inputs, names):
         number, name = 1, f"{stem}.{extension}"
-        while _key(name) in taken:
+        if times[path_key(name)] > 1:
+            name = f"{path.name}.{extension}"
+        while path_key(name) in taken:
             number += 1
             name = f"{path.name}-{number}.{extension}"
-        taken[_key(name)] = folder / name
+        taken[path_key(name)] = folder / name
     return list(taken.values())
 
 
-def _key(name: str) -> str:
-    return name.casefold() if _CASE_BLIND else name
-
-
-def _masks(output: Path) -> Path:
+def masks_name(output: Path) -> Path:
     return output.with_name(f"{output.stem}.masks.png")
-
-
-def _check_outputs(plan: Plan, *, force: bool) -> None:
-    made = [job for job in plan.jobs if not job.to_stdout]
-    outputs = [path for job in made for path in (job.output, job.masks) if path is not None]
-    inputs = {os.path.realpath(job.input) for job in plan.jobs if not job.from_stdin}
-    twice = [name for name, times in Counter(_key(str(path)) for path in outputs).items() if times > 1]
-    if twice:
-        raise UsageError(twice[0], "one result per file", "two of that name", "rename an input or drop --show-masks")
-    for path in outputs:
-        if os.path.realpath(path) in inputs:
-            raise UsageError(path, "an output that is no input", "the same file", "name another with -o")
-        if os.path.isdir(path):
-            raise UsageError(path, "a file to write to", "a folder of that name", "name another with -o")
-    existing = [path for path in outputs if os.path.lexists(path)]
-    if existing and not force:
-        more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
-        raise UsageError(f"{existing[0]}{more}", "no such file yet", "an existing one", "add --force to overwrite")

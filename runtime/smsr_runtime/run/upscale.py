@@ -62,11 +62,17 @@ def upscale_frame(upscaler: Upscaler, frame: NDArray[Any]) -> tuple[NDArray[Any]
 
     uint8 or uint16, shares of 0..1; transparency is treated as a picture's.
     """
+    larger, margins = upscale_with_margins(upscaler, frame)
+    return larger, upscaler.active_shares(margins)
+
+
+def upscale_with_margins(upscaler: Upscaler, frame: NDArray[Any]) -> tuple[NDArray[Any], list[NDArray[np.float32]]]:
+    """As `upscale_frame`, with each module's margin (H, W) in place of its share."""
     color, alpha = frame[..., :3], frame[..., 3] if frame.shape[2] == 4 else None
     larger, margins = upscaler.with_margins(color if alpha is None else spread(color, alpha))
     if alpha is not None:
         larger = np.dstack([larger, _upscaled_alpha(upscaler, alpha)])
-    return larger, upscaler.active_shares(margins)
+    return larger, margins
 
 
 def check_frame(upscaler: Upscaler, where: str, height: int, width: int) -> None:

@@ -21,6 +21,7 @@ _SOURCES = ("GIF", "WEBP", "PNG")
 _LONGEST = {"PNG": 65535, "WEBP": 2**24 - 1}
 """Milliseconds of one frame."""
 _MOST_PLAYS = 65535
+_XMP = "XML:com.adobe.xmp"
 _PNG, _ANIMATED_WEBP = b"\x89PNG", 2
 
 
@@ -52,7 +53,7 @@ def frames(data: bytes, where: str, check: Callable[[Header], None]) -> Iterator
         first, last = _first(image), _last(image)
         check(Header(image.height * (last + 1 - first), image.width))
         size = image.size
-        plays, left_out = _plays(image), _left_out(image.info)
+        plays, left_out = _plays(image), _left_out(image)
         icc = image.info.get("icc_profile") or None
         for number in range(first, last + 1):
             image.seek(number)
@@ -90,9 +91,11 @@ def encode(sequence: Sequence[Frame], kind: str, quality: int) -> bytes:
     return stream.getvalue()
 
 
-def _left_out(info: dict[Any, Any]) -> tuple[str, ...]:
+def _left_out(image: Any) -> tuple[str, ...]:
     """Names of what animated results do not keep."""
+    info = image.info
     present = {
+        "texts": image.format == "PNG" and any(isinstance(info[key], str) for key in info if key != _XMP),
         "EXIF data": "exif" in info,
         "resolution": "dpi" in info,
         "gamma": "gamma" in info and not {"icc_profile", "srgb"} & set(info),

@@ -30,8 +30,8 @@ _CENTRED = ("mjpeg", "mpeg1video")
 """Codecs whose chroma samples lie between the pixels (JPEG); all others' lie on the left ones (H.264, E.2.1)."""
 _STATES_SITING, _HEEDS_SITING = ("h264", "hevc", "mpeg2video", "mpeg4"), 17
 """Codecs whose decoders say with each frame where its chroma samples lie, and the PyAV whose reformatter heeds it."""
-_LEFT, _CENTRE = "{0}_h_chr_pos=0:{0}_v_chr_pos=128", "{0}_h_chr_pos=128:{0}_v_chr_pos=128"
-"""For the filter `scale`, in 1/256 of the distance of two pixels."""
+_BETWEEN = 128
+"""For the filter `scale`: in the middle of two pixels, in 1/256 of their distance."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class ToRgb:
         heeds_siting = int(av.__version__.partition(".")[0]) >= _HEEDS_SITING
         self._stated = look.codec in _STATES_SITING and heeds_siting
         self._reformatter = av.video.reformatter.VideoReformatter()
-        siting = (_CENTRE if is_centred(look.codec) else _LEFT).format("in")
+        siting = _siting("in", look.chroma, centred=is_centred(look.codec))
         levels = f"in_range={'pc' if look.full_range else 'tv'}:out_range=pc"
         scale = f"in_color_matrix={look.matrix_name}:{levels}:flags={_EXACT_BICUBIC}:{siting}"
         self._filters = Filters(("scale", scale), ("format", self._rgb))
@@ -123,7 +123,7 @@ class FromRgb:
         self.full_range = rgb or look.full_range or pixel_format.startswith("yuvj")
         levels = "pc" if self.full_range else "tv"
         scale = f"in_range=pc:out_color_matrix={look.matrix_name}:out_range={levels}:flags={_EXACT_BICUBIC}"
-        siting = (_CENTRE if centred else _LEFT).format("out")
+        siting = _siting("out", _chroma(pyav().VideoFormat(pixel_format, 16, 16)), centred=centred)
         self._rgb = look.rgb(alpha=alpha)
         self._filters = Filters(("scale", f"{scale}:{siting}"), ("format", pixel_format))
 
@@ -142,6 +142,15 @@ def has_alpha(kind: Any) -> bool:
 def is_centred(codec: str) -> bool:
     """Whether a codec's chroma samples lie between the pixels."""
     return codec in _CENTRED
+
+
+def _siting(side: str, chroma: str, *, centred: bool) -> str:
+    """Where chroma samples lie, as the filter `scale` takes it; side: "in" or "out".
+
+    Fewer rows than luma: between two of them; fewer columns: between or on the left; else on the pixels themselves.
+    """
+    across, down = centred and chroma != "444", chroma == "420"
+    return f"{side}_h_chr_pos={_BETWEEN * across}:{side}_v_chr_pos={_BETWEEN * down}"
 
 
 def _chroma(kind: Any) -> str:

@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+import cv2
+
 from smsr_runtime.errors import UsageError
 from smsr_runtime.media.video.colour import Look, has_alpha
 from smsr_runtime.media.video.hdr import Hdr
@@ -43,13 +45,25 @@ class Encoder:
             options[self.quality] = str(value)
         if alpha and name.startswith("libvpx"):
             options["auto-alt-ref"] = "0"  # libvpx refuses it for transparent frames
-        parameters = ["log-level=none"] if name == "libx265" else []  # it has a log of its own, on stderr
+        parameters = _fixed_parameters(name)
         parameters += hdr.parameters(name) if hdr else []
         if parameters:
             options[self.parameters] = ":".join(parameters)
         return options
 
 
+def _fixed_parameters(name: str) -> list[str]:
+    """libx265 has a log of its own, on stderr; libx264 must give the same bytes for the same frames."""
+    if name == "libx265":
+        return ["log-level=none"]
+    return [f"asm={_WITHOUT_AVX512}"] if name.startswith("libx264") and cv2.checkHardwareSupport(_AVX512F) else []
+
+
+_AVX512F = 13
+"""OpenCV's number of that instruction set."""
+_WITHOUT_AVX512 = "MMX2,SSE2,SSE2Fast,SSSE3,SSE4.2,AVX,FMA3,BMI1,BMI2,AVX2"
+"""x264's AVX-512 code for its macroblock tree reads memory that nobody wrote, unless the width in macroblocks is a
+multiple of 8: the same frames give other bytes from run to run. What it has for older CPUs does not."""
 _QSCALE = {"flags": "+qscale", "global_quality": "236"}
 """Constant quantizer 2 of 31 (in FFmpeg's unit, 118), the finest that these encoders are made for."""
 _VPX = {"b": "0", "deadline": "good", "cpu-used": "2", "row-mt": "1"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Callable
 
 from smsr_runtime.errors import VideoError
 
@@ -11,11 +12,34 @@ from smsr_runtime.errors import VideoError
 @dataclass(frozen=True)
 class VideoOptions:
     """codec: an encoder of FFmpeg, None for the container's; crf: constant quality, lower is better, None for the
-    encoder's own; replace: whether a result of that name, made while this one was, is replaced."""
+    encoder's own.
+
+    deinterlace: "auto" for what is marked as interlaced, "on" for every frame, "off".
+    resume: go on with what an earlier run of the same job has left; force: else begin again.
+    replace: whether a result of that name, made while this one was, is replaced.
+    job: what else decides about the pixels, such as the bundle; machine: what decides about single bits only.
+    """
 
     codec: str | None = None
     crf: int | None = None
+    deinterlace: str = "auto"
+    resume: bool = False
+    force: bool = False
     replace: bool = True
+    job: dict[str, Any] = field(default_factory=dict)
+    machine: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """on_frame: called after each frame made, or taken from an earlier run; say: takes notes while it works.
+
+    check_size: takes a frame's height and width before any is decoded; raises MemoryLimitError for one too large.
+    """
+
+    on_frame: Callable[[], None] = lambda: None
+    say: Callable[[str], None] = lambda text: None
+    check_size: Callable[[int, int], None] = lambda height, width: None
 
 
 @dataclass(frozen=True)

@@ -34,12 +34,14 @@ class Reader:
     def __init__(self, container: Any, video: Any, task: Task) -> None:
         self.damage = Damage()
         self.lost: set[str] = set()
-        self.deinterlaced = False
+        self.deinterlaced = self.left_interlaced = False
         self._container, self._video, self._task = container, video, task
         self._first: Any = None
         self._read = clusters_start(task.source)
         self._rate = float(frame_rate(video))
-        self._deinterlace = Filters(("bwdif", "mode=send_frame:deint=interlaced"))
+        self._mode = task.options.deinterlace
+        which = "all" if self._mode == "on" else "interlaced"
+        self._deinterlace = Filters(("bwdif", f"mode=send_frame:deint={which}"))
         self._decoder = _decoder(video)
         self.alpha_unread = video.metadata.get("alpha_mode") == "1" and self._decoder is video.codec_context
 
@@ -69,7 +71,10 @@ class Reader:
         for frame in frames:
             frame.time_base = frame.time_base or self._video.time_base
             self._see(frame)
-            if frame.interlaced_frame or self.deinterlaced:
+            if self._mode == "off":
+                self.left_interlaced |= bool(frame.interlaced_frame)
+                yield frame
+            elif frame.interlaced_frame or self.deinterlaced or self._mode == "on":
                 self.deinterlaced = True
                 yield from self._deinterlace.push(frame)
             else:

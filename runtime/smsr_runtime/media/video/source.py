@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ MICROSECONDS = 1_000_000
 """A container's times are in these."""
 VIDEO_BYTES_PER_PIXEL = 250
 """Memory that decoder, encoder and their frames in waiting take for each pixel of a frame."""
+_SECONDS_TO_OPEN, _SECONDS_TO_READ = 10.0, 10.0
 _MOST_PIXELS = 2**31 - 1
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 """How a Matroska file begins, and the part that holds everything."""
@@ -47,6 +49,21 @@ def open_source(source: Path) -> Any:
         return av.open(str(source), options=options, metadata_errors="replace")
     except (av.FFmpegError, OSError) as error:
         raise VideoError(source, "a readable video", said(error), "copy or save the file again") from error
+
+
+def open_stream(name: str, options: dict[str, str]) -> Any:
+    """A stream's container, opened within seconds or not at all. Raises VideoError, MissingPackageError."""
+    av = pyav(name)
+    options = {**options, "max_pixels": str(most_pixels())}
+    try:
+        return av.open(name, options=options, timeout=(_SECONDS_TO_OPEN, _SECONDS_TO_READ), metadata_errors="replace")
+    except (av.FFmpegError, OSError) as error:
+        raise VideoError(name, "a stream that answers", said(error), "check the address and the sender") from error
+
+
+def open_bytes(data: bytes) -> Any:
+    """The container of a file in memory."""
+    return pyav().open(io.BytesIO(data))
 
 
 def most_pixels() -> int:

@@ -13,17 +13,15 @@ from smsr_runtime.media.video.kept import keep_stream_tags
 from smsr_runtime.media.video.options import Task
 from smsr_runtime.media.video.source import frame_rate, pyav, said
 
+EXACT = {"fflags": "+bitexact"}
+"""For containers: nothing random is written, nor the version of FFmpeg, so that equal work gives equal bytes."""
 _DISK_ERRORS = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO)
 
 
 @contextlib.contextmanager
 def open_target(part: Path, task: Task) -> Iterator[Any]:
     """The container, closed at the end. part: the temporary file to write. Raises VideoError, OSError for the disk."""
-    av = pyav(task.source)
-    try:
-        output = av.open(str(part), "w")
-    except (av.FFmpegError, ValueError) as error:
-        raise refused(task, "", error) from error
+    av, output = pyav(task.source), opened_target(str(part), task)
     try:
         yield output
         with muxing(task, ""):
@@ -32,6 +30,15 @@ def open_target(part: Path, task: Task) -> Iterator[Any]:
         with contextlib.suppress(av.FFmpegError, OSError):  # it only has to release its file, which is removed
             output.close()
         raise
+
+
+def opened_target(file: Any, task: Task) -> Any:
+    """file: a name, or a file object with one. Raises VideoError."""
+    av = pyav(task.source)
+    try:
+        return av.open(file, "w", container_options=EXACT)
+    except (av.FFmpegError, ValueError) as error:
+        raise refused(task, "", error) from error
 
 
 def add_encoder(output: Any, video: Any, task: Task) -> Any:
