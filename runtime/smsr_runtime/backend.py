@@ -61,6 +61,11 @@ class Backend(Protocol):
         """
         ...
 
+    @property
+    def cuts(self) -> bool:
+        """Whether it can compute pictures in strips at all."""
+        ...
+
     def strips(self, height: int, width: int, beside: int = 0) -> Strips | None:
         """How one picture must be cut to fit into memory beside so many other bytes; None: `run` takes it whole.
 

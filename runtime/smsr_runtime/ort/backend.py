@@ -14,7 +14,7 @@ from smsr_runtime.bundle import Bundle
 from smsr_runtime.errors import BackendError, MissingPackageError, reason
 from smsr_runtime.ort.native import Library, LibraryChoice, NativeLibrary, find_library
 from smsr_runtime.ort.strip_memory import BODY_BYTES, NATIVE_BYTES, Cutter
-from smsr_runtime.ort.strip_parts import read_parts
+from smsr_runtime.ort.strip_parts import can_be_cut, read_parts
 from smsr_runtime.ort.strips import StripNetwork
 from smsr_runtime.resources import available_memory, bytes_per_pixel, check_memory, fits, usable_processors
 
@@ -66,15 +66,22 @@ class OrtBackend:
 
     def strips(self, height: int, width: int, beside: int = 0) -> Strips | None:
         """As `Backend.strips`."""
-        if self._fits(height * width):
+        if self._fits(height * width, beside):
             return None
+        if not self.cuts:
+            check_memory(height, width, self._per_pixel + beside // (height * width))
         if self._held:
             self._release()
         room = available_memory() or 0
         return self._cutter().cut(height, width, room - beside)
 
+    @functools.cached_property
+    def cuts(self) -> bool:
+        """As `Backend.cuts`: of models that smsr-export makes."""
+        return can_be_cut(self._bundle.model)
+
     def run_strips(self, job: StripJob, strips: Strips) -> list[NDArray[np.float32]]:
-        """As `Backend.run_strips`. Raises BackendError for a model that `smsr-export` did not make, too."""
+        """As `Backend.run_strips`. Raises BackendError where the model lacks a part, too."""
         return self._strip_network.run(job, strips)
 
     def _results(self, names: list[str], image: NDArray[np.float32], theta: float, options: Any = None) -> list[Any]:
@@ -86,9 +93,9 @@ class OrtBackend:
             raise BackendError(self._where, "a result", reason(error), todo) from error
         return results
 
-    def _fits(self, pixels: int) -> bool:
+    def _fits(self, pixels: int, beside: int = 0) -> bool:
         """Whether that many pixels can be run whole, with the memory that is held from earlier ones."""
-        return pixels <= self._held or fits((pixels - self._held) * self._per_pixel)
+        return fits(max(0, pixels - self._held) * self._per_pixel + beside)
 
     def _release(self) -> None:
         """Gives the memory that ONNX Runtime holds back to the system, by way of a run on one pixel."""

@@ -98,7 +98,7 @@ class MapsInFile:
 
     def read(self, name: str, first: int, end: int) -> Rows:
         rows = self.target(name, first, end)
-        left = memoryview(rows).cast("B")
+        left = rows.data.cast("B")
         with self._errors():
             self._file.seek(self._start[name] + first * self._row)
             while left:
@@ -112,7 +112,7 @@ class MapsInFile:
         return np.empty((1, end - first, *self._shape[1:]), np.float32)
 
     def put(self, name: str, first: int, rows: Rows) -> None:
-        left = memoryview(rows).cast("B")
+        left = rows.data.cast("B")
         with self._errors():
             self._file.seek(self._start[name] + first * self._row)
             while left:

@@ -7,7 +7,7 @@ inputs, outputs and initializers are made anew. Field numbers: onnx.proto.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -19,7 +19,7 @@ _MODEL_GRAPH = 7
 _GRAPH_NODE, _GRAPH_NAME, _GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT = 1, 2, 5, 11, 12
 _NODE_INPUT, _NODE_OUTPUT, _NODE_NAME, _NODE_OPERATOR = 1, 2, 3, 4
 _TENSOR_DIMENSIONS, _TENSOR_TYPE, _TENSOR_NAME, _TENSOR_RAW = 1, 2, 8, 9
-_TYPES = {1: np.dtype("<f4"), 7: np.dtype("<i8")}
+_TYPES: dict[int, np.dtype[Any]] = {1: np.dtype("<f4"), 7: np.dtype("<i8")}
 
 
 @dataclass(frozen=True)
@@ -66,15 +66,22 @@ class ModelParts:
 
     def constant(self, name: str) -> NDArray[Any]:
         """The value of an initializer. Raises KeyError where there is none of that name."""
-        shape, dtype, raw = [], _TYPES[1], memoryview(b"")
-        for number, value, _ in _fields(self._constants[name]):
+        shape: list[int] = []
+        dtype, raw = _TYPES[1], memoryview(b"")
+        for number, part, _ in _fields(self._constants[name]):
             if number == _TENSOR_DIMENSIONS:
-                shape += [value] if isinstance(value, int) else list(_varints(value))
+                shape += [part] if isinstance(part, int) else list(_varints(part))
             elif number == _TENSOR_TYPE:
-                dtype = _TYPES[value]
+                dtype = _TYPES[part]
             elif number == _TENSOR_RAW:
-                raw = value
-        return np.frombuffer(raw, dtype).reshape(shape)
+                raw = part
+        value: NDArray[Any] = np.frombuffer(raw, dtype).reshape(shape)
+        return value
+
+    @property
+    def constants(self) -> Iterable[str]:
+        """Names of the initializers."""
+        return self._constants.keys()
 
     def node(self, output: str) -> Node:
         """The node that computes `output`. Raises KeyError where there is none."""

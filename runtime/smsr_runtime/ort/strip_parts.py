@@ -53,8 +53,9 @@ class Module:
         total = np.add.reduce(row_sums.astype(np.float64), axis=0) / self.lift
         squeezed = np.maximum(_connected((total / pixels).astype(np.float32), *self.squeeze), 0.0)
         excited = _connected(squeezed.astype(np.float32), *self.excite)
-        scale: NDArray[np.float32] = (1.0 / (1.0 + np.exp(-excited))).astype(np.float32)
-        return scale / np.float32(self.lift)
+        scale = (1.0 / (1.0 + np.exp(-excited))).astype(np.float32)
+        lowered: NDArray[np.float32] = scale / np.float32(self.lift)
+        return lowered
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,11 @@ def read_parts(model: Path, modules: int, scale: int, *, half: bool) -> Parts:
     except (OSError, KeyError, ValueError) as error:
         expected = "the tensors of a model made by smsr-export, to run it in strips"
         raise BackendError(model, expected, f"none of them: {reason(error)}", _TODO) from error
+
+
+def can_be_cut(model: Path) -> bool:
+    """Whether a model, of which ONNX Runtime made a session, has the head of those that smsr-export makes."""
+    return f"{HEAD}.weight" in ModelParts(model.read_bytes()).constants
 
 
 def _module(whole: ModelParts, index: int, *, half: bool) -> Module:

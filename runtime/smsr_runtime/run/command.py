@@ -12,6 +12,7 @@ from smsr_runtime.console import INTERRUPTED, put, run_command, say
 from smsr_runtime.errors import SmsrError, UsageError
 from smsr_runtime.media.image import Saving
 from smsr_runtime.media.video.options import VideoOptions
+from smsr_runtime.resources import limited
 from smsr_runtime.run import PROGRAM
 from smsr_runtime.run.options import check_quality, parse, split
 from smsr_runtime.run.plan import STREAM, Wishes, make_plan
@@ -48,7 +49,9 @@ def _run(given: list[str], document: dict[str, Any]) -> int:
         wishes = Wishes(options.format, options.show_masks, options.force, options.recursive)
         plan = make_plan(options.input, options.output, wishes)
         check_quality(options.quality, plan.jobs)
-    upscaler = load(options.bundle, options.threads, options.backend, options.theta, _engine(options))
+    upscaler = load(
+        options.bundle, options.threads, options.backend, options.theta, _engine(options), memory=options.memory
+    )
     document.update(_about(upscaler))
     if options.selftest:
         document["selftest"] = _selftest(upscaler, options)
@@ -58,7 +61,8 @@ def _run(given: list[str], document: dict[str, Any]) -> int:
     settings = Settings(options.quiet, options.json, options.debug, video, _saving(options))
     for note in () if options.quiet else plan.notes:
         _say(f"note: {note}")
-    records = run_plan(upscaler, plan, settings)
+    with limited(upscaler.memory):
+        records = run_plan(upscaler, plan, settings)
     failed = sum(1 for record in records if record["error"])
     document.update(files=records, failed=failed, skipped=plan.skipped, notes=list(plan.notes))
     if len(records) > 1 and (failed or not options.quiet):
@@ -106,6 +110,7 @@ def _selftest(upscaler: Upscaler, options: argparse.Namespace) -> dict[str, Any]
         "seconds": round(result.seconds, 4),
         "max_abs": result.max_abs,
         "rmse": result.rmse,
+        "strips_max_abs": result.strips_max_abs,
         "allowed": result.allowed,
     }
 

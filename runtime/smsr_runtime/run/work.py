@@ -49,6 +49,7 @@ def run_plan(upscaler: Upscaler, plan: Plan, settings: Settings) -> list[dict[st
         return [_video(upscaler, plan.jobs[0], settings)]
     several = len(plan.jobs) > 1
     with Progress(len(plan.jobs), "picture", shown=several and not settings.quiet) as progress:
+        upscaler.step = functools.partial(progress.part, shown=not settings.quiet)
         records = []
         for job in plan.jobs:
             records.append(_attempt(upscaler, job, settings))
@@ -74,6 +75,7 @@ def _as_smsr(error: Exception, job: Job) -> SmsrError:
 
 def _picture(upscaler: Upscaler, job: Job, settings: Settings) -> dict[str, Any]:
     start = time.perf_counter()
+    upscaler.folder = None if job.to_stdout else job.output.parent
     data = read_stdin() if job.from_stdin else read(job.input)
     check_header(data, str(job.input), functools.partial(check_size, upscaler))
     make = _animation if _stays_animated(job, data) else _still
@@ -83,6 +85,7 @@ def _picture(upscaler: Upscaler, job: Job, settings: Settings) -> dict[str, Any]
         "output": STREAM if job.to_stdout else str(job.output),
         "masks": str(job.masks) if job.masks else None,
         **facts,
+        "strips": _strips(upscaler),
         "seconds": round(time.perf_counter() - start, 4),
         "path": upscaler.path,
         "error": None,
@@ -142,11 +145,17 @@ def _facts(picture: Picture, result: Picture, notes: list[str]) -> dict[str, Any
     }
 
 
+def _strips(upscaler: Upscaler) -> dict[str, Any] | None:
+    """How the last picture was cut; None: it was not."""
+    return upscaler.strips.as_json() if upscaler.strips else None
+
+
 def _rounded(shares: Sequence[float]) -> list[float]:
     return [round(share, 6) for share in shares]
 
 
 def _video(upscaler: Upscaler, job: Job, settings: Settings) -> dict[str, Any]:
+    upscaler.folder = job.output.parent
     with Progress(frame_count(job.input), "frame", shown=not settings.quiet) as progress:
         upscale = functools.partial(upscale_frame, upscaler)
         check = functools.partial(check_frame, upscaler, str(job.input))
@@ -158,6 +167,7 @@ def _video(upscaler: Upscaler, job: Job, settings: Settings) -> dict[str, Any]:
             "input_size": dict(zip(("height", "width"), report.size_in)),
             "output_size": dict(zip(("height", "width"), report.size_out)),
             "frames": report.frames,
+            "strips": _strips(upscaler),
             "seconds": round(report.seconds, 4),
             "active": _rounded(report.active),
             "path": upscaler.path,
@@ -178,9 +188,10 @@ def _print(record: dict[str, Any], settings: Settings, progress: Progress) -> No
         progress.say(f"{PROGRAM}: note: {record['input']}: {note}", sys.stderr)
     size = record["output_size"]
     frames = f", {record['frames']} frames" if "frames" in record else ""
-    text = f"{record['output']}  {size['width']}x{size['height']}{frames}  {record['seconds']:.2f} s  {_share(record)}"
+    strips = f"in {record['strips']['count']} strips  " if record["strips"] else ""
+    text = f"{record['output']}  {size['width']}x{size['height']}{frames}  {record['seconds']:.2f} s  {strips}"
     beside = settings.json or record["output"] == STREAM
-    progress.say(f"{text}{record['path']}", sys.stderr if beside else sys.stdout)
+    progress.say(f"{text}{_share(record)}{record['path']}", sys.stderr if beside else sys.stdout)
 
 
 def _share(record: dict[str, Any]) -> str:

@@ -32,6 +32,7 @@ class TrtBackend:
     """
 
     name = "trt"
+    cuts = False
 
     def __init__(self, bundle: Bundle, machine: Machine, data: bytes, profile: Profile) -> None:
         """data: a serialized engine for `machine`. Raises NativeLibraryError, BackendError, MemoryLimitError."""
