@@ -38,7 +38,7 @@ _limit: contextvars.ContextVar[int | None] = contextvars.ContextVar("limit", def
 
 @contextlib.contextmanager
 def limited(memory: int | None) -> Iterator[None]:
-    """Within it the process counts as allowed `memory` bytes of resident memory, where the machine has them; None: all."""
+    """Within it, `available_memory` allows the process `memory` resident bytes at most; None changes nothing."""
     before = _limit.set(memory if memory is not None else _limit.get())
     try:
         yield

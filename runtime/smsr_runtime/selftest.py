@@ -28,8 +28,8 @@ _ROWS = 16
 class SelfTest:
     """max_abs: largest difference from the golden output (0..255); rmse: root mean square of the differences.
 
-    allowed: the bundle's limit on the one of them that `measure` names. strips_max_abs: the largest difference where the
-    picture was computed in strips, as large ones are; None where the backend has none.
+    allowed: the bundle's limit on the one of them that `measure` names. strips_max_abs: the largest difference of the
+    picture computed in strips, as large ones are; None where the backend computes none.
     """
 
     max_abs: float

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def load(
+def load(  # noqa: PLR0913, PLR0917  each has a default
     path: str | Path,
     threads: int | None = None,
     backend: str = "auto",

@@ -90,7 +90,9 @@ class MapsInFile:
         self._start = {name: index * shape[0] * self._row for index, name in enumerate(names)}
         self._folder = _folder(folder, len(names) * shape[0] * self._row)
         with self._errors():
-            self._file = tempfile.TemporaryFile(prefix="smsr.", dir=self._folder, buffering=0)
+            self._file = tempfile.TemporaryFile(  # noqa: SIM115  open as long as this object is
+                prefix="smsr.", dir=self._folder, buffering=0
+            )
             self._file.truncate(len(names) * shape[0] * self._row)
 
     def close(self) -> None:

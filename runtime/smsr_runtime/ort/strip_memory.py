@@ -13,7 +13,7 @@ _FIXED = 96 << 20
 _RING_ROWS = 80
 """Rows of features that the native module keeps of its layers, whatever the strip's height (measured: 70)."""
 _FINISH_BYTES = 4 << 20
-"""Of features in one step of scale and residual: two operators follow each other, and the cache keeps what is between."""
+"""Of features in one step of scale and residual: the cache keeps what its first operator leaves to the second."""
 _MOST_END_ROWS = 64
 """Of head and tail: more rows gain nothing, their halo is small."""
 _LEAST_IN_MEMORY = 128
@@ -22,9 +22,10 @@ _LEAST_IN_MEMORY = 128
 
 @dataclass(frozen=True)
 class PassBytes:
-    """Memory per pixel of a strip, its halo included, in `rows`: features of one pixel, 4 C bytes.
+    """Memory per pixel of a strip, its halo included, in multiples of one pixel's features (4 C bytes).
 
-    What ONNX Runtime allocates in one pass, with a tenth on top: resident sets of version 1.32, float32 and bf16, noise.
+    ends: in head and tail. What ONNX Runtime allocates in one pass, with a tenth on top: resident sets of version 1.32,
+    float32 and bf16, noise.
     """
 
     ends: float

@@ -1,10 +1,10 @@
 """The bundle's one model cut into the parts that `ort.strips` runs strip by strip.
 
-The operator SparseMaskModule applies channel attention to what it is given, here to a strip, where the mean is not known.
-Its constants are changed so that it gives the collect's sum z instead: excite = 0 with a bias of 30 makes the scale
-sigmoid(30), which is 1 in float32, and collect's weights times 2^64 make it z * 2^64 + features, which in float32 is
-z * 2^64 as long as |z| > 2^-39 |features|; smaller ones are rounded away when the residual is added, anyway. A power of
-two changes no other rounding.
+The operator SparseMaskModule applies channel attention to what it is given, here to a strip, and there the mean of the
+whole picture is not known. Its constants are changed so that it gives the collect's sum z instead: excite = 0 with a
+bias of 30 makes the scale sigmoid(30), which is 1 in float32, and collect's weights times 2^64 make the result
+z * 2^64 + features. In float32 that is z * 2^64 as long as |z| > 2^-39 |features|; a smaller z is rounded away when the
+residual is added, anyway. A power of two changes no other rounding.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """A picture through ONNX Runtime in strips of rows, with the result of the whole picture.
 
 Passes over all strips: the head; per module its mask branch and convolutions, then scale, residual and the running
-collect; the tail. What a strip needs of its neighbours' rows, the halo, is read from the features of the pass before and
-computed again, so zeros pad at the picture's borders only. With the native library the result has the same bits as the
-whole picture's: strips begin at multiples of the Winograd tiles' rows, halos are whole tiles, and channel attention sums
-in the kernels' order.
+collect; the tail. What a strip needs of its neighbours' rows, the halo, is read from the features of the pass before
+and computed again, so zeros pad at the picture's borders only. With the native library the result has the same bits as
+the whole picture's: strips begin at multiples of the Winograd tiles' rows, halos are whole tiles, and channel attention
+sums in the kernels' order.
 """
 
 from __future__ import annotations
