@@ -14,7 +14,9 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_VARINT, _BYTES = 0, 2
+_FIXED_BYTES = {1: 8, 5: 4}
+"""Kinds of fields, as the wire format numbers them, and the sizes of the two that have one."""
 _MODEL_GRAPH = 7
 _GRAPH_NODE, _GRAPH_NAME, _GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT = 1, 2, 5, 11, 12
 _NODE_INPUT, _NODE_OUTPUT, _NODE_NAME, _NODE_OPERATOR = 1, 2, 3, 4
@@ -157,16 +159,18 @@ def _fields(message: memoryview) -> Iterator[tuple[int, Any, memoryview]]:
         if kind == _VARINT:
             value, at = _varint(message, at)
         else:
-            size, at = _varint(message, at) if kind == _BYTES else ({_FIXED64: 8, _FIXED32: 4}[kind], at)
+            size, at = _varint(message, at) if kind == _BYTES else (_FIXED_BYTES.get(kind, len(message)), at)
             value, at = message[at : at + size], at + size
         if at > len(message):
-            raise ValueError("a field ends behind the message")
+            raise ValueError("a field of no known kind, or one that ends behind its message")
         yield key >> 3, value, message[start:at]
 
 
 def _varint(message: memoryview, at: int) -> tuple[int, int]:
     value = shift = 0
     while True:
+        if at == len(message):
+            raise ValueError("a number that ends behind its message")
         byte = message[at]
         value |= (byte & 0x7F) << shift
         at, shift = at + 1, shift + 7
