@@ -12,8 +12,8 @@ _FIXED = 96 << 20
 """Bytes for the sessions of the parts, their packed weights and threads."""
 _RING_ROWS = 80
 """Rows of features that the native module keeps of its layers, whatever the strip's height (measured: 70)."""
-_FINISH_BYTES = 4 << 20
-"""Of features in one step of scale and residual: the cache keeps what its first operator leaves to the second."""
+_FINISH_BYTES = 128 << 20
+"""Of features in one step of scale and residual, where they lie in memory and our kernels need no more of it."""
 _MOST_END_ROWS = 64
 """Of head and tail: more rows gain nothing, their halo is small."""
 _LEAST_IN_MEMORY = 128
@@ -61,7 +61,9 @@ class Cutter:
             raise self._too_small(height, width, room)
         count = -(-height // rows)
         rows = min(rows, -(-height // (count * TILE)) * TILE)
-        finish = max(TILE, min(ends, _FINISH_BYTES // (width * self._features) // TILE * TILE))
+        finish = ends
+        if self.native and not in_file:
+            finish = max(TILE, _FINISH_BYTES // (width * self._features) // TILE * TILE)
         return Strips(rows, ends, finish, count, features, in_file)
 
     @property
