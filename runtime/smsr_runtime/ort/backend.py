@@ -99,7 +99,7 @@ class OrtBackend:
 
     def _release(self) -> None:
         """Gives the memory that ONNX Runtime holds back to the system, by way of a run on one pixel."""
-        self._results(["upscaled"], np.zeros((1, 3, 1, 1), np.float32), 0.0, shrinking())
+        self._results(["upscaled"], np.zeros((1, 3, 1, 1), np.float32), 0.0, _shrinking())
         self._held = 0
 
     def _cutter(self) -> Cutter:
@@ -159,7 +159,7 @@ def open_session(
         raise BackendError(where, "a model ONNX Runtime can run", reason(error), todo) from error
 
 
-def shrinking() -> Any:
+def _shrinking() -> Any:
     """Options of a run after which a session gives its memory back."""
     import onnxruntime
 
