@@ -12,6 +12,8 @@ from smsr_runtime.errors import BackendError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from smsr_runtime.strips import StripJob, Strips
+
 NATIVE, FUNCTION_BODY, TENSORRT = "native", "function body", "TensorRT"
 
 
@@ -60,6 +62,22 @@ class Backend(Protocol):
         theta: a pixel is active where margin - theta > 0. The margins come back as an empty list where not asked for.
         Raises MemoryLimitError, InputError for a size that the backend does not take, BackendError.
         """
+        ...
+
+    @property
+    def cuts(self) -> bool:
+        """Whether it can compute pictures in strips at all."""
+        ...
+
+    def strips(self, height: int, width: int, beside: int = 0) -> Strips | None:
+        """How one picture must be cut to fit into memory beside so many other bytes; None: `run` takes it whole.
+
+        Raises MemoryLimitError, InputError for one that cannot be computed at all.
+        """
+        ...
+
+    def run_strips(self, job: StripJob, strips: Strips) -> list[NDArray[np.float32]]:
+        """One picture, cut; the margins as `run` gives them. Raises BackendError, OutputError."""
         ...
 
 

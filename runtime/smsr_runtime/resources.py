@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import os
+import re
+import sys
 from pathlib import Path
+from typing import Iterator
 
 from smsr_runtime.backend import FUNCTION_BODY, NATIVE, TENSORRT, ComputePath
-from smsr_runtime.errors import MemoryLimitError
+from smsr_runtime.errors import MemoryLimitError, UsageError
 
 _BYTES_PER_PIXEL = {
     (NATIVE, "float32"): 2400,
@@ -28,10 +33,35 @@ _COPIES_OF_FILE = 3
 _CGROUP = Path("/sys/fs/cgroup")
 
 
+_limit: contextvars.ContextVar[int | None] = contextvars.ContextVar("limit", default=None)
+
+
+@contextlib.contextmanager
+def limited(memory: int | None) -> Iterator[None]:
+    """Within it, `available_memory` allows the process `memory` resident bytes at most; None changes nothing."""
+    before = _limit.set(memory if memory is not None else _limit.get())
+    try:
+        yield
+    finally:
+        _limit.reset(before)
+
+
+def parse_memory(text: str | int) -> int:
+    """Bytes of a limit such as "2G", "512M" or 2147483648. Raises UsageError."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", str(text).strip(), re.IGNORECASE)
+    size = int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " ")) if match else 0
+    if size < 1:
+        raise UsageError("--memory", "a size such as 2G or 512M", repr(text), "write it with K, M, G or T")
+    return size
+
+
 def available_memory() -> int | None:
-    """Bytes that can still be allocated without an out-of-memory kill; None where the system does not say."""
+    """Bytes that can still be allocated without an out-of-memory kill and `limited`; None where there is no limit."""
     limits = [_meminfo(), _cgroup_free("memory.max", "memory.current")]
     limits.append(_cgroup_free("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"))
+    limit = _limit.get()
+    if limit is not None:
+        limits.append(max(limit - resident_memory(), 0))
     known = [limit for limit in limits if limit is not None]
     return min(known) if known else None
 
@@ -40,6 +70,12 @@ def bytes_per_pixel(path: ComputePath, features: int) -> int:
     """Estimate of one inference's memory per input pixel for a network with this number of features."""
     tensors = "float16" if path.kernels == TENSORRT and path.computes_in("fp16") else "float32"
     return _BYTES_PER_PIXEL[path.kernels, tensors] * features // _MEASURED_FEATURES
+
+
+def fits(needed: int) -> bool:
+    """Whether there is memory for this many bytes, as far as the system says."""
+    available = available_memory()
+    return available is None or needed <= available
 
 
 def check_memory(height: int, width: int, per_pixel: int, where: str = "picture") -> None:
@@ -58,6 +94,19 @@ def check_file(size: int, where: str) -> None:
     if available is not None and _COPIES_OF_FILE * size > available:
         expected, got = f"less than the {available / 2**30:.1f} GiB of memory free", f"a file of {size / 2**30:.1f} GiB"
         raise MemoryLimitError(where, expected, got, "use a machine with more memory")
+
+
+def resident_memory() -> int:
+    """Bytes of memory that the process holds now; where the system does not say, the most that it ever held."""
+    pages = _read(Path("/proc/self/statm")).split()
+    if len(pages) > 1:
+        return int(pages[1]) * os.sysconf("SC_PAGE_SIZE")
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
 
 
 def usable_processors() -> int | None:
@@ -96,3 +145,15 @@ def _cgroup_processors() -> int | None:
         return None
     quota = max(1, int(parts[0]) // int(parts[1]))
     return quota if quota < (os.cpu_count() or 1) else None
+
+
+def in_memory(folder: Path) -> bool:
+    """Whether files in this folder lie in memory (tmpfs): Linux only, elsewhere False."""
+    place, kind = os.path.realpath(folder), ""
+    longest = -1
+    for line in _read(Path("/proc/self/mounts")).splitlines():
+        _, mount, name = line.split(" ")[:3]
+        inside = place == mount or place.startswith(os.path.join(mount, ""))
+        if inside and len(mount) >= longest:
+            longest, kind = len(mount), name
+    return kind in ("tmpfs", "ramfs")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import time
 from dataclasses import dataclass
@@ -15,16 +16,21 @@ from smsr_runtime.backend import TENSORRT, Backend, ComputePath
 from smsr_runtime.bundle import Bundle, Golden
 from smsr_runtime.errors import BundleError, SelfTestError, reason
 from smsr_runtime.media.image import decode_bytes
+from smsr_runtime.strips import StripJob, Strips
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+_ROWS = 16
+"""Of strips in the self-test."""
 
 
 @dataclass(frozen=True)
 class SelfTest:
     """max_abs: largest difference from the golden output (0..255); rmse: root mean square of the differences.
 
-    allowed: the bundle's limit on the one of them that `measure` names.
+    allowed: the bundle's limit on the one of them that `measure` names. strips_max_abs: the largest difference of the
+    picture computed in strips, as large ones are; None where the backend computes none.
     """
 
     max_abs: float
@@ -32,6 +38,7 @@ class SelfTest:
     seconds: float
     rmse: float
     measure: str = "largest difference"
+    strips_max_abs: float | None = None
 
     @property
     def difference(self) -> float:
@@ -57,9 +64,31 @@ def self_test(bundle: Bundle, backend: Backend) -> SelfTest:
     start = time.perf_counter()
     output, _ = backend.run(image, theta=0.0)
     seconds = time.perf_counter() - start
-    result = _compared(output.astype(np.float64) - expected, golden, backend.path, seconds)
+    result = _checked(output.astype(np.float64) - expected, golden, str(backend.path), backend.path, seconds)
+    if not backend.cuts:
+        return result
+    cut = _in_strips(backend, image, expected.shape)
+    in_strips = _checked(cut - expected, golden, f"{backend.path}, in strips", backend.path, seconds)
+    return dataclasses.replace(result, strips_max_abs=in_strips.max_abs)
+
+
+def _in_strips(backend: Backend, image: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """The output as a picture that does not fit into memory gets it: from strips of few rows."""
+    output = np.zeros(shape)
+
+    def write(first: int, rows: NDArray[np.float32]) -> None:
+        output[:, :, first : first + rows.shape[2]] = rows
+
+    height, width = image.shape[2:]
+    job = StripJob(height, width, 0.0, lambda first, end: np.ascontiguousarray(image[:, :, first:end]), write)
+    backend.run_strips(job, Strips(_ROWS, _ROWS, _ROWS, -(-height // _ROWS), 0, in_file=False))
+    return output
+
+
+def _checked(difference: NDArray[np.float64], golden: Golden, name: str, path: ComputePath, seconds: float) -> SelfTest:
+    result = _compared(difference, golden, path, seconds)
     if not result.difference <= result.allowed:  # NaN fails too
-        raise _failed(result, backend.path)
+        raise _failed(result, name, path)
     return result
 
 
@@ -71,13 +100,13 @@ def _compared(difference: NDArray[np.float64], golden: Golden, path: ComputePath
     return SelfTest(largest, golden.max_abs, seconds, rmse)
 
 
-def _failed(result: SelfTest, path: ComputePath) -> SelfTestError:
+def _failed(result: SelfTest, name: str, path: ComputePath) -> SelfTestError:
     todo = "run with SMSR_ORT_LIBRARY=none to see if the native library is at fault; export again if not"
     if path.kernels == TENSORRT:
         todo = "build the engine again with --rebuild; smsr-run --backend ort runs the bundle without it"
     expected = f"{result.measure} at most {result.allowed:g} of 255 from the golden output"
     got = f"{result.max_abs:g}, RMSE {result.rmse:g}"
-    return SelfTestError(f"self-test ({path})", expected, got, todo)
+    return SelfTestError(f"self-test ({name})", expected, got, todo)
 
 
 def _array(data: bytes, shape: tuple[int, ...], where: Path) -> NDArray[np.float32]:

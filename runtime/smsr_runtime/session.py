@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable
 
 import numpy as np
 
@@ -15,37 +15,44 @@ from smsr_runtime.errors import BackendError, UsageError
 from smsr_runtime.inputs import check_pixels, check_planes
 from smsr_runtime.opening import make_backend
 from smsr_runtime.ort.native import Library, LibraryChoice
+from smsr_runtime.resources import limited, parse_memory
+from smsr_runtime.strips import StripJob, Strips
 from smsr_runtime.tensorrt.options import EngineOptions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def load(
+def load(  # noqa: PLR0913, PLR0917  each has a default
     path: str | Path,
     threads: int | None = None,
     backend: str = "auto",
     theta: float = 0.0,
     engine: EngineOptions | None = None,
     library: LibraryChoice = Library.ENVIRONMENT,
+    memory: int | str | None = None,
 ) -> Upscaler:
     """Opens a bundle directory.
 
     threads: None for all; backend: auto, ort or trt; theta: the quality dial, 0 as trained, higher is
     faster and less sharp; engine: whether and how a TensorRT engine is built here; library: the native library of
-    backend ort, as the environment says, another file, or `Library.NONE` for the function body.
+    backend ort, as the environment says, another file, or `Library.NONE` for the function body; memory: what the
+    process may hold, in bytes or like "2G", None for all that is free: larger pictures are computed in strips.
     Raises BundleError, NativeLibraryError, BackendError, UsageError.
     """
     check_theta(theta)
     bundle = read_bundle(path, unchecked=[ENGINE] if engine and engine.rebuild else [])
-    upscaler = Upscaler(bundle, make_backend(bundle, backend, threads, engine, library), theta)
+    limit = None if memory is None else parse_memory(memory)
+    upscaler = Upscaler(bundle, make_backend(bundle, backend, threads, engine, library), theta, limit)
     upscaler.reopening = (str(bundle.path.absolute()), threads, backend, library)
     return upscaler
 
 
-def _reopened(path: str, threads: int | None, backend: str, library: LibraryChoice, theta: float) -> Upscaler:
+def _reopened(
+    path: str, threads: int | None, backend: str, library: LibraryChoice, theta: float, memory: int | None
+) -> Upscaler:
     """A pickled or copied Upscaler: sessions and engines do not travel, so the bundle is opened again."""
-    return load(path, threads, backend, theta, library=library)
+    return load(path, threads, backend, theta, library=library, memory=memory)
 
 
 def check_theta(theta: Any) -> float:
@@ -62,9 +69,12 @@ class Upscaler:
     backend: name of what computes ("ort" or "trt"), opened: the backend itself.
     path: what the sparse modules run on ("native avx512", "function body" or "TensorRT 10.3.0 fp16"), compute_path:
     the same, typed. Pickled or copied, the bundle is opened again.
+    memory: bytes that the process may hold, or None; strips: how the last picture was cut, None for whole.
+    folder: for the temporary file of a large picture's features, None for TMPDIR or the system's; step: called with
+    the number of strips done and of all of them.
     """
 
-    def __init__(self, bundle: Bundle, backend: Backend, theta: float = 0.0) -> None:
+    def __init__(self, bundle: Bundle, backend: Backend, theta: float = 0.0, memory: int | None = None) -> None:
         self.bundle = bundle
         self.scale = bundle.scale
         self.theta = theta  # checked by its setter
@@ -72,6 +82,10 @@ class Upscaler:
         self.backend: str = backend.name
         self.compute_path = backend.path
         self.path: str = str(backend.path)
+        self.memory = memory
+        self.strips: Strips | None = None
+        self.folder: Path | None = None
+        self.step: Callable[[int, int], None] = lambda done, total: None
         self.reopening: tuple[str, int | None, str, LibraryChoice] | None = None
 
     @property
@@ -89,7 +103,7 @@ class Upscaler:
     def __reduce__(self) -> tuple[Any, ...]:
         if self.reopening is None:
             raise TypeError("Upscaler: expected one made by smsr_runtime.load() to pickle or copy, got another")
-        return _reopened, (*self.reopening, self.theta)
+        return _reopened, (*self.reopening, self.theta, self.memory)
 
     def __call__(self, image: NDArray[Any]) -> NDArray[Any]:
         """Raises InputError for another shape or type, MemoryLimitError, BackendError."""
@@ -105,10 +119,32 @@ class Upscaler:
             results = [self._upscaled(picture, margins=margins) for picture in image]
             per_module = [np.stack(parts) for parts in zip(*(result[1] for result in results))]
             return np.stack([result[0] for result in results]), per_module
-        rgb = image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)
-        upscaled, per_module = self.upscale_float(to_planes(rgb) / np.float32(per_unit), margins=margins)
-        pixels = _rounded(to_pixels(upscaled), per_unit, image.dtype, gray=image.ndim == 2)
-        return pixels, [margin[0, 0] for margin in per_module]
+        height, width = image.shape[:2]
+        upscaled = np.empty((self.scale * height, self.scale * width, *image.shape[2:]), image.dtype)
+
+        def read(first: int, end: int) -> NDArray[np.float32]:
+            rows = image[first:end]
+            rgb = rows if rows.ndim == 3 else np.repeat(rows[:, :, None], 3, axis=2)
+            planes: NDArray[np.float32] = to_planes(rgb) / np.float32(per_unit)
+            return planes
+
+        def write(first: int, rows: NDArray[np.float32]) -> None:
+            pixels = _rounded(to_pixels(rows), per_unit, image.dtype, gray=image.ndim == 2)
+            upscaled[first : first + len(pixels)] = pixels
+
+        job = StripJob(height, width, self.theta, read, write, margins, self.step, self.folder)
+        return upscaled, [margin[0, 0] for margin in self._run(job, upscaled.nbytes)]
+
+    def _run(self, job: StripJob, result_bytes: int) -> list[NDArray[np.float32]]:
+        """Whole or in strips; the margins."""
+        margin_bytes = 4 * self.bundle.modules * job.height * job.width if job.margins else 0
+        with limited(self.memory):
+            self.strips = self.opened.strips(job.height, job.width, result_bytes + margin_bytes)
+            if self.strips is not None:
+                return self.opened.run_strips(job, self.strips)
+            upscaled, margins = self.opened.run(job.read(0, job.height), self.theta, margins=job.margins)
+        job.write(0, upscaled)
+        return margins
 
     def upscale_float(
         self, image: NDArray[np.float32], *, margins: bool = False
@@ -118,7 +154,31 @@ class Upscaler:
         The margins are K arrays (N, 1, H, W), or an empty list where not asked for.
         """
         check_planes(image)
-        return self.opened.run(image, self.theta, margins=margins)
+        batch, _, height, width = image.shape
+        with limited(self.memory):
+            self.strips = self.opened.strips(batch * height, width)
+            if self.strips is None:
+                return self.opened.run(image, self.theta, margins=margins)
+        upscaled = np.empty((batch, 3, self.scale * height, self.scale * width), np.float32)
+        results = [self._run(self._float_job(*pair, margins=margins), upscaled.nbytes) for pair in zip(image, upscaled)]
+        return upscaled, [np.concatenate(parts) for parts in zip(*results)]
+
+    def _float_job(self, image: NDArray[np.float32], upscaled: NDArray[np.float32], *, margins: bool) -> StripJob:
+        """From (3, H, W) into (3, sH, sW)."""
+
+        def read(first: int, end: int) -> NDArray[np.float32]:
+            return np.ascontiguousarray(image[None, :, first:end], np.float32)
+
+        def write(first: int, rows: NDArray[np.float32]) -> None:
+            upscaled[:, first : first + rows.shape[2]] = rows[0]
+
+        _, height, width = image.shape
+        return StripJob(height, width, self.theta, read, write, margins, self.step, self.folder)
+
+    def check_size(self, height: int, width: int, beside: int = 0) -> None:
+        """Raises MemoryLimitError, InputError for a size that cannot be computed beside so many other bytes."""
+        with limited(self.memory):
+            self.opened.strips(height, width, beside)
 
     def active_shares(self, margins: list[NDArray[np.float32]]) -> list[float]:
         """Share of active pixels per module, 0..1."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Sequence
@@ -12,10 +13,15 @@ from smsr_runtime.backend import FUNCTION_BODY, NATIVE, ComputePath, check_outpu
 from smsr_runtime.bundle import Bundle
 from smsr_runtime.errors import BackendError, MissingPackageError, reason
 from smsr_runtime.ort.native import Library, LibraryChoice, NativeLibrary, find_library
-from smsr_runtime.resources import bytes_per_pixel, check_memory, usable_processors
+from smsr_runtime.ort.strip_memory import BODY_BYTES, NATIVE_BYTES, Cutter
+from smsr_runtime.ort.strip_parts import can_be_cut, read_parts
+from smsr_runtime.ort.strips import StripNetwork
+from smsr_runtime.resources import available_memory, bytes_per_pixel, check_memory, fits, usable_processors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from smsr_runtime.strips import StripJob, Strips
 
 OLDEST = (1, 17)
 """The first ONNX Runtime whose operators our library and models can rely on; runtime/pyproject.toml names it too."""
@@ -36,14 +42,17 @@ class OrtBackend:
         self, bundle: Bundle, threads: int | None = None, library: LibraryChoice = Library.ENVIRONMENT
     ) -> None:
         """threads: None for all processors this process may use. Raises BackendError, NativeLibraryError."""
-        native = find_library(bundle.interface_hash, library)
-        self.path = _compute_path(native, bundle)
+        self._bundle = bundle
+        self._native = find_library(bundle.interface_hash, library)
+        self.path = _compute_path(self._native, bundle)
         self._where = str(bundle.model)
         self._per_pixel = bytes_per_pixel(self.path, bundle.features)
         self._scale = bundle.scale
+        self._threads = threads or usable_processors() or 0
+        self._session = open_session(bundle.model_content(), self._native, self._threads, self._where)
         self._margins = [f"margin_{k}" for k in range(1, bundle.modules + 1)]
-        threads = threads or usable_processors() or 0
-        self._session = open_session(bundle.model_content(), native, threads, self._where)
+        self._held = 0
+        """Pixels of the largest picture so far: its memory is kept for the next one."""
         _check_names(self._where, self._session, ["upscaled", *self._margins])
 
     def run(
@@ -51,16 +60,62 @@ class OrtBackend:
     ) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]]:
         """As `Backend.run`. MemoryLimitError comes before any work, BackendError where ONNX Runtime fails."""
         batch, _, height, width = image.shape
-        check_memory(batch * height, width, self._per_pixel)
+        if not self._fits(batch * height * width):
+            check_memory(batch * height, width, self._per_pixel)
         names = ["upscaled", *(self._margins if margins else [])]
+        upscaled, *asked_for = self._results(names, image, theta)
+        self._held = max(self._held, batch * height * width)
+        check_outputs(self._where, (image.shape, self._scale), upscaled, asked_for)
+        return upscaled, asked_for
+
+    def strips(self, height: int, width: int, beside: int = 0) -> Strips | None:
+        """As `Backend.strips`."""
+        if self._fits(height * width, beside):
+            return None
+        if not self.cuts:
+            check_memory(height, width, self._per_pixel + beside // (height * width))
+        if self._held:
+            self._release()
+        room = available_memory() or 0
+        return self._cutter().cut(height, width, room - beside)
+
+    @functools.cached_property
+    def cuts(self) -> bool:
+        """As `Backend.cuts`: of models that smsr-export makes."""
+        return can_be_cut(self._bundle.model)
+
+    def run_strips(self, job: StripJob, strips: Strips) -> list[NDArray[np.float32]]:
+        """As `Backend.run_strips`. Raises BackendError where the model lacks a part, too."""
+        return self._strip_network.run(job, strips)
+
+    def _results(self, names: list[str], image: NDArray[np.float32], theta: float, options: Any = None) -> list[Any]:
         feeds = {"image": np.ascontiguousarray(image, dtype=np.float32), "theta": np.array(theta, np.float32)}
         try:
-            upscaled, *asked_for = self._session.run(names, feeds)
+            results: list[Any] = self._session.run(names, feeds, options)
         except Exception as error:  # ONNX Runtime's exceptions share no base class
             todo = "run --selftest to see if the bundle works"
             raise BackendError(self._where, "a result", reason(error), todo) from error
-        check_outputs(self._where, (image.shape, self._scale), upscaled, asked_for)
-        return upscaled, asked_for
+        return results
+
+    def _fits(self, pixels: int, beside: int = 0) -> bool:
+        """Whether that many pixels can be run whole, with the memory that is held from earlier ones."""
+        return fits(max(0, pixels - self._held) * self._per_pixel + beside)
+
+    def _release(self) -> None:
+        """Gives the memory that ONNX Runtime holds back to the system, by way of a run on one pixel."""
+        self._results(["upscaled"], np.zeros((1, 3, 1, 1), np.float32), 0.0, _shrinking())
+        self._held = 0
+
+    def _cutter(self) -> Cutter:
+        native = self.path.native
+        return Cutter(self._bundle.features, self._bundle.scale, NATIVE_BYTES if native else BODY_BYTES, native)
+
+    @functools.cached_property
+    def _strip_network(self) -> StripNetwork:
+        bundle = self._bundle
+        parts = read_parts(bundle.model, bundle.modules, bundle.scale, half=self.path.computes_in("fp16"))
+        open_part = functools.partial(open_session, library=self._native, threads=self._threads, arena=False)
+        return StripNetwork(parts, self._where, open_part)
 
 
 def _compute_path(library: NativeLibrary | None, bundle: Bundle) -> ComputePath:
@@ -72,11 +127,16 @@ def _compute_path(library: NativeLibrary | None, bundle: Bundle) -> ComputePath:
 
 
 def open_session(
-    model: Path | bytes, library: NativeLibrary | None = None, threads: int = 0, where: str = "ONNX model"
+    model: Path | bytes,
+    library: NativeLibrary | None = None,
+    threads: int = 0,
+    where: str = "ONNX model",
+    *,
+    arena: bool = True,
 ) -> Any:
     """An InferenceSession of a file, or of its bytes; library: with our kernels; threads: 0 for ONNX Runtime's choice.
 
-    where: what errors name.
+    where: what errors name; arena: memory is kept for the next run.
 
     Raises MissingPackageError, BackendError where ONNX Runtime refuses the model.
     """
@@ -89,6 +149,7 @@ def open_session(
     # With memory patterns the second picture of a size allocates all its memory again, while that of the first stays
     # allocated: 3.6 GB instead of 1.9 at 1280x720, and no faster.
     options.enable_mem_pattern = False
+    options.enable_cpu_mem_arena = arena
     try:
         if library:
             options.register_custom_ops_library(str(library.path))
@@ -119,6 +180,15 @@ def _onnxruntime() -> Any:
     except ImportError as error:
         raise MissingPackageError("backend ort", "onnxruntime", "not installed", "pip install onnxruntime") from error
     return onnxruntime
+
+
+def _shrinking() -> Any:
+    """Options of a run after which a session gives its memory back."""
+    import onnxruntime
+
+    options = onnxruntime.RunOptions()
+    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    return options
 
 
 def _version(text: str) -> tuple[int, ...]:

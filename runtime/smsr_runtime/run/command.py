@@ -13,6 +13,7 @@ from smsr_runtime.errors import SmsrError, UsageError
 from smsr_runtime.governor import Target
 from smsr_runtime.media.image import Saving
 from smsr_runtime.media.video.options import VideoOptions
+from smsr_runtime.resources import limited
 from smsr_runtime.run import PROGRAM
 from smsr_runtime.run.jobs import STREAM
 from smsr_runtime.run.options import check_quality, live_job, parse, split, theta_target
@@ -52,19 +53,23 @@ def _run(given: list[str], document: dict[str, Any]) -> int:
         plan = make_plan(options.input, options.output, wishes)
         check_quality(options.quality, plan.jobs)
     target = theta_target(options, live, plan.jobs if plan else [])
-    upscaler = load(options.bundle, options.threads, options.backend, options.theta, _engine(options))
+    upscaler = load(
+        options.bundle, options.threads, options.backend, options.theta, _engine(options), memory=options.memory
+    )
     document.update(_about(upscaler))
     if options.selftest:
         document["selftest"] = _selftest(upscaler, options)
     settings = _settings(options, target)
     if live is not None:
-        document.update(files=[make_live(upscaler, live, settings)], failed=0)
+        with limited(upscaler.memory):
+            document.update(files=[make_live(upscaler, live, settings)], failed=0)
         return 0
     if plan is None:
         return 0
     for note in () if options.quiet else plan.notes:
         _say(f"note: {note}")
-    records = run_plan(upscaler, plan, settings)
+    with limited(upscaler.memory):
+        records = run_plan(upscaler, plan, settings)
     failed = sum(1 for record in records if record["error"])
     document.update(files=records, failed=failed, skipped=plan.skipped, there=plan.there, notes=list(plan.notes))
     if (len(records) > 1 or plan.there) and (failed or not options.quiet):
@@ -119,6 +124,7 @@ def _selftest(upscaler: Upscaler, options: argparse.Namespace) -> dict[str, Any]
         "seconds": round(result.seconds, 4),
         "max_abs": result.max_abs,
         "rmse": result.rmse,
+        "strips_max_abs": result.strips_max_abs,
         "allowed": result.allowed,
     }
 

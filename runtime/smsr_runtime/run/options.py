@@ -13,6 +13,7 @@ from smsr_runtime.governor import Target
 from smsr_runtime.live.source import is_live
 from smsr_runtime.media.image import FORMATS, Saving
 from smsr_runtime.media.video.pipe import KINDS
+from smsr_runtime.resources import parse_memory
 from smsr_runtime.run import PROGRAM
 from smsr_runtime.run.jobs import STREAM, Job
 from smsr_runtime.run.live import LiveJob, check_live
@@ -36,6 +37,9 @@ wholly transparent pixels comes the colour of the nearest visible one. A format 
 PPM) is refused unless the picture is opaque. EXIF orientation is applied; EXIF data, in PNG also texts, and colour
 profiles are kept; CMYK becomes sRGB. An animated GIF, WebP or PNG gives an animated PNG or WebP, GIF and APNG also a
 video; other formats take its first frame.
+
+A picture that does not fit into memory is computed in strips, with the same result; between passes its features (1 KiB
+per pixel of INPUT) lie in a temporary file in OUTPUT's folder, or in TMPDIR where that is set.
 
 A video's sound, subtitles, tags, chapters, HDR10 data and transparency are kept as far as OUTPUT's format holds them; a
 note says what is not. The result begins at 0 seconds; interlaced video is deinterlaced. In a damaged video what can be
@@ -101,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     add("-o", "--output", metavar="OUTPUT", help="file, or folder where INPUT is a folder or pattern")
     add("--backend", choices=("auto", "ort", "trt"), default="auto", help="what computes (default: auto)")
     add("--threads", type=int, metavar="N", help="processor threads (default: all)")
+    add("--memory", metavar="SIZE", help="most to hold, like 2G (default: what is free); larger pictures go in strips")
     add("--theta", type=float, default=0.0, metavar="T", help="quality dial: higher is faster, 0 as trained (default)")
     add("--show-masks", action="store_true", help="also write NAME.masks.png: where each module worked hard")
     kinds = " ".join((*FORMATS, *KINDS))
@@ -153,6 +158,8 @@ def _check(options: argparse.Namespace) -> None:
     if (options.input is None) != (options.output is None) and not options.display:
         missing = "no -o" if options.output is None else "no INPUT"
         raise UsageError(PROGRAM, "INPUT and -o together", missing, "name both")
+    if options.memory is not None:
+        parse_memory(options.memory)
     if options.input == "" or options.output == "":
         raise UsageError(PROGRAM, "names of INPUT and -o", "an empty one", "check the quotes")
     if options.format in KINDS and options.output != STREAM:

@@ -15,13 +15,14 @@ from smsr_runtime.media.masks import mosaic
 from smsr_runtime.media.picture import Picture
 from smsr_runtime.run.jobs import STREAM, Job
 from smsr_runtime.run.settings import Settings, rounded
-from smsr_runtime.run.upscale import check_size, upscale_picture
+from smsr_runtime.run.upscale import check_size, cut_of, upscale_picture
 from smsr_runtime.session import Upscaler
 
 
 def make_picture(upscaler: Upscaler, job: Job, settings: Settings) -> dict[str, Any]:
     """The job's record."""
     start = time.perf_counter()
+    upscaler.folder = None if job.to_stdout else job.output.parent
     data = read_stdin() if job.from_stdin else read(job.input)
     check_header(data, str(job.input), functools.partial(check_size, upscaler))
     make = _animation if _stays_animated(job, data) else _still
@@ -31,6 +32,7 @@ def make_picture(upscaler: Upscaler, job: Job, settings: Settings) -> dict[str, 
         "output": STREAM if job.to_stdout else str(job.output),
         "masks": str(job.masks) if job.masks else None,
         **facts,
+        "strips": cut_of(upscaler),
         "seconds": round(time.perf_counter() - start, 4),
         "path": upscaler.path,
         "error": None,

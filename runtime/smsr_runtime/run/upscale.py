@@ -8,29 +8,44 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from smsr_runtime.backend import TENSORRT
-from smsr_runtime.errors import MemoryLimitError
+from smsr_runtime.errors import InputError, MemoryLimitError
 from smsr_runtime.media.picture import Picture
 from smsr_runtime.media.transparency import spread, within_neighbours
 from smsr_runtime.media.video.source import VIDEO_BYTES_PER_PIXEL
-from smsr_runtime.resources import bytes_per_pixel, check_memory
+from smsr_runtime.resources import check_memory, limited
 from smsr_runtime.session import Upscaler
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _FLOAT_PIXEL_BYTES = 12
+_PIXEL_BYTES = 8
+"""Of a picture, at most: four channels of 16 bits."""
 
 
 def check_size(upscaler: Upscaler, where: str, height: int, width: int) -> None:
-    """Raises MemoryLimitError naming `where` for a picture that is too large for this machine; called before decoding.
+    """Raises MemoryLimitError, InputError naming `where` for a size that this machine cannot compute, before decoding.
 
     On a GPU the engine's profile bounds the size, and this machine's memory only has to hold input and result.
     """
     if upscaler.compute_path.kernels == TENSORRT:
-        per_pixel = _FLOAT_PIXEL_BYTES * (1 + upscaler.scale**2)
-    else:
-        per_pixel = bytes_per_pixel(upscaler.compute_path, upscaler.bundle.features)
-    check_memory(height, width, per_pixel, where)
+        check_memory(height, width, _FLOAT_PIXEL_BYTES * (1 + upscaler.scale**2), where)
+    _check(upscaler, where, height, width, _PIXEL_BYTES * (1 + upscaler.scale**2))
+
+
+def check_frame(upscaler: Upscaler, where: str, height: int, width: int) -> None:
+    """The same for the frames of a video, whose decoder and encoder need memory too."""
+    per_pixel = VIDEO_BYTES_PER_PIXEL * upscaler.scale**2
+    with limited(upscaler.memory):
+        check_memory(height, width, per_pixel, where)
+    _check(upscaler, where, height, width, per_pixel)
+
+
+def _check(upscaler: Upscaler, where: str, height: int, width: int, per_pixel: int) -> None:
+    try:
+        upscaler.check_size(height, width, per_pixel * height * width)
+    except (MemoryLimitError, InputError) as error:
+        raise type(error)(where, error.expected, error.got, error.todo) from error
 
 
 def upscale_picture(
@@ -75,8 +90,6 @@ def upscale_with_margins(upscaler: Upscaler, frame: NDArray[Any]) -> tuple[NDArr
     return larger, margins
 
 
-def check_frame(upscaler: Upscaler, where: str, height: int, width: int) -> None:
-    """Before any frame of a video is decoded. Raises MemoryLimitError, naming `where`, for frames that do not fit."""
-    path = upscaler.compute_path
-    network = 0 if path.kernels == TENSORRT else bytes_per_pixel(path, upscaler.bundle.features)
-    check_memory(height, width, network + VIDEO_BYTES_PER_PIXEL * upscaler.scale**2, where)
+def cut_of(upscaler: Upscaler) -> dict[str, Any] | None:
+    """How the last picture was cut into strips, as records have it; None: it was not."""
+    return upscaler.strips.as_json() if upscaler.strips else None

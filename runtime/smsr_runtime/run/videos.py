@@ -18,12 +18,13 @@ from smsr_runtime.run import PROGRAM
 from smsr_runtime.run.frames import FrameUpscaler, MeasuredUpscaler
 from smsr_runtime.run.jobs import STREAM, Job
 from smsr_runtime.run.settings import Settings, rounded
-from smsr_runtime.run.upscale import check_frame
+from smsr_runtime.run.upscale import check_frame, cut_of
 from smsr_runtime.session import Upscaler
 
 
 def make_video(upscaler: Upscaler, job: Job, settings: Settings, on_frame: Callable[[], None]) -> dict[str, Any]:
     """The job's record. Raises VideoError and others; what is done until then is kept."""
+    upscaler.folder = None if job.to_stdout else job.output.parent
     hooks = Hooks(
         on_frame,
         (_nothing if settings.quiet else functools.partial(say, PROGRAM)),
@@ -42,6 +43,7 @@ def make_video(upscaler: Upscaler, job: Job, settings: Settings, on_frame: Calla
         "input_size": dict(zip(("height", "width"), report.size_in)),
         "output_size": dict(zip(("height", "width"), report.size_out)),
         "frames": report.frames,
+        "strips": cut_of(upscaler),
         "seconds": round(report.seconds, 4),
         "active": rounded(report.active),
         "stats": upscale.stats.as_json(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from typing import Any, Sequence
 
@@ -28,6 +29,7 @@ def run_plan(upscaler: Upscaler, plan: Plan, settings: Settings) -> list[dict[st
     records: list[dict[str, Any]] = []
     several = len(plan.jobs) > 1
     with Progress(len(plan.jobs), "file", shown=several and not settings.quiet) as progress:
+        upscaler.step = functools.partial(progress.part, shown=not settings.quiet)
         try:
             for job in plan.jobs:
                 records.append(_attempt(upscaler, job, settings))
@@ -93,9 +95,10 @@ def _print(record: dict[str, Any], settings: Settings, progress: Progress) -> No
     frames = f", {record['frames']} frames" if "frames" in record else ""
     if "seen" in record:
         frames += f" of {record['seen']}, latency {record['stats']['latency_ms']['median']:.0f} ms"
-    text = f"{record['output']}  {size['width']}x{size['height']}{frames}  {record['seconds']:.2f} s  {_share(record)}"
+    strips = f"in {record['strips']['count']} strips  " if record.get("strips") else ""
+    text = f"{record['output']}  {size['width']}x{size['height']}{frames}  {record['seconds']:.2f} s  {strips}"
     beside = settings.json or record["output"] == STREAM
-    progress.say(f"{text}{record['path']}", sys.stderr if beside else sys.stdout)
+    progress.say(f"{text}{_share(record)}{record['path']}", sys.stderr if beside else sys.stdout)
 
 
 def _share(record: dict[str, Any]) -> str:

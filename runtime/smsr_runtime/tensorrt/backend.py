@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import weakref
-from typing import TYPE_CHECKING, Any, Iterator
+from typing import TYPE_CHECKING, Any, Iterator, NoReturn
 
 import numpy as np
 
@@ -22,6 +22,8 @@ from smsr_runtime.tensorrt.plugin import load_plugin
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from smsr_runtime.strips import StripJob, Strips
+
 
 class TrtBackend:
     """One engine and its execution: a `smsr_runtime.backend.Backend`.
@@ -30,6 +32,7 @@ class TrtBackend:
     """
 
     name = "trt"
+    cuts = False
 
     def __init__(self, bundle: Bundle, machine: Machine, data: bytes, profile: Profile) -> None:
         """data: a serialized engine for `machine`. Raises NativeLibraryError, BackendError, MemoryLimitError."""
@@ -62,6 +65,14 @@ class TrtBackend:
         upscaled, *asked_for = [np.concatenate(parts) if len(parts) > 1 else parts[0] for parts in zip(*results)]
         check_outputs(self._where, (image.shape, self._scale), upscaled, asked_for)
         return upscaled, asked_for
+
+    def strips(self, height: int, width: int, beside: int = 0) -> None:
+        """None: an engine takes a picture whole or not at all. Raises InputError for a size outside its profile."""
+        self._check_size((height, width))
+
+    def run_strips(self, job: StripJob, strips: Strips) -> NoReturn:
+        todo = "use smsr-run --backend ort"
+        raise BackendError(self._where, "a whole picture", f"{strips.count} strips of {job.width} pixels", todo)
 
     def _not_read(self, log: Log) -> BackendError | MemoryLimitError:
         if log.out_of_memory:

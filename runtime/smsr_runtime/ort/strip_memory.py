@@ -1,0 +1,100 @@
+"""How a picture is cut so that its strips fit into the memory there is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from smsr_runtime.errors import MemoryLimitError
+from smsr_runtime.ort.strips import END_HALO, MAPS, MODULE_HALO, TILE
+from smsr_runtime.strips import Strips
+
+_FIXED = 96 << 20
+"""Bytes for the sessions of the parts, their packed weights and threads."""
+_RING_ROWS = 80
+"""Rows of features that the native module keeps of its layers, whatever the strip's height (measured: 70)."""
+_FINISH_BYTES = 128 << 20
+"""Of features in one step of scale and residual, where they lie in memory and our kernels need no more of it."""
+_MOST_END_ROWS = 64
+"""Of head and tail: more rows gain nothing, their halo is small."""
+_LEAST_IN_MEMORY = 128
+"""Rows of a module's strip below which features go to a file: the halo would cost more than reading and writing it."""
+
+
+@dataclass(frozen=True)
+class PassBytes:
+    """Memory per pixel of a strip, its halo included, in multiples of one pixel's features (4 C bytes).
+
+    ends: in head and tail. What ONNX Runtime allocates in one pass, with a tenth on top: resident sets of version 1.32,
+    float32 and bf16, noise.
+    """
+
+    ends: float
+    module: float
+    finish: float
+
+
+NATIVE_BYTES = PassBytes(ends=2.7, module=0.25, finish=0.0)
+BODY_BYTES = PassBytes(ends=5.5, module=10.5, finish=5.5)
+
+
+@dataclass(frozen=True)
+class Cutter:
+    """channels and scale of the network; bytes: of the compute path; native: whether our kernels run it."""
+
+    channels: int
+    scale: int
+    bytes: PassBytes
+    native: bool
+
+    def cut(self, height: int, width: int, room: int) -> Strips:
+        """The largest strips for `room` bytes; features in memory where strips of a fair height fit beside them.
+
+        Raises MemoryLimitError where not even the smallest ones fit.
+        """
+        features = len(MAPS) * height * width * self._features
+        rows = self._module_rows(width, room - features, in_file=False)
+        in_file = rows < min(height, _LEAST_IN_MEMORY)
+        if in_file:
+            rows = self._module_rows(width, room, in_file=True)
+        ends = self._end_rows(width, room - (0 if in_file else features), in_file=in_file)
+        if min(rows, ends) < TILE:
+            raise self._too_small(height, width, room)
+        count = -(-height // rows)
+        rows = min(rows, -(-height // (count * TILE)) * TILE)
+        finish = ends
+        if self.native and not in_file:
+            finish = max(TILE, _FINISH_BYTES // (width * self._features) // TILE * TILE)
+        return Strips(rows, ends, finish, count, features, in_file)
+
+    @property
+    def _features(self) -> int:
+        """Bytes of one pixel's features."""
+        return 4 * self.channels
+
+    def _module_rows(self, width: int, room: int, *, in_file: bool) -> int:
+        rings = _RING_ROWS * width * self._features if self.native else 0
+        per_pixel = (self.bytes.module + (2 if in_file else 0)) * self._features + 8  # features in, sums out
+        return _fitting(room - _FIXED - rings, width, per_pixel, MODULE_HALO)
+
+    def _end_rows(self, width: int, room: int, *, in_file: bool) -> int:
+        picture = 12 * (2 + 5 * self.scale**2)  # rows read, and rows of the result while they are rounded
+        per_pixel = (max(self.bytes.ends, self.bytes.finish) + (4 if in_file else 0)) * self._features + picture
+        return min(_MOST_END_ROWS, _fitting(room - _FIXED, width, per_pixel, END_HALO))
+
+    def _too_small(self, height: int, width: int, room: int) -> MemoryLimitError:
+        needed = self.least(width)
+        expected = f"at least {needed / 2**20:.0f} MiB of memory free for strips of {width} pixels"
+        todo = "raise --memory, cut the picture into narrower parts or use a machine with more memory"
+        return MemoryLimitError("picture", expected, f"{max(room, 0) / 2**20:.0f} MiB for {width}x{height}", todo)
+
+    def least(self, width: int) -> int:
+        """Bytes for strips of TILE rows."""
+        room = _FIXED
+        while min(self._module_rows(width, room, in_file=True), self._end_rows(width, room, in_file=True)) < TILE:
+            room += 1 << 20
+        return room
+
+
+def _fitting(room: int, width: int, per_pixel: float, halo: int) -> int:
+    """Rows for which there is room, beside a halo above and below; 0 or less: none."""
+    return (int(room // (width * per_pixel)) - 2 * halo) // TILE * TILE
