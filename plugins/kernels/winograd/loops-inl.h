@@ -43,18 +43,28 @@ struct TilePlace {
   }
 };
 
+// The window of a tile. At the image's left and right border it is put together in `copy` [6][6][channels],
+// zeros outside; above and below, its rows are of zeros.
 template <class In>
-inline void point_at_window(const PaddedImageOf<In>& image, TilePlace at, const In* window[kWinogradPoints]) {
+inline Window<In> window_of(const PaddedImageOf<In>& image, TilePlace at, In* copy) {
+  Window<In> window;
+  const int64_t left = at.x - 1, channels = image.channels;
+  const bool within = left >= 0 && left + kWindowSize <= image.width;
   for (int64_t ky = 0; ky < kWindowSize; ++ky) {
     const int64_t y = at.y + ky - 1;
     const bool inside = y >= 0 && y < image.height;
-    const In* row = inside ? image.rows.row(y) : nullptr;
+    window.row[ky] = inside ? image.rows.row(y) + left * channels : image.zeros;
+    window.step[ky] = inside ? channels : 0;
+    if (within || !inside) continue;
+    In* const row = copy + ky * kWindowSize * channels;
     for (int64_t kx = 0; kx < kWindowSize; ++kx) {
-      const int64_t x = at.x + kx - 1;
-      window[ky * kWindowSize + kx] =
-          inside && x >= 0 && x < image.width ? row + x * image.channels : image.zeros;
+      const bool here = left + kx >= 0 && left + kx < image.width;
+      const In* const from = here ? window.row[ky] + kx * channels : image.zeros;
+      __builtin_memcpy(row + kx * channels, from, static_cast<size_t>(channels) * sizeof(In));
     }
+    window.row[ky] = row;
   }
+  return window;
 }
 
 template <class In, class Out, class Weight>
@@ -119,12 +129,13 @@ void multiply_points(const AnyConvolution& c, int64_t outputs, int tiles, const 
 template <class Weight>
 struct TileScratch {
   Weight* inputs;
-  float *products, *dump;
+  float *products, *dump, *windows[2];
   template <class AnyConvolution>
   TileScratch(const AnyConvolution& c, float* scratch)
       : inputs(reinterpret_cast<Weight*>(scratch)),
         products(scratch + kTilesPerBlock * stride_of_tiles<Weight>(c.in.channels)),
-        dump(products + kTilesPerBlock * stride_of_tiles<Weight>(c.outputs)) {}
+        dump(products + kTilesPerBlock * stride_of_tiles<Weight>(c.outputs)),
+        windows{dump + c.outputs, dump + c.outputs + kWinogradPoints * c.in.channels} {}
 };
 
 // Products of tiles [first, first + count), at most a block of them. R: registers for the transforms, V: for
@@ -132,13 +143,16 @@ struct TileScratch {
 template <class R, class V, class In, class Out, class Weight>
 void multiply_tiles(const TileConvolutionOf<In, Out, Weight>& c, Tiles tiles, int64_t first, int64_t count,
                     int64_t outputs, const TileScratch<Weight>& scratch) {
-  const In* windows[2][kWinogradPoints];
-  point_at_window(c.in, TilePlace(c.in.width, tiles, first), windows[0]);
+  const auto window = [&](int64_t i) {
+    return window_of(c.in, TilePlace(c.in.width, tiles, first + i),
+                     reinterpret_cast<In*>(scratch.windows[i % 2]));
+  };
+  Window<In> here = window(0);
   for (int64_t i = 0; i < count; ++i) {
-    const int64_t next = i + 1 < count ? i + 1 : i;
-    point_at_window(c.in, TilePlace(c.in.width, tiles, first + next), windows[(i + 1) % 2]);
-    PointsOf<Weight>::Type::template input<R>(windows[i % 2], windows[(i + 1) % 2], c.in.channels,
+    const Window<In> next = i + 1 < count ? window(i + 1) : here;
+    PointsOf<Weight>::Type::template input<R>(here, next, c.in.channels,
                                               scratch.inputs + i * stride_of_tiles<Weight>(c.in.channels));
+    here = next;
   }
   multiply_points<V>(c, outputs, static_cast<int>(count), scratch.inputs, scratch.products);
 }
