@@ -121,13 +121,13 @@ inline void pool_rows(const typename V::Register upper[kTileSize],
         V::broadcast(&kQuarter), V::zero());
 }
 
-// All outputs of one tile from its points, as its four pooled pixels. The image ends after `rows` rows and
-// `columns` columns of the tile, where the last ones are repeated.
+// Outputs [first, first + panel) of one tile from its points, as its four pooled pixels. The image ends after
+// `rows` rows and `columns` columns of the tile, where the last ones are repeated.
 template <class V, class Weight>
-void transform_output_pooled(const TileConvolutionOf<float, float, Weight>& c, const float* points,
-                             int64_t rows, int64_t columns, float* const out[4]) {
+void transform_output_pooled(const TileConvolutionOf<float, float, Weight>& c, int64_t first, int64_t panel,
+                             const float* points, int64_t rows, int64_t columns, float* const out[4]) {
   using Register = typename V::Register;
-  for (int64_t channel = 0; channel < c.outputs; channel += V::kLanes) {
+  for (int64_t channel = first; channel < first + panel; channel += V::kLanes, points += V::kLanes) {
     const Register bias = V::load(c.bias + channel);
     Register above[kTileSize];
     const auto take_row = [&](int y, Register pixels[kTileSize]) {
@@ -145,7 +145,7 @@ void transform_output_pooled(const TileConvolutionOf<float, float, Weight>& c, c
       V::store(out[y - 1] + channel, pooled[0]);
       V::store(out[y] + channel, pooled[1]);
     };
-    PointsOf<Weight>::Type::template output<V>(points + channel, c.outputs, take_row);
+    PointsOf<Weight>::Type::template output<V>(points, panel, take_row);
   }
 }
 
@@ -155,16 +155,16 @@ void convolve_pooled_tiles(const TileConvolutionOf<float, float, Weight>& c, Til
   const int64_t height = pooled_size(c.in.height), width = pooled_size(c.in.width);
   for (int64_t first = 0; first < tiles.count; first += kTilesPerBlock) {
     const int64_t left = tiles.count - first, count = left < kTilesPerBlock ? left : kTilesPerBlock;
-    multiply_tiles<V, V>(c, tiles, first, count, c.outputs, scratch);
-    for (int64_t i = 0; i < count; ++i) {
+    transform_inputs<V>(c, tiles, first, count, scratch);
+    const auto finish = [&](int64_t i, int64_t output, int64_t panel, const float* points) {
       const TilePlace at(c.in.width, tiles, first + i);
       float* out[4];
       for (int64_t k = 0; k < 4; ++k) {
         const int64_t y = at.y / 2 + k / 2, x = at.x / 2 + k % 2;
         out[k] = y < height && x < width ? c.out.row(y) + x * c.outputs : scratch.dump;
       }
-      transform_output_pooled<V>(c, scratch.products + i * stride_of_tiles<Weight>(c.outputs),
-                                 c.in.height - at.y, c.in.width - at.x, out);
-    }
+      transform_output_pooled<V>(c, output, panel, points, c.in.height - at.y, c.in.width - at.x, out);
+    };
+    multiply_panels<V>(c, count, c.outputs, scratch, finish);
   }
 }

@@ -193,7 +193,7 @@ struct ReducedPoints {
       input_rows<V, 0, 4>(window, next, c, rows);
       input_part<V>(rows, channels, points + c);
       input_rows<V, 4, 6>(window, next, c, rows);
-      input_part<V>(rows + 2, channels, points + kMatrices * channels + c);
+      input_part<V>(rows + 2, channels, points + tile_stride(kMatrices, channels) + c);
     }
   }
 
@@ -202,7 +202,7 @@ struct ReducedPoints {
   static inline void output(const float* points, int64_t stride, const Finish& finish) {
     using Register = typename V::Register;
 #pragma GCC unroll 2
-    for (int part = 0; part < kParts; ++part, points += kMatrices * stride) {
+    for (int part = 0; part < kParts; ++part, points += tile_stride(kMatrices, stride)) {
       Register rows[kPartWindow][kTileSize], upper[kTileSize], lower[kTileSize];
 #pragma GCC unroll 4
       for (int y = 0; y < kPartWindow; ++y) {
