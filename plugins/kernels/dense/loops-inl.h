@@ -12,17 +12,10 @@ inline DenseBlock describe_block(const PixelConvolution& c) {
   block.weights_stride = c.outputs;
   block.segment_stride = c.in.channels * c.outputs;
   block.bias = c.bias;
-  block.resume = false;
+  block.adds = false;
   block.relu = c.relu;
   block.stream = c.taps == 1;
   return block;
-}
-
-// out[p][o] = addend[p][o] + bias[o]
-inline void add_bias(const float* addend, const float* bias, int64_t pixels, int64_t outputs, float* out) {
-  for (int64_t p = 0; p < pixels; ++p, addend += outputs, out += outputs)
-    for (int64_t o = 0; o < outputs; o += Wide::kLanes)
-      Wide::store(out + o, Wide::add(Wide::load(addend + o), Wide::load(bias + o)));
 }
 
 void convolve_pixels(const PixelConvolution& c, int64_t first, int64_t count, const float* addend,
@@ -32,7 +25,7 @@ void convolve_pixels(const PixelConvolution& c, int64_t first, int64_t count, co
   int64_t y = first / in.width, x = first - y * in.width;
   NeighboursOf<float> near;
   near.move(in, y);
-  block.resume = addend != nullptr;
+  block.adds = addend != nullptr;
   for (int64_t i = 0; i < count; i += kBlockPixels) {
     const int used = static_cast<int>(count - i < kBlockPixels ? count - i : kBlockPixels);
     float* const to = out + i * c.outputs;
@@ -46,9 +39,9 @@ void convolve_pixels(const PixelConvolution& c, int64_t first, int64_t count, co
       else
         block.in[0][slot] = in.rows.data + (first + i + slot) * in.channels;
       block.out[slot] = to + slot * c.outputs;
+      if (block.adds) block.addend[slot] = addend + (i + slot) * c.outputs;
     }
     fill_up(used, &block);
-    if (addend != nullptr) add_bias(addend + i * c.outputs, c.bias, used, c.outputs, to);
     multiply_block<Single<Wide>>(block, c.outputs);
   }
 }

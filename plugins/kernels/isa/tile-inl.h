@@ -13,13 +13,14 @@ template <class In, class Out>
 struct BlockOf {
   const In* in[kMaxSegments][kSlots];  // [segment][pixel] -> [input channels]
   Out* out[kSlots];                    // [pixel] -> [output channels]
+  const Out* addend[kSlots];           // the same, added to the sums; used where `adds`
   int64_t depth[kMaxSegments];         // input channels to sum over, per segment
   int segments, pixels;
   const In* weights;       // [segment][input channel][output channel]
   int64_t weights_stride;  // elements between input channels
   int64_t segment_stride;  // elements between segments
   const float* bias;       // [output channels] to start from, or null
-  bool resume;             // start from what `out` holds instead
+  bool adds;               // `addend`
   bool relu;               // at the end
   bool stream = false;     // one segment, whose pixels follow each other in memory
 };
@@ -35,6 +36,7 @@ inline void add_products(const typename V::Input* const in[kRows], int64_t depth
                          const typename V::Input* weights, int64_t stride,
                          typename V::Register sum[kRows][kCount]) {
   int64_t k = 0;
+#pragma GCC unroll 2
   for (; k + V::kStep <= depth; k += V::kStep, weights += stride * V::kStep) {
     decltype(V::load_weights(weights)) w[kCount];
 #pragma GCC unroll 4
@@ -64,19 +66,18 @@ void multiply(const BlockFor<V>& block, int slot, int64_t channel) {
   using Register = typename V::Register;
   Register sum[kRows][kCount];
   typename V::Output* const* const out = block.out + slot;
-  if (block.resume) {
+#pragma GCC unroll 4
+  for (int v = 0; v < kCount; ++v) {
+    const Register start = block.bias != nullptr ? V::load(block.bias + channel + v * V::kLanes) : V::zero();
+#pragma GCC unroll 12
+    for (int r = 0; r < kRows; ++r) sum[r][v] = start;
+  }
+  if (block.adds) {
 #pragma GCC unroll 12
     for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 4
-      for (int v = 0; v < kCount; ++v) sum[r][v] = V::load(out[r] + channel + v * V::kLanes);
-  } else {
-#pragma GCC unroll 4
-    for (int v = 0; v < kCount; ++v) {
-      const Register start =
-          block.bias != nullptr ? V::load(block.bias + channel + v * V::kLanes) : V::zero();
-#pragma GCC unroll 12
-      for (int r = 0; r < kRows; ++r) sum[r][v] = start;
-    }
+      for (int v = 0; v < kCount; ++v)
+        sum[r][v] = V::add(V::load(block.addend[slot + r] + channel + v * V::kLanes), sum[r][v]);
   }
   for (int s = 0; s < block.segments; ++s) {
     const typename V::Input* in[kRows];
@@ -112,16 +113,17 @@ void multiply_tile(const BlockFor<V>& block, int slot, int64_t channel, int vect
   }
 }
 
-// Prefetches the inputs of the tile at `slot` while the one before is computed: mask borders break up the
-// runs of pixels that the hardware could foresee. Only the last row of taps: the others were read with the
-// rows above.
+// Prefetches the inputs, and the outputs from `channel` on, of the tile at `slot` while the one before is
+// computed: mask borders break up the runs of pixels that the hardware could foresee, and the collect reads
+// the rows of all layers. Of nine taps only the last row: the others were read with the rows above.
 template <class In, class Out>
-inline void prefetch(const BlockOf<In, Out>& block, int slot, int rows) {
+inline void prefetch(const BlockOf<In, Out>& block, int slot, int rows, int64_t channel) {
   constexpr int64_t kLine = kCacheLine / sizeof(In);
   if (slot >= block.pixels) return;
-  for (int s = block.segments - 3; s < block.segments; ++s)
+  for (int s = block.segments == kMaxSegments ? kMaxSegments - 3 : 0; s < block.segments; ++s)
     for (int r = 0; r < rows; ++r)
       for (int64_t k = 0; k < block.depth[s]; k += kLine) __builtin_prefetch(block.in[s][slot + r] + k);
+  for (int r = 0; r < rows; ++r) __builtin_prefetch(block.out[slot + r] + channel, 1);
 }
 
 // The same for pixels in one stream, which a 1x1 convolution reads faster than the hardware foresees:
@@ -143,7 +145,7 @@ void multiply_block(const BlockFor<V>& block, int64_t channels) {
   for (int done = 0; done < total; done += V::kVectors) {
     const int vectors = total - done < V::kVectors ? total - done : V::kVectors, rows = V::rows(vectors);
     for (int slot = 0; slot < block.pixels; slot += rows) {
-      if (block.segments == kMaxSegments) prefetch(block, slot + rows, rows);
+      if (!block.stream) prefetch(block, slot + rows, rows, done * V::kLanes);
       if (block.stream) prefetch_stream(block, slot, rows);
       multiply_tile<V>(block, slot, done * V::kLanes, vectors);
     }

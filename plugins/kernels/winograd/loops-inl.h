@@ -106,12 +106,16 @@ void transform_output(const TileConvolutionOf<In, Out, Weight>& c, const TileOut
   }
 }
 
-// Prefetches the outputs from `channel` on, which the hardware does not foresee: they lie in other pixels.
+// Prefetches the outputs of a tile from `channel` on, and what is added to them: one cache line of each
+// pixel, which the hardware does not foresee.
 template <class Out>
 inline void prefetch_outputs(const TileOutputs<Out>& to, int64_t outputs, int64_t channel) {
   for (int y = 0; y < kTileSize; ++y)
 #pragma GCC unroll 4
-    for (int x = 0; x < kTileSize; ++x) __builtin_prefetch(to.row[y] + x * outputs + channel, 1);
+    for (int x = 0; x < kTileSize; ++x) {
+      __builtin_prefetch(to.row[y] + x * outputs + channel, 1);
+      if (to.addend[y] != nullptr) __builtin_prefetch(to.addend[y] + x * outputs + channel);
+    }
 }
 
 // After all outputs are stored: the last leading vector may have spilled into the others.
