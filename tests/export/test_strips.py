@@ -132,11 +132,12 @@ def test_every_scale_batch_type_and_gray_through_the_public_call(
     upscaler = smsr_runtime.load(tmp_path / "a.smsr", threads=2, library=native_library)
     batch = np.stack([picture, picture[::-1]])
     deep = picture.astype(np.uint16) * 257
-    whole = [upscaler.with_margins(image) for image in (picture, batch, deep, picture[..., 0])]
+    images: tuple[NDArray[Any], ...] = (picture, batch, deep, picture[..., 0])
+    whole = [upscaler.with_margins(image) for image in images]
     floats = upscaler.upscale_float(np.concatenate([to_planes(picture)] * 2), margins=True)
     assert upscaler.strips is None
     cut_into_strips(monkeypatch)
-    for image, (result, margins) in zip((picture, batch, deep, picture[..., 0]), whole, strict=True):
+    for image, (result, margins) in zip(images, whole, strict=True):
         again, masks = upscaler.with_margins(image)
         assert upscaler.strips == ODD
         assert again.dtype == image.dtype and np.array_equal(again, result)

@@ -12,17 +12,10 @@ inline DenseBlock describe_block(const PixelConvolution& c) {
   block.weights_stride = c.outputs;
   block.segment_stride = c.in.channels * c.outputs;
   block.bias = c.bias;
-  block.resume = false;
+  block.adds = false;
   block.relu = c.relu;
   block.stream = c.taps == 1;
   return block;
-}
-
-// out[p][o] = addend[p][o] + bias[o]
-inline void add_bias(const float* addend, const float* bias, int64_t pixels, int64_t outputs, float* out) {
-  for (int64_t p = 0; p < pixels; ++p, addend += outputs, out += outputs)
-    for (int64_t o = 0; o < outputs; o += Wide::kLanes)
-      Wide::store(out + o, Wide::add(Wide::load(addend + o), Wide::load(bias + o)));
 }
 
 void convolve_pixels(const PixelConvolution& c, int64_t first, int64_t count, const float* addend,
@@ -32,7 +25,7 @@ void convolve_pixels(const PixelConvolution& c, int64_t first, int64_t count, co
   int64_t y = first / in.width, x = first - y * in.width;
   NeighboursOf<float> near;
   near.move(in, y);
-  block.resume = addend != nullptr;
+  block.adds = addend != nullptr;
   for (int64_t i = 0; i < count; i += kBlockPixels) {
     const int used = static_cast<int>(count - i < kBlockPixels ? count - i : kBlockPixels);
     float* const to = out + i * c.outputs;
@@ -46,9 +39,9 @@ void convolve_pixels(const PixelConvolution& c, int64_t first, int64_t count, co
       else
         block.in[0][slot] = in.rows.data + (first + i + slot) * in.channels;
       block.out[slot] = to + slot * c.outputs;
+      if (block.adds) block.addend[slot] = addend + (i + slot) * c.outputs;
     }
     fill_up(used, &block);
-    if (addend != nullptr) add_bias(addend + i * c.outputs, c.bias, used, c.outputs, to);
     multiply_block<Single<Wide>>(block, c.outputs);
   }
 }
@@ -121,13 +114,13 @@ inline void pool_rows(const typename V::Register upper[kTileSize],
         V::broadcast(&kQuarter), V::zero());
 }
 
-// All outputs of one tile from its points, as its four pooled pixels. The image ends after `rows` rows and
-// `columns` columns of the tile, where the last ones are repeated.
+// Outputs [first, first + panel) of one tile from its points, as its four pooled pixels. The image ends after
+// `rows` rows and `columns` columns of the tile, where the last ones are repeated.
 template <class V, class Weight>
-void transform_output_pooled(const TileConvolutionOf<float, float, Weight>& c, const float* points,
-                             int64_t rows, int64_t columns, float* const out[4]) {
+void transform_output_pooled(const TileConvolutionOf<float, float, Weight>& c, int64_t first, int64_t panel,
+                             const float* points, int64_t rows, int64_t columns, float* const out[4]) {
   using Register = typename V::Register;
-  for (int64_t channel = 0; channel < c.outputs; channel += V::kLanes) {
+  for (int64_t channel = first; channel < first + panel; channel += V::kLanes, points += V::kLanes) {
     const Register bias = V::load(c.bias + channel);
     Register above[kTileSize];
     const auto take_row = [&](int y, Register pixels[kTileSize]) {
@@ -145,7 +138,7 @@ void transform_output_pooled(const TileConvolutionOf<float, float, Weight>& c, c
       V::store(out[y - 1] + channel, pooled[0]);
       V::store(out[y] + channel, pooled[1]);
     };
-    PointsOf<Weight>::Type::template output<V>(points + channel, c.outputs, take_row);
+    PointsOf<Weight>::Type::template output<V>(points, panel, take_row);
   }
 }
 
@@ -155,16 +148,16 @@ void convolve_pooled_tiles(const TileConvolutionOf<float, float, Weight>& c, Til
   const int64_t height = pooled_size(c.in.height), width = pooled_size(c.in.width);
   for (int64_t first = 0; first < tiles.count; first += kTilesPerBlock) {
     const int64_t left = tiles.count - first, count = left < kTilesPerBlock ? left : kTilesPerBlock;
-    multiply_tiles<V, V>(c, tiles, first, count, c.outputs, scratch);
-    for (int64_t i = 0; i < count; ++i) {
+    transform_inputs<V>(c, tiles, first, count, scratch);
+    const auto finish = [&](int64_t i, int64_t output, int64_t panel, const float* points) {
       const TilePlace at(c.in.width, tiles, first + i);
       float* out[4];
       for (int64_t k = 0; k < 4; ++k) {
         const int64_t y = at.y / 2 + k / 2, x = at.x / 2 + k % 2;
         out[k] = y < height && x < width ? c.out.row(y) + x * c.outputs : scratch.dump;
       }
-      transform_output_pooled<V>(c, scratch.products + i * stride_of_tiles<Weight>(c.outputs),
-                                 c.in.height - at.y, c.in.width - at.x, out);
-    }
+      transform_output_pooled<V>(c, output, panel, points, c.in.height - at.y, c.in.width - at.x, out);
+    };
+    multiply_panels<V>(c, count, c.outputs, scratch, finish);
   }
 }

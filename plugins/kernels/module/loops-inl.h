@@ -49,6 +49,7 @@ inline void fill_up(int used, AnyBlock* block) {
   for (int slot = used; slot < used + kMaxTilePixels - 1; ++slot) {
     for (int s = 0; s < block->segments; ++s) block->in[s][slot] = block->in[s][used - 1];
     block->out[slot] = block->out[used - 1];
+    if (block->adds) block->addend[slot] = block->addend[used - 1];
   }
 }
 
@@ -65,7 +66,7 @@ void convolve(const ConvolutionOf<typename V::Input, typename V::Output>& c, Pix
   block.weights_stride = channels;
   block.segment_stride = channels * channels;
   block.bias = nullptr;
-  block.resume = false;
+  block.adds = false;
   block.relu = true;
   Walk walk(c.in.width, pixels.first[0]);
   NeighboursOf<typename V::Input> near;
@@ -117,14 +118,15 @@ inline void collect_layers(const CollectOf<typename V::Input>& c, Pixels pixels,
                            BlockFor<V>* block) {
   for (int s = 0; s < block->segments; ++s) block->depth[s] = c.depth[first + s];
   block->weights = c.weight + first * c.channels * c.channels;
-  block->resume = first > 0;
+  block->adds = first > 0;
+  block->bias = first > 0 ? nullptr : c.bias;
   for (int64_t i = 0; i < pixels.count; i += kBlockPixels) {
     const int used = static_cast<int>(pixels.count - i < kBlockPixels ? pixels.count - i : kBlockPixels);
     for (int slot = 0; slot < used; ++slot) {
       const int64_t pixel = pixels.first[i + slot] & ~kBesideActive;
       const int64_t y = pixel / c.width, x = pixel - y * c.width;
       for (int s = 0; s < block->segments; ++s) block->in[s][slot] = c.in[first + s].row(y) + x * c.channels;
-      block->out[slot] = c.out.row(y) + x * c.channels;
+      block->addend[slot] = block->out[slot] = c.out.row(y) + x * c.channels;
     }
     fill_up(used, block);
     multiply_block<V>(*block, c.channels);
@@ -136,7 +138,6 @@ void collect(const CollectOf<typename V::Input>& c, Pixels pixels) {
   BlockFor<V> block;
   block.weights_stride = c.channels;
   block.segment_stride = c.channels * c.channels;
-  block.bias = c.bias;
   block.relu = false;
   for (int64_t first = 0; first < c.layers; first += kMaxSegments) {
     const int64_t left = c.layers - first;

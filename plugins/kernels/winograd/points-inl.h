@@ -2,12 +2,22 @@
 // transforms are sums of whole registers.
 // Needs from the includer: an unnamed namespace; winograd.h; isa/register.h.
 
-// Prefetches those pixels of the next tile that a tile to its left would not share: tiles of a mask break up
-// the runs that the hardware could foresee.
+// The 6x6 input pixels of a tile: pixel (y, x) begins at row[y] + x * step[y].
 template <class In>
-inline void prefetch_row(const In* const next[kWinogradPoints], int y, int64_t channel) {
+struct Window {
+  const In* row[kWindowSize];
+  int64_t step[kWindowSize];  // 0: a row of zeros outside the image
+};
+
+// Prefetches those pixels of the next tile that a tile to its left would not share: tiles of a mask break up
+// the runs that the hardware could foresee. One call per cache line.
+template <class In>
+inline void prefetch_row(const Window<In>& next, int y, int64_t channel) {
+  if (channel * sizeof(In) % kCacheLine != 0) return;
+  const In* const from = next.row[y] + channel;
+  const int64_t step = next.step[y];
 #pragma GCC unroll 6
-  for (int x = 2; x < kWindowSize; ++x) __builtin_prefetch(next[y * kWindowSize + x] + channel);
+  for (int x = 2; x < kWindowSize; ++x) __builtin_prefetch(from + x * step);
 }
 
 // Points 0, 1, -1, 1/2, -2 and infinity: the least rounding in float32 (docs/adr/0004-winograd.md).
@@ -50,29 +60,32 @@ struct FloatPoints {
                                           V::multiply_add(m[3], V::broadcast(&kEighth), difference)));
   }
 
-  // The 6x6 pixels `window` to 36 points of `channels` floats.
+  // The window to 36 points of `channels` floats.
   template <class V, class In>
-  static void input(const In* const window[kWinogradPoints], const In* const next[kWinogradPoints],
-                    int64_t channels, float* points) {
+  static void input(const Window<In>& window, const Window<In>& next, int64_t channels, float* points) {
     using Register = typename V::Register;
+    const int64_t below = kWindowSize * channels;
     for (int64_t c = 0; c < channels; c += V::kLanes) {
       Register rows[kWindowSize][kWindowSize];
 #pragma GCC unroll 6
       for (int y = 0; y < kWindowSize; ++y) {
+        const In* const from = window.row[y] + c;
+        const int64_t step = window.step[y];
         Register line[kWindowSize];
 #pragma GCC unroll 6
-        for (int x = 0; x < kWindowSize; ++x) line[x] = V::load(window[y * kWindowSize + x] + c);
+        for (int x = 0; x < kWindowSize; ++x) line[x] = V::load(from + x * step);
         input_line<V>(line, rows[y]);
         prefetch_row(next, y, c);
       }
+      float* to = points + c;
 #pragma GCC unroll 6
-      for (int x = 0; x < kWindowSize; ++x) {
+      for (int x = 0; x < kWindowSize; ++x, to += channels) {
         Register line[kWindowSize], out[kWindowSize];
 #pragma GCC unroll 6
         for (int y = 0; y < kWindowSize; ++y) line[y] = rows[y][x];
         input_line<V>(line, out);
 #pragma GCC unroll 6
-        for (int y = 0; y < kWindowSize; ++y) V::store(points + (y * kWindowSize + x) * channels + c, out[y]);
+        for (int y = 0; y < kWindowSize; ++y) V::store(to + y * below, out[y]);
       }
     }
   }
@@ -144,16 +157,17 @@ struct ReducedPoints {
 
   // Rows [first, end) of the window, transformed along.
   template <class V, int first, int end, class In>
-  static inline void input_rows(const In* const window[kWinogradPoints],
-                                const In* const next[kWinogradPoints], int64_t c,
+  static inline void input_rows(const Window<In>& window, const Window<In>& next, int64_t c,
                                 typename V::Register rows[kWindowSize][kWindowSize]) {
 #pragma GCC unroll 4
     for (int y = first; y < end; ++y) {
+      const In* const from = window.row[y] + c;
+      const int64_t step = window.step[y];
       typename V::Register line[kWindowSize];
 #pragma GCC unroll 6
-      for (int x = 0; x < kWindowSize; ++x) line[x] = V::load(window[y * kWindowSize + x] + c);
+      for (int x = 0; x < kWindowSize; ++x) line[x] = V::load(from + x * step);
       input_line<V>(line, rows[y]);
-      if (c * sizeof(In) % kCacheLine == 0) prefetch_row(next, y, c);  // once per cache line
+      prefetch_row(next, y, c);
     }
   }
 
@@ -171,17 +185,15 @@ struct ReducedPoints {
     }
   }
 
-  // The 6x6 pixels `window` to the 24 points of both parts; no more than four rows at a time fit the
-  // registers.
+  // The window to the 24 points of both parts; no more than four rows at a time fit the registers.
   template <class V, class In>
-  static void input(const In* const window[kWinogradPoints], const In* const next[kWinogradPoints],
-                    int64_t channels, Reduced* points) {
+  static void input(const Window<In>& window, const Window<In>& next, int64_t channels, Reduced* points) {
     for (int64_t c = 0; c < channels; c += V::kLanes) {
       typename V::Register rows[kWindowSize][kWindowSize];
       input_rows<V, 0, 4>(window, next, c, rows);
       input_part<V>(rows, channels, points + c);
       input_rows<V, 4, 6>(window, next, c, rows);
-      input_part<V>(rows + 2, channels, points + kMatrices * channels + c);
+      input_part<V>(rows + 2, channels, points + tile_stride(kMatrices, channels) + c);
     }
   }
 
@@ -190,7 +202,7 @@ struct ReducedPoints {
   static inline void output(const float* points, int64_t stride, const Finish& finish) {
     using Register = typename V::Register;
 #pragma GCC unroll 2
-    for (int part = 0; part < kParts; ++part, points += kMatrices * stride) {
+    for (int part = 0; part < kParts; ++part, points += tile_stride(kMatrices, stride)) {
       Register rows[kPartWindow][kTileSize], upper[kTileSize], lower[kTileSize];
 #pragma GCC unroll 4
       for (int y = 0; y < kPartWindow; ++y) {

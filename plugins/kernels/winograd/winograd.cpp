@@ -74,9 +74,11 @@ void pack_reduced(const ReducedKernels& kernels, const float* matrix, int64_t in
 }
 
 int64_t winograd_scratch_size(int64_t inputs, int64_t outputs) {
-  constexpr int64_t kMostPoints = kReducedPoints * kReducedParts;
-  static_assert(kMostPoints >= kWinogradPoints);
-  return kTilesPerBlock * (tile_stride(kMostPoints, inputs) + tile_stride(kMostPoints, outputs)) + outputs;
+  static_assert(kReducedParts * kReducedPoints >= kWinogradPoints);
+  const int64_t windows = 2 * kWinogradPoints * inputs;
+  return kTilesPerBlock * kReducedParts *
+             (tile_stride(kReducedPoints, inputs) + tile_stride(kReducedPoints, outputs)) +
+         outputs + windows;
 }
 
 }  // namespace smsr
