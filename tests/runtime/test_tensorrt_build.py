@@ -107,7 +107,8 @@ def test_a_model_that_the_parser_refuses_is_one_line_with_its_words(
 ) -> None:  # fmt: skip
     install(world, monkeypatch, version=version)
     if words == NO_MODEL:
-        (pending / "model.trt.onnx").write_bytes(b"no model")
+        # An operator set of one byte with a wire type there is not: our own look at a model does not go there.
+        (pending / "model.trt.onnx").write_bytes(b"\x42\x01\x07")
     else:
         model = onnx.load(pending / "model.trt.onnx")
         for node in model.graph.node:
