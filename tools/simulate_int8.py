@@ -20,8 +20,8 @@ from torch import Tensor
 from smsr import images, metrics
 from smsr_bench import calibration, pytorch
 from smsr_bench.pytorch import TorchModule
-from smsr_bench.weights import read_folded
 from smsr_export.records import FoldedNetwork
+from smsr_export.weights import read_folded
 from smsr_runtime.arrays import to_pixels, to_planes
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Engine:
-    """exact: computes the network itself, which the rival does not (rival.py); package: what it needs installed.
+    """exact: computes the network itself, which the rival does not (smsr_export/rival.py); package: what it needs.
 
     has_bf16: whether this machine can multiply in bfloat16, of engines that do; None for others;
     calibrated: in int8, by pictures; other_network: computes another network, with random weights (span.py).
@@ -75,7 +75,7 @@ def _run(upscaler: Upscaler) -> Run:
 
 
 def _rival_model(subject: Subject) -> bytes:
-    from smsr_bench.rival import build_rival
+    from smsr_export.rival import build_rival
 
     return bytes(build_rival(subject.network).SerializeToString())
 

@@ -21,11 +21,11 @@ from smsr_bench.engines import ENGINES, OURS
 from smsr_bench.inputs import Input
 from smsr_bench.measure import Timing
 from smsr_bench.report import Row
-from smsr_bench.rival import build_rival
 from smsr_bench.runs import Run
 from smsr_bench.span import build_span
 from smsr_bench.subject import Subject
 from smsr_export.records import FoldedNetwork
+from smsr_export.rival import build_rival
 from smsr_runtime.arrays import to_pixels
 from smsr_runtime.ort.native import find_library
 

@@ -10,9 +10,9 @@ import onnx
 
 from smsr import contract
 from smsr_bench.calibration import Calibration
-from smsr_bench.weights import read_folded
 from smsr_export.onnx_model import build_model
 from smsr_export.records import FoldedNetwork
+from smsr_export.weights import read_folded
 from smsr_runtime.bundle import Bundle, read_bundle
 from smsr_runtime.errors import DataError
 from smsr_runtime.opening import make_backend

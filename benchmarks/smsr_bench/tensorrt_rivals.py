@@ -3,7 +3,7 @@
 `dense` has no masks at all: every pixel with all channels, what a user would build without this project. `masked`
 computes the same, and zeroes the sparse channels of inactive pixels as published code does. Both have float32 input
 and outputs, as model.trt.onnx, and everything else in float16, so that weakly typed TensorRT 8 and strongly typed
-newer ones build the same engine. NOT numerically equal to the network: see rival.py.
+newer ones build the same engine. NOT numerically equal to the network: see smsr_export/rival.py.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
-from smsr_bench.rival import Rival
 from smsr_export.records import FoldedModule, FoldedNetwork
+from smsr_export.rival import Rival
 from smsr_export.trt_model import cast_for_readers, cast_output, rounded
 
 HALF = np.dtype(np.float16)

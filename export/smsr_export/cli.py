@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smsr import __version__, contract
+from smsr_export.estimate import SAMPLES
 from smsr_export.tensorrt_engine import PRECISIONS, finish, finish_exported
 from smsr_runtime.bundle import SUFFIX, is_bundle
 from smsr_runtime.console import Parser, run_command, say, show
@@ -59,6 +60,16 @@ def _parser() -> argparse.ArgumentParser:
         "--verify", nargs="+", default=[], metavar="IMAGE_OR_DIR",
         help="measure parity (and PSNR) on these high-resolution pictures; default: our own drawing",
     )  # fmt: skip
+    parser.add_argument(
+        "--estimate", type=Path, metavar="PATH",
+        help="write nothing; say what the network saves on this clip, folder or picture, at the size it is upscaled "
+        "from: active shares, MACs, measured speed-up over a dense network on this machine's CPU",
+    )  # fmt: skip
+    parser.add_argument(
+        "--samples", type=int, metavar="N",
+        help=f"with --estimate: pictures or frames to measure, evenly spread; default: {SAMPLES}",
+    )  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="with --estimate: print JSON")
     for name, text in (("min", "smallest"), ("opt", "most usual"), ("max", "largest")):
         parser.add_argument(f"--{name}-shape", metavar="HxW", help=f"with --target trt: the {text} picture")
     parser.add_argument(
@@ -73,6 +84,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _export(options: argparse.Namespace) -> None:
+    if options.estimate is not None:
+        from smsr_export.estimate import command
+
+        return command.run(PROGRAM, options)
+    for name in ("samples", "json"):
+        if getattr(options, name):
+            raise UsageError(f"--{name}", "--estimate PATH with it", "none", "add --estimate, or leave it out")
     engine = _engine_options(options)
     checkpoint: Path = options.checkpoint
     if is_bundle(checkpoint):

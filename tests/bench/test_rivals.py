@@ -20,10 +20,10 @@ from smsr.evaluation import cli as evaluation
 from smsr.network import NetworkConfig
 from smsr_bench import calibration, cli, inputs, quantised, report, span
 from smsr_bench.calibration import Calibration
-from smsr_bench.rival import build_rival
 from smsr_bench.runs import onnxruntime_run, openvino_run
 from smsr_bench.subject import Subject
 from smsr_export.parity.pictures import own_pictures
+from smsr_export.rival import build_rival
 from smsr_export.writing import ExportRequest, export
 from smsr_runtime.errors import UsageError
 from tests.helpers import random_network

@@ -14,8 +14,8 @@ import torch
 from smsr.network import Network
 from smsr_bench import tensorrt_files, tensorrt_rivals
 from smsr_bench.masks import ALWAYS, with_active_share
-from smsr_bench.rival import build_rival
 from smsr_export.records import FoldedNetwork
+from smsr_export.rival import build_rival
 from smsr_export.trt_model import build_trt_model
 from smsr_runtime.errors import DataError
 from smsr_runtime.ort.backend import open_session

@@ -1,0 +1,114 @@
+"""The sample: pictures of a folder and frames of clips, evenly spread, as smsr-run would read them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smsr_runtime.errors import DataError, VideoError, reason
+from smsr_runtime.media.image import decode
+from smsr_runtime.media.picture import Picture, eight_bit
+from smsr_runtime.media.suffixes import MOVING_PICTURES, PICTURE_SUFFIXES, VIDEO_SUFFIXES
+from smsr_runtime.media.transparency import spread
+from smsr_runtime.media.video.colour import Look, ToRgb
+from smsr_runtime.media.video.options import Task, VideoOptions
+from smsr_runtime.media.video.reading import Reader
+from smsr_runtime.media.video.source import frame_count, open_source, video_stream
+
+LONG_CLIP = 3000
+"""Frames of a clip from which on only its key frames are decoded: an hour of video would take minutes."""
+_MOVING = VIDEO_SUFFIXES | MOVING_PICTURES
+_Item = TypeVar("_Item")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One picture or frame. pixels: (H, W, 3) RGB uint8."""
+
+    name: str
+    pixels: NDArray[np.uint8]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(h, w)"""
+        return self.pixels.shape[0], self.pixels.shape[1]
+
+
+def read(path: Path, count: int) -> list[Sample]:
+    """At most `count` samples of a picture, a clip, or the pictures and clips directly in a folder.
+
+    The pictures are those that smsr-run would be given: they are not made smaller.
+    Raises DataError, PictureError, VideoError, MemoryLimitError, MissingPackageError.
+    """
+    files = evenly(_files(path), count)
+    frames = max(1, count // len(files))
+    return [sample for file in files for sample in _samples(file, frames)]
+
+
+def evenly(items: Sequence[_Item], count: int) -> list[_Item]:
+    """At most `count` of the items, each from the middle of one of `count` equal parts."""
+    if len(items) <= count:
+        return list(items)
+    return [items[(2 * index + 1) * len(items) // (2 * count)] for index in range(count)]
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    try:
+        names = sorted(path.iterdir())
+    except OSError as error:
+        raise DataError(path, "a readable folder", reason(error), "check its permissions") from error
+    known = PICTURE_SUFFIXES | VIDEO_SUFFIXES
+    files = [file for file in names if file.suffix.lower() in known and not file.name.startswith(".")]
+    if not files:
+        raise DataError(path, "pictures or videos directly in the folder", "none", "name the folder they lie in")
+    return files
+
+
+def _samples(file: Path, count: int) -> list[Sample]:
+    if file.suffix.lower() in _MOVING:
+        return [Sample(f"{file.name}, frame {number}", pixels) for number, pixels in _frames(file, count)]
+    return [Sample(file.name, _rgb(decode(file)))]
+
+
+def _rgb(picture: Picture) -> NDArray[np.uint8]:
+    """(H, W, 3), under transparent pixels the colour that smsr-run puts there."""
+    picture = eight_bit(picture)
+    color = picture.color if picture.alpha is None else spread(picture.color, picture.alpha)
+    return np.ascontiguousarray(color if color.ndim == 3 else np.repeat(color[:, :, None], 3, axis=2), np.uint8)
+
+
+def _frames(file: Path, count: int) -> list[tuple[int, NDArray[np.uint8]]]:
+    """Numbers and pixels of `count` frames; of a clip with LONG_CLIP frames or more, of its key frames."""
+    kept: list[tuple[int, Any]] = []
+    step = 1
+    with open_source(file) as container:
+        video = video_stream(container, file)
+        if (frame_count(file) or 0) >= LONG_CLIP:
+            video.codec_context.skip_frame = "NONKEY"
+        reader = Reader(container, video, Task(file, file, VideoOptions()))
+        for number, frame in enumerate(_decoded(reader, video)):
+            if number % step == 0:
+                kept.append((number, frame))
+            if len(kept) >= 4 * count:  # their number is not known before the end: every second one goes
+                kept, step = kept[::2], 2 * step
+        if not kept:
+            raise VideoError(file, "at least one frame", "none that can be decoded", "copy the file again")
+        to_rgb = ToRgb(Look.of(kept[0][1], video), alpha=False)
+        return [(number, _eight_bits(to_rgb(frame))) for number, frame in evenly(kept, count)]
+
+
+def _decoded(reader: Reader, video: Any) -> Iterator[Any]:
+    for packet in reader.packets([video]):
+        yield from reader.frames(packet)
+    yield from reader.rest()
+
+
+def _eight_bits(frame: NDArray[Any]) -> NDArray[np.uint8]:
+    return np.asarray(eight_bit(Picture(frame)).color, np.uint8)
