@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import tempfile
 from pathlib import Path
@@ -27,7 +28,7 @@ _TODO = "leave it out: --estimate writes no bundle"
 def run(program: str, options: argparse.Namespace) -> None:
     """Prints the estimate. Raises UsageError, CheckpointError, BundleError, and what reading the material raises."""
     _check(options)
-    samples = material.read(options.estimate, options.samples or SAMPLES)
+    samples = material.read(options.estimate, options.samples or SAMPLES, functools.partial(say, program))
     if is_bundle(options.checkpoint):
         estimate = _of_bundle(options.checkpoint, options.estimate, samples)
     else:
@@ -54,7 +55,7 @@ def _check(options: argparse.Namespace) -> None:
 def _exported(program: str, options: argparse.Namespace, folder: Path) -> Path:
     """A bundle of the checkpoint, verified on our own drawing."""
     checkpoint = locate(options.checkpoint)
-    network = load_network(checkpoint, options.weights, lambda text: say(program, text))
+    network = load_network(checkpoint, options.weights, functools.partial(say, program))
     output = folder / f"{checkpoint.stem}{SUFFIX}"
     pictures = own_pictures(network.config.scale)
     export(network, ExportRequest(checkpoint, output, pictures, precision=options.precision or "fp32"))

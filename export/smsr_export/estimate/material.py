@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,7 +18,7 @@ from smsr_runtime.media.transparency import spread
 from smsr_runtime.media.video.colour import Look, ToRgb
 from smsr_runtime.media.video.options import Task, VideoOptions
 from smsr_runtime.media.video.reading import Reader
-from smsr_runtime.media.video.source import frame_count, open_source, video_stream
+from smsr_runtime.media.video.source import frame_count, frame_rate, open_source, video_stream
 
 LONG_CLIP = 3000
 """Frames of a clip from which on only its key frames are decoded: an hour of video would take minutes."""
@@ -39,15 +39,18 @@ class Sample:
         return self.pixels.shape[0], self.pixels.shape[1]
 
 
-def read(path: Path, count: int) -> list[Sample]:
+Say = Callable[[str], object]
+
+
+def read(path: Path, count: int, say: Say) -> list[Sample]:
     """At most `count` samples of a picture, a clip, or the pictures and clips directly in a folder.
 
-    The pictures are those that smsr-run would be given: they are not made smaller.
+    The pictures are those that smsr-run would be given: they are not made smaller. say: takes a note on a damaged clip.
     Raises DataError, PictureError, VideoError, MemoryLimitError, MissingPackageError.
     """
     files = evenly(_files(path), count)
     frames = max(1, count // len(files))
-    return [sample for file in files for sample in _samples(file, frames)]
+    return [sample for file in files for sample in _samples(file, frames, say)]
 
 
 def evenly(items: Sequence[_Item], count: int) -> list[_Item]:
@@ -71,9 +74,9 @@ def _files(path: Path) -> list[Path]:
     return files
 
 
-def _samples(file: Path, count: int) -> list[Sample]:
+def _samples(file: Path, count: int, say: Say) -> list[Sample]:
     if file.suffix.lower() in _MOVING:
-        return [Sample(f"{file.name}, frame {number}", pixels) for number, pixels in _frames(file, count)]
+        return _frames(file, count, say)
     return [Sample(file.name, _rgb(decode(file)))]
 
 
@@ -84,30 +87,46 @@ def _rgb(picture: Picture) -> NDArray[np.uint8]:
     return np.ascontiguousarray(color if color.ndim == 3 else np.repeat(color[:, :, None], 3, axis=2), np.uint8)
 
 
-def _frames(file: Path, count: int) -> list[tuple[int, NDArray[np.uint8]]]:
-    """Numbers and pixels of `count` frames; of a clip with LONG_CLIP frames or more, of its key frames."""
-    kept: list[tuple[int, Any]] = []
-    step = 1
+def _frames(file: Path, count: int, say: Say) -> list[Sample]:
+    """`count` frames of a clip; of one with LONG_CLIP frames or more, of its key frames."""
     with open_source(file) as container:
         video = video_stream(container, file)
-        if (frame_count(file) or 0) >= LONG_CLIP:
+        stated = frame_count(file)
+        if (stated or 0) >= LONG_CLIP:
             video.codec_context.skip_frame = "NONKEY"
-        reader = Reader(container, video, Task(file, file, VideoOptions()))
-        for number, frame in enumerate(_decoded(reader, video)):
-            if number % step == 0:
-                kept.append((number, frame))
-            if len(kept) >= 4 * count:  # their number is not known before the end: every second one goes
-                kept, step = kept[::2], 2 * step
+        task = Task(file, file, VideoOptions())
+        reader = Reader(container, video, task)
+        kept = _spread_over(_decoded(reader, video), count)
+        damage = reader.damage.error(task, float(frame_rate(video)), 0, None)
         if not kept:
-            raise VideoError(file, "at least one frame", "none that can be decoded", "copy the file again")
-        to_rgb = ToRgb(Look.of(kept[0][1], video), alpha=False)
-        return [(number, _eight_bits(to_rgb(frame))) for number, frame in evenly(kept, count)]
+            got = damage.got if damage else "none that can be decoded"
+            raise VideoError(file, "at least one frame", got, "copy the file again")
+        if damage:
+            say(f"note: {file}: only what can be decoded is measured: {damage.got}")
+        to_rgb = ToRgb(Look.of(kept[0], video), alpha=False)
+        return [Sample(f"{file.name}{_time(frame)}", _eight_bits(to_rgb(frame))) for frame in kept]
+
+
+def _spread_over(frames: Iterable[Any], count: int) -> list[Any]:
+    """At most `count` frames. How many there are is known at the end only: every second one kept goes at times."""
+    kept: list[Any] = []
+    step = 1
+    for number, frame in enumerate(frames):
+        if number % step == 0:
+            kept.append(frame)
+        if len(kept) >= 4 * count:
+            kept, step = kept[::2], 2 * step
+    return evenly(kept, count)
 
 
 def _decoded(reader: Reader, video: Any) -> Iterator[Any]:
     for packet in reader.packets([video]):
         yield from reader.frames(packet)
     yield from reader.rest()
+
+
+def _time(frame: Any) -> str:
+    return "" if frame.pts is None else f" at {float(frame.pts * frame.time_base):.2f} s"
 
 
 def _eight_bits(frame: NDArray[Any]) -> NDArray[np.uint8]:

@@ -37,7 +37,10 @@ class Estimate:
         """One sentence."""
         times = f"{self.speed.ratio:.2f} times as fast as the dense network"
         if not self.use_dense:
-            return f"sparse pays here: expect {times}"
+            sure = min(self.speed.ratios) >= PAYS
+            return (
+                f"sparse pays here: expect {times}{'' if sure else ', but not in every round: repeat it undisturbed'}"
+            )
         if not self.speed.native:
             return f"use dense, or build the native library (make native): on the {self.speed.path} sparse is {times}"
         return f"use dense: on this material sparse is {times}"

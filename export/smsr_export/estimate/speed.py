@@ -80,7 +80,12 @@ def time_against_dense(upscaler: Upscaler, network: FoldedNetwork, samples: Sequ
 def choose(samples: Sequence[Measured], share: float) -> tuple[Measured, Crop]:
     """The sample and the place in it whose mean active share is nearest to `share`."""
     places = [(one, crop) for one in samples for crop in _crops(one.sample.size)]
-    return min(places, key=lambda place: abs(float(place[0].active[(slice(None), *place[1])].mean()) - share))
+    return min(places, key=lambda place: abs(_share(*place) - share))
+
+
+def _share(one: Measured, crop: Crop) -> float:
+    rows, columns = crop
+    return float(one.active[:, rows, columns].mean())
 
 
 def _crops(size: tuple[int, int]) -> list[Crop]:
