@@ -57,8 +57,8 @@ def estimated(*arguments: object, cwd: Path) -> dict[str, object]:
 def test_the_macs_of_a_known_share_are_those_by_hand(known: Path, tmp_path: Path) -> None:
     picture = write_picture(tmp_path / "a.png")
     before = tree(tmp_path)
-    found = estimated(known, "--estimate", picture, cwd=tmp_path)
-    assert found["active"] == [1.0, 0.0]
+    result = estimated(known, "--estimate", picture, cwd=tmp_path)
+    assert result["active"] == [1.0, 0.0]
     # head, two mask branches, collect, tail
     fixed = (
         (9 * 3 * 16 + 9 * 16 * 16) + 2 * (9 * 16 * 4 + (9 * 4 * 4 + 9 * 4 * 2) / 4) + (2 * 256 + 9 * 256) + 9 * 16 * 12
@@ -67,12 +67,12 @@ def test_the_macs_of_a_known_share_are_those_by_hand(known: Path, tmp_path: Path
     inactive = 9 * (16 * 0 + 0 * 9 + 9 * 1) + (0 + 9 + 1) * 16  # dense channels of the second module: 0, 9, 1
     macs = {"dense_per_pixel": fixed + 2 * active, "remaining_per_pixel": fixed + active + inactive}
     assert (fixed, active, inactive) == (8540, 7680, 241)
-    assert found["macs"] == {**macs, "share": 16461 / 23900}
-    assert found["samples"] == [{"name": "a.png", "size": [24, 20], "active": [1.0, 0.0]}]
-    times = found["speed"]
+    assert result["macs"] == {**macs, "share": 16461 / 23900}
+    assert result["samples"] == [{"name": "a.png", "size": [24, 20], "active": [1.0, 0.0]}]
+    times = result["speed"]
     assert isinstance(times, dict) and times["path"] == "function body" and times["size"] == [24, 20]
     assert len(times["sparse"]) == len(times["dense"]) == speed.ROUNDS
-    assert found["use_dense"] == (times["ratio"] < 1.1)
+    assert result["use_dense"] == (times["ratio"] < 1.1)
     assert tree(tmp_path) == before  # nothing is written
 
 
