@@ -59,10 +59,8 @@ def test_the_macs_of_a_known_share_are_those_by_hand(known: Path, tmp_path: Path
     before = tree(tmp_path)
     result = estimated(known, "--estimate", picture, cwd=tmp_path)
     assert result["active"] == [1.0, 0.0]
-    # head, two mask branches, collect, tail
-    fixed = (
-        (9 * 3 * 16 + 9 * 16 * 16) + 2 * (9 * 16 * 4 + (9 * 4 * 4 + 9 * 4 * 2) / 4) + (2 * 256 + 9 * 256) + 9 * 16 * 12
-    )
+    branches = 2 * (9 * 16 * 4 + (9 * 4 * 4 + 9 * 4 * 2) / 4)
+    fixed = (9 * 3 * 16 + 9 * 16 * 16) + branches + (2 * 16 * 16 + 9 * 16 * 16) + 9 * 16 * 12  # head, collect, tail
     active = 3 * (9 * 16 * 16 + 16 * 16)
     inactive = 9 * (16 * 0 + 0 * 9 + 9 * 1) + (0 + 9 + 1) * 16  # dense channels of the second module: 0, 9, 1
     macs = {"dense_per_pixel": fixed + 2 * active, "remaining_per_pixel": fixed + active + inactive}

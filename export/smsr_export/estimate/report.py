@@ -37,10 +37,8 @@ class Estimate:
         """One sentence."""
         times = f"{self.speed.ratio:.2f} times as fast as the dense network"
         if not self.use_dense:
-            sure = min(self.speed.ratios) >= PAYS
-            return (
-                f"sparse pays here: expect {times}{'' if sure else ', but not in every round: repeat it undisturbed'}"
-            )
+            doubt = "" if min(self.speed.ratios) >= PAYS else ", but not in every round: repeat it undisturbed"
+            return f"sparse pays here: expect {times}{doubt}"
         if not self.speed.native:
             return f"use dense, or build the native library (make native): on the {self.speed.path} sparse is {times}"
         return f"use dense: on this material sparse is {times}"
