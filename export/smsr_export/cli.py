@@ -61,6 +61,10 @@ def _parser() -> argparse.ArgumentParser:
         help="measure parity (and PSNR) on these high-resolution pictures; default: our own drawing",
     )  # fmt: skip
     parser.add_argument(
+        "--dial", action="store_true",
+        help="with --verify: measure on those pictures what theta costs and saves, for smsr-run --dial",
+    )  # fmt: skip
+    parser.add_argument(
         "--estimate", type=Path, metavar="PATH",
         help="write nothing; say what the network saves on this clip, folder or picture, at the size it is upscaled "
         "from: active shares, MACs, measured speed-up over a dense network on this machine's CPU",
@@ -104,6 +108,9 @@ def _export(options: argparse.Namespace) -> None:
     checkpoint = locate(checkpoint)
     output: Path = options.output or Path(f"{checkpoint.stem}{'.onnx' if options.inline else SUFFIX}")
     single = _single_file(output, options, engine)
+    if options.dial and (single or not options.verify):
+        got = "a single file, which cannot hold the curve" if single else "none"
+        raise UsageError("--dial", "a bundle, and pictures with --verify", got, "leave --dial out, or name them")
     check_output(output, force=options.force)
     network = load_network(checkpoint, options.weights, functools.partial(say, PROGRAM))
     scale = network.config.scale
@@ -114,6 +121,7 @@ def _export(options: argparse.Namespace) -> None:
         force=options.force,
         accept_failure=options.accept_parity_failure,
         tensorrt=TensorRtTarget(options.precision or PRECISIONS[0], engine.wanted) if engine else None,
+        dial=options.dial,
         precision="fp32" if engine else options.precision or "fp32",  # an engine's stand-in on the CPU is fp32
     )
     parity = export_file(network, request, inline=options.inline) if single else export(network, request)
@@ -142,7 +150,7 @@ def _finish_bundle(bundle: Path, options: argparse.Namespace, engine: EngineOpti
     """The second half of --target trt, on the device: only the engine is made."""
     if engine is None:
         raise UsageError(bundle, "a checkpoint", "a bundle", "add --target trt to build this bundle's engine")
-    for name in ("output", "precision", "verify", "accept_parity_failure", "weights", "inline", "pending"):
+    for name in ("output", "precision", "verify", "dial", "accept_parity_failure", "weights", "inline", "pending"):
         if getattr(options, name):
             option = "-o" if name == "output" else _option(name)
             raise UsageError(option, "a checkpoint with it", "a bundle", "leave it out; export the checkpoint again")

@@ -16,7 +16,7 @@ import torch
 
 from smsr import contract
 from smsr.network import Network
-from smsr_export import manifest
+from smsr_export import dial, manifest
 from smsr_export.fold import fold
 from smsr_export.freeze import freeze
 from smsr_export.inlined import build_inlined
@@ -30,9 +30,11 @@ from smsr_export.sample import sample_picture
 from smsr_export.tensorrt_bundle import TensorRtTarget, add_tensorrt, verify_tensorrt
 from smsr_runtime.arrays import to_planes
 from smsr_runtime.bundle import GOLDEN_INPUT, GOLDEN_OUTPUT, MODEL, SUFFIX, is_replaceable
+from smsr_runtime.dial import ENTRY
 from smsr_runtime.errors import ExportError, ParityError, UsageError
 from smsr_runtime.files import write_bytes
 from smsr_runtime.folders import nothing, replacing_folder, tidy
+from smsr_runtime.session import load
 
 _GOLDEN_SIZE = (40, 56)
 
@@ -41,7 +43,7 @@ _GOLDEN_SIZE = (40, 56)
 class ExportRequest:
     """pictures: what parity is measured on; force: replace an existing bundle; accept_failure: write it although parity
     failed; tensorrt: also a model for TensorRT, its engine pending; precision: of model.onnx, one of
-    contract.PRECISIONS."""
+    contract.PRECISIONS; dial: also measure the dial's curve on `pictures`, for the manifest."""
 
     checkpoint: Path
     output: Path
@@ -50,6 +52,7 @@ class ExportRequest:
     accept_failure: bool = False
     tensorrt: TensorRtTarget | None = None
     precision: str = "fp32"
+    dial: bool = False
 
 
 def is_single_file(output: Path) -> bool:
@@ -125,8 +128,18 @@ def _fill(work: Path, network: Network, folded: FoldedNetwork, request: ExportRe
         add_tensorrt(work, facts, folded, request.tensorrt)
         parity = together(parity, verify_tensorrt(network, folded, request.pictures, request.tensorrt.precision))
     _check_parity(parity, request)
+    if request.dial:
+        facts[ENTRY] = _dial(work, request)
     manifest.write(work, facts, parity)
     return parity
+
+
+def _dial(work: Path, request: ExportRequest) -> dict[str, object]:
+    entry = dial.measure(load(work, backend="ort"), request.pictures)
+    if entry is None:
+        todo = "leave --dial out, or name other pictures with --verify"
+        raise ExportError("--dial", "active shares that theta lowers", "the same at every theta", todo)
+    return entry
 
 
 def _write_golden(work: Path, network: Network, precision: str) -> dict[str, object]:

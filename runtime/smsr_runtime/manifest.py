@@ -11,6 +11,7 @@ import re
 from pathlib import Path, PurePosixPath
 from typing import Any, Callable, Mapping, NamedTuple
 
+from smsr_runtime.dial import check_dial
 from smsr_runtime.errors import BundleError, is_printable, reason
 from smsr_runtime.files import read_regular
 
@@ -80,6 +81,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     _check_files(file, manifest["files"])
     _check_golden(file, manifest["golden"], manifest["files"])
     _check_dense_channels(file, manifest)
+    check_dial(file, manifest, EXPORT_AGAIN)
     return manifest
 
 

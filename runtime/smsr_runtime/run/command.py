@@ -8,7 +8,9 @@ import sys
 import warnings
 from typing import Any, Sequence
 
+from smsr_runtime.bundle import ENGINE, read_bundle
 from smsr_runtime.console import INTERRUPTED, put, run_command, say
+from smsr_runtime.dial import theta_of
 from smsr_runtime.errors import SmsrError, UsageError
 from smsr_runtime.governor import Target
 from smsr_runtime.media.image import Saving
@@ -53,9 +55,8 @@ def _run(given: list[str], document: dict[str, Any]) -> int:
         plan = make_plan(options.input, options.output, wishes)
         check_quality(options.quality, plan.jobs)
     target = theta_target(options, live, plan.jobs if plan else [])
-    upscaler = load(
-        options.bundle, options.threads, options.backend, options.theta, _engine(options), memory=options.memory
-    )
+    theta = options.theta if options.dial is None else _dialled(options)
+    upscaler = load(options.bundle, options.threads, options.backend, theta, _engine(options), memory=options.memory)
     document.update(_about(upscaler))
     if options.selftest:
         document["selftest"] = _selftest(upscaler, options)
@@ -77,6 +78,12 @@ def _run(given: list[str], document: dict[str, Any]) -> int:
         rest += f", {plan.there} were there already" if plan.there else ""
         _say(f"{len(records) - failed} of {len(records)} files done, {failed} failed{rest}")
     return 1 if failed else 0
+
+
+def _dialled(options: argparse.Namespace) -> float:
+    """Before any engine is built. Raises UsageError."""
+    bundle = read_bundle(options.bundle, unchecked=[ENGINE] if options.rebuild else [])
+    return theta_of(bundle.path, bundle.manifest, options.dial)
 
 
 def _settings(options: argparse.Namespace, target: Target | None) -> Settings:

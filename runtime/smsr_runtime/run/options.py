@@ -107,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--threads", type=int, metavar="N", help="processor threads (default: all)")
     add("--memory", metavar="SIZE", help="most to hold, like 2G (default: what is free); larger pictures go in strips")
     add("--theta", type=float, default=0.0, metavar="T", help="quality dial: higher is faster, 0 as trained (default)")
+    add("--dial", type=float, metavar="N", help="theta by the curve in the bundle: 100 as trained, 0 fastest")
     add("--show-masks", action="store_true", help="also write NAME.masks.png: where each module worked hard")
     kinds = " ".join((*FORMATS, *KINDS))
     add("--format", choices=(*FORMATS, *KINDS), metavar="EXT", help=f"of results: {kinds} (default: png, y4m)")
@@ -160,6 +161,8 @@ def _check(options: argparse.Namespace) -> None:
         raise UsageError(PROGRAM, "INPUT and -o together", missing, "name both")
     if options.memory is not None:
         parse_memory(options.memory)
+    if options.dial is not None and options.theta != 0.0:
+        raise UsageError("--dial", "no --theta with it", "both", "leave one out")
     if options.input == "" or options.output == "":
         raise UsageError(PROGRAM, "names of INPUT and -o", "an empty one", "check the quotes")
     if options.format in KINDS and options.output != STREAM:
@@ -202,6 +205,8 @@ def theta_target(options: argparse.Namespace, live: LiveJob | None, jobs: Sequen
         raise UsageError("--target-fps, --budget-ms", "a video, camera or stream", "none", "leave it out")
     if target is not None and options.theta != 0.0:
         raise UsageError("--theta", "no --target-fps or --budget-ms with it", "both", "bound theta with --theta-range")
+    if target is not None and options.dial is not None:
+        raise UsageError("--dial", "no --target-fps or --budget-ms with it", "both", "bound theta with --theta-range")
     if target is not None and options.resume:
         todo = "leave one out: theta follows this run's own times"
         raise UsageError("--resume", "no --target-fps or --budget-ms with it", "both", todo)
