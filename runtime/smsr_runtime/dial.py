@@ -54,7 +54,7 @@ def _rises(values: list[float]) -> bool:
 def _is_point(point: Any) -> bool:
     if not isinstance(point, dict):
         return False
-    shares = [point.get("active_share"), point.get("macs_share")]
+    shares: list[Any] = [point.get("active_share"), point.get("macs_share")]
     decibel = point.get("psnr", "missing")
     fits = all(_is_number(share) and 0 <= share <= 1 for share in shares)
     return fits and _is_number(point.get("theta")) and (decibel is None or _is_number(decibel))
