@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smsr import __version__, contract
-from smsr_export.estimate import SAMPLES
+from smsr_export.estimate import MOST_SAMPLES, SAMPLES
 from smsr_export.tensorrt_engine import PRECISIONS, finish, finish_exported
 from smsr_runtime.bundle import SUFFIX, is_bundle
 from smsr_runtime.console import Parser, run_command, say, show
@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument(
         "--samples", type=int, metavar="N",
-        help=f"with --estimate: pictures or frames to measure, evenly spread; default: {SAMPLES}",
+        help=f"with --estimate: pictures or frames to measure, evenly spread, 1 to {MOST_SAMPLES}; default: {SAMPLES}",
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="with --estimate: print JSON")
     for name, text in (("min", "smallest"), ("opt", "most usual"), ("max", "largest")):

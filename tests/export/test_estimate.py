@@ -101,7 +101,7 @@ def test_text_names_shares_macs_and_advice(known: Path, tmp_path: Path) -> None:
 
 def measured(active: NDArray[np.bool_], name: str = "a") -> Measured:
     """active: (K, H, W)"""
-    return Measured(Sample(name, np.zeros((*active.shape[1:], 3), np.uint8)), active)
+    return Measured.of(Sample(name, np.zeros((*active.shape[1:], 3), np.uint8)), active)
 
 
 def test_shares_are_of_all_pixels_and_not_means_of_pictures(
@@ -121,8 +121,8 @@ def test_the_sample_is_spread_evenly() -> None:
 def test_frames_are_spread_over_a_clip(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "c.mp4", rgb_frames(12, pix_fmt="yuv444p"))
     samples = material.read(clip, 3, say_nothing)
-    assert [sample.name for sample in samples] == ["c.mp4 at 0.08 s", "c.mp4 at 0.24 s", "c.mp4 at 0.40 s"]
-    for sample, number in zip(samples, (2, 6, 10), strict=True):  # 25 frames per second
+    assert [sample.name for sample in samples] == ["c.mp4 at 0.12 s", "c.mp4 at 0.28 s", "c.mp4 at 0.44 s"]
+    for sample, number in zip(samples, (3, 7, 11), strict=True):  # 25 frames per second
         assert np.abs(sample.pixels.astype(int) - pattern(number)).mean() < 3
 
 
@@ -141,7 +141,7 @@ def test_a_folder_gives_its_pictures_and_frames_of_its_clips(tmp_path: Path) -> 
     (tmp_path / "sub").mkdir()
     write_clip(tmp_path / "c.mp4", rgb_frames(8))
     names = [sample.name for sample in material.read(tmp_path, 4, say_nothing)]
-    assert names == ["a.png", "c.mp4 at 0.08 s", "c.mp4 at 0.24 s"]
+    assert names == ["a.png", "c.mp4 at 0.12 s", "c.mp4 at 0.28 s"]
 
 
 def test_gray_deep_and_transparent_pictures_become_rgb(tmp_path: Path) -> None:
@@ -211,6 +211,7 @@ REFUSED: dict[str, tuple[list[str], int, str]] = {
     "force": (["--estimate", "a.png", "--force"], 2, "--force"),
     "target": (["--estimate", "a.png", "--target", "trt"], 2, "--target"),
     "samples": (["--estimate", "a.png", "--samples", "0"], 2, "--samples"),
+    "too many samples": (["--estimate", "a.png", "--samples", "65"], 2, "--samples"),
     "samples alone": (["--samples", "3"], 2, "--samples"),
     "json alone": (["--json"], 2, "--json"),
 }

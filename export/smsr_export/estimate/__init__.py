@@ -2,3 +2,5 @@
 
 SAMPLES = 8
 """How many pictures or frames are measured unless --samples says otherwise."""
+MOST_SAMPLES = 64
+"""They are in memory together."""

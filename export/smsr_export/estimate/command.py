@@ -10,7 +10,7 @@ from pathlib import Path
 
 from smsr.checkpoint import load_network, locate
 from smsr.complexity import network_macs
-from smsr_export.estimate import SAMPLES, material, speed, work
+from smsr_export.estimate import MOST_SAMPLES, SAMPLES, material, speed, work
 from smsr_export.estimate.report import Estimate
 from smsr_export.parity.pictures import own_pictures
 from smsr_export.weights import read_folded
@@ -48,8 +48,8 @@ def _check(options: argparse.Namespace) -> None:
         for name in ("precision", "weights"):
             if getattr(options, name):
                 raise UsageError(f"--{name}", "a checkpoint with it", "a bundle", "leave it out")
-    if options.samples is not None and options.samples < 1:
-        raise UsageError("--samples", "1 or more", str(options.samples), f"leave it out for {SAMPLES}")
+    if options.samples is not None and not 1 <= options.samples <= MOST_SAMPLES:
+        raise UsageError("--samples", f"1 to {MOST_SAMPLES}", str(options.samples), f"leave it out for {SAMPLES}")
 
 
 def _exported(program: str, options: argparse.Namespace, folder: Path) -> Path:

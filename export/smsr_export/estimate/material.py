@@ -112,10 +112,10 @@ def _spread_over(frames: Iterable[Any], count: int) -> list[Any]:
     kept: list[Any] = []
     step = 1
     for number, frame in enumerate(frames):
-        if number % step == 0:
+        if number % step == step - 1:
             kept.append(frame)
-        if len(kept) >= 4 * count:
-            kept, step = kept[::2], 2 * step
+        if len(kept) == 2 * count:
+            kept, step = kept[1::2], 2 * step
     return evenly(kept, count)
 
 

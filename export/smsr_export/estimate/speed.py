@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from smsr_export.estimate.work import Measured
+from smsr_export.estimate.work import Crop, Measured
 from smsr_export.records import FoldedNetwork
 from smsr_export.rival import build_rival
 from smsr_runtime.arrays import to_planes
@@ -20,15 +20,9 @@ from smsr_runtime.ort.backend import open_session
 from smsr_runtime.resources import usable_processors
 from smsr_runtime.session import Upscaler
 
-SIDE = 256
-"""Pixels: the crop is at most so high and wide."""
 ROUNDS = 5
 _PAUSE_SECONDS = 0.1
 """Before each timed call: threads of the one before keep spinning for a while."""
-_PLACES = 8
-"""Per direction, of which the crop is chosen."""
-
-Crop = tuple[slice, slice]
 
 
 @dataclass(frozen=True)
@@ -79,23 +73,9 @@ def time_against_dense(upscaler: Upscaler, network: FoldedNetwork, samples: Sequ
 
 def choose(samples: Sequence[Measured], share: float) -> tuple[Measured, Crop]:
     """The sample and the place in it whose mean active share is nearest to `share`."""
-    places = [(one, crop) for one in samples for crop in _crops(one.sample.size)]
-    return min(places, key=lambda place: abs(_share(*place) - share))
-
-
-def _share(one: Measured, crop: Crop) -> float:
-    rows, columns = crop
-    return float(one.active[:, rows, columns].mean())
-
-
-def _crops(size: tuple[int, int]) -> list[Crop]:
-    rows, columns = ([slice(start, start + min(SIDE, length)) for start in _starts(length)] for length in size)
-    return [(row, column) for row in rows for column in columns]
-
-
-def _starts(length: int) -> list[int]:
-    last = max(0, length - SIDE)
-    return sorted({round(last * place / (_PLACES - 1)) for place in range(_PLACES)})
+    places = [(abs(its_share - share), one, crop) for one in samples for crop, its_share in one.crops]
+    _, one, crop = min(places, key=lambda place: place[0])
+    return one, crop
 
 
 def in_turns(first: Callable[[], object], second: Callable[[], object]) -> tuple[list[float], list[float]]:
