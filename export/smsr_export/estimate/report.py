@@ -73,7 +73,7 @@ class Estimate:
             [number, f"{share:.3f}", f"{lowest:.3f} to {highest:.3f}", f"{module.at(share) / module.active:.3f}"]
             for number, (share, lowest, highest, module) in enumerate(self._modules(), 1)
         ]
-        head = ["module", "active share", "over the samples", "MACs of dense"]
+        head = ["module", "active share", "over the samples", "of its dense MACs"]
         return tabulate(rows, head, disable_numparse=True, colalign=("right",) * 4)
 
     def _modules(self) -> list[tuple[float, float, float, ModuleMacs]]:
