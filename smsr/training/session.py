@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -20,9 +21,10 @@ from smsr.training.journal import Journal
 from smsr.training.loop import Parts, Trainer
 from smsr.training.plan import Planner
 from smsr.training.reopen import reopen_masks
-from smsr.training.state import State
+from smsr.training.state import State, WarmStart
 from smsr.training.stopping import GO_ON, TIME_LIMIT, Stopper
 from smsr.training.store import Loading, Store, load, subset
+from smsr.training.tail import fit_tail
 from smsr_runtime import files
 from smsr_runtime.errors import CheckpointError, DataError, UsageError
 
@@ -34,26 +36,24 @@ def train(recipe: Recipe, settings: Settings) -> int:
     """Trains; returns the process's exit code."""
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    if settings.init_from is not None:
-        recipe = dataclasses.replace(recipe, init_from=state.describe(settings.init_from))
+    start = None if settings.init_from is None else state.warm_start(settings.init_from)
+    if start is not None:
+        recipe = dataclasses.replace(recipe, init_from=start.file)
     with Stopper(settings.time_limit) as stopper, world(settings.device) as (here, device):
         here.samples(recipe.batch)
         saved = here.from_leader(_begin(recipe, settings) if here.leads else None)
         training, valid = _data(recipe, settings, here)
         _check_same_data(saved, training, settings)
         _tune(device)
-        warm_start = None if saved else settings.init_from
-        current = state.new(recipe, device, warm_start, channels_last=settings.channels_last)
+        current = state.new(recipe, device, None if saved else start, channels_last=settings.channels_last)
         if saved:
             current.restore(saved)
         patch = _patch_size(recipe, training, here)
         planner = Planner(training.sizes, patch, recipe.batch, recipe.seed)
         journal = Journal(settings.run, current.step, recipe.steps, leads=here.leads)
-        if recipe.reopen_masks and not saved:
-            # every process uses the whole first batch, so that all compute the same weights
-            first = next(iter(HostBatches(training, planner, range(recipe.batch), device, 0).run(0, 1)))
-            reopen_masks(current.network, first.low.float(), recipe.reopen_masks)
-            current.average.load_state_dict(current.network.state_dict())
+        if start is not None and not saved:
+            # every process uses the whole of the first batches, so that all compute the same weights
+            _adapt(current, start, recipe, HostBatches(training, planner, range(recipe.batch), device, 0))
         batches = _batches(training, planner, here.samples(recipe.batch), device, settings)
         parts = Parts(
             recipe, settings, here, device, current, batches, valid, journal, training.fingerprint, stopper
@@ -63,6 +63,15 @@ def train(recipe: Recipe, settings: Settings) -> int:
         finally:
             journal.close()
         return _finish(current, recipe, settings, here, code)
+
+
+def _adapt(current: State, start: WarmStart, recipe: Recipe, batches: HostBatches) -> None:
+    """After a warm start: opens masks again, fits a tail that was missing."""
+    if recipe.reopen_masks:
+        reopen_masks(current.network, next(batches.run(0, 1)).low.float(), recipe.reopen_masks)
+    if recipe.fit_tail and start.network.config.scale != recipe.scale:
+        fit_tail(current.network, batches.run(0, math.ceil(recipe.fit_tail / recipe.batch)))
+    current.average.load_state_dict(current.network.state_dict())
 
 
 def _begin(recipe: Recipe, settings: Settings) -> dict[str, Any] | None:
