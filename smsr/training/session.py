@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from smsr import images
-from smsr.training import checkpoints, config, state, validation, weights
+from smsr.training import checkpoints, config, raw, state, validation, weights
 from smsr.training.batches import Batches, DeviceBatches, HostBatches
 from smsr.training.config import Recipe, Settings
 from smsr.training.distributed import World, world
@@ -23,7 +23,7 @@ from smsr.training.plan import Planner
 from smsr.training.reopen import reopen_masks
 from smsr.training.state import State, WarmStart
 from smsr.training.stopping import GO_ON, TIME_LIMIT, Stopper
-from smsr.training.store import Loading, Store, load, subset
+from smsr.training.store import Loading, Store, load
 from smsr.training.tail import fit_tail
 from smsr_runtime import files
 from smsr_runtime.errors import CheckpointError, DataError, UsageError
@@ -42,6 +42,7 @@ def train(recipe: Recipe, settings: Settings) -> int:
     with Stopper(settings.time_limit) as stopper, world(settings.device) as (here, device):
         here.samples(recipe.batch)
         saved = here.from_leader(_begin(recipe, settings) if here.leads else None)
+        recipe = _with_start_of(saved, recipe)
         training, valid = _data(recipe, settings, here)
         _check_same_data(saved, training, settings)
         _tune(device)
@@ -81,7 +82,7 @@ def _begin(recipe: Recipe, settings: Settings) -> dict[str, Any] | None:
         if not settings.resume:
             raise UsageError(run, "a new folder, or --resume", "a run that was begun", "add --resume or name another")
         saved = checkpoints.read(last)
-        wrong = config.differences(saved["recipe"], recipe)
+        wrong = config.differences(saved["recipe"], _with_start_of(saved, recipe))
         if wrong:
             raise CheckpointError(
                 last, "the recipe it was begun with", "; ".join(wrong), "repeat that recipe or name another folder"
@@ -92,23 +93,22 @@ def _begin(recipe: Recipe, settings: Settings) -> dict[str, Any] | None:
     return None
 
 
+def _with_start_of(saved: dict[str, Any] | None, recipe: Recipe) -> Recipe:
+    """A resumed run needs its warm start no more: without --init-from the recorded name and hash hold."""
+    if saved is None or recipe.init_from:
+        return recipe
+    return dataclasses.replace(recipe, init_from=saved["recipe"].get("init_from", ""))
+
+
 def _data(recipe: Recipe, settings: Settings, here: World) -> tuple[Store, Store]:
     """Training and validation images. Raises DataError."""
-    sources = [source for path in settings.data for source in images.find(path, recipe.scale, recipe.low_images)]
-    cache = _cache(sources, settings)
-    if here.leads:
-        made = sum(source.low is None for source in sources)
-        where = "memory" if cache == "memory" else "none: read again for each patch"
-        print(
-            f"reading {len(sources)} images ({made} low-resolution sides made by bicubic); cache: {where}", flush=True
-        )
-    loading = Loading(recipe.scale, recipe.min_patch, cache, settings.threads)
-    store = load(sources, loading)
+    loading = Loading(recipe.scale, recipe.min_patch, "memory", settings.threads)
+    store = _mapped(recipe, settings, here, loading) or _read(recipe, settings, here, loading)
     if here.leads:
         _name_skipped(loading.skipped, settings.run)
     if settings.valid is not None:
         low_images = images.find(settings.valid, recipe.scale, recipe.low_images)
-        return store, load(low_images, Loading(recipe.scale, 8, cache, settings.threads))
+        return store, load(low_images, Loading(recipe.scale, 8, loading.cache, settings.threads))
     held = validation.held_out(len(store.sources), recipe.hold_out)
     # compared by file: where a folder is given twice, both copies of a picture are held out
     names = [(source.container.resolve(), source.member) for source in store.sources]
@@ -119,7 +119,33 @@ def _data(recipe: Recipe, settings: Settings, here: World) -> tuple[Store, Store
         raise DataError("training data", "at least one image", got, "add images, lower --hold-out, or give --valid")
     if here.leads:
         print(f"{len(kept)} images to train on, {len(held)} held out for validation")
-    return subset(store, kept), subset(store, held)
+    return store.subset(kept), store.subset(held)
+
+
+def _mapped(recipe: Recipe, settings: Settings, here: World, loading: Loading) -> Store | None:
+    """The pictures of a raw file; None where DATA are others. Raises UsageError, DataError."""
+    if not any(raw.is_raw(path) for path in settings.data):
+        return None
+    if len(settings.data) > 1:
+        todo = "pack all DATA into one file with smsr-train pack --raw"
+        raise UsageError("DATA", "one raw file, or folders and ZIP files", f"{len(settings.data)} mixed", todo)
+    store = raw.read(settings.data[0], recipe.scale)
+    if here.leads:
+        print(f"mapped {len(store.sources)} images of {settings.data[0]}", flush=True)
+    return raw.without_small(store, recipe.min_patch, loading.skipped)
+
+
+def _read(recipe: Recipe, settings: Settings, here: World, loading: Loading) -> Store:
+    """The pictures of folders and ZIP files. Raises DataError."""
+    sources = [source for path in settings.data for source in images.find(path, recipe.scale, recipe.low_images)]
+    loading.cache = _cache(sources, settings)
+    if here.leads:
+        made = sum(source.low is None for source in sources)
+        where = "memory" if loading.cache == "memory" else "none: read again for each patch"
+        print(
+            f"reading {len(sources)} images ({made} low-resolution sides made by bicubic); cache: {where}", flush=True
+        )
+    return load(sources, loading)
 
 
 def _cache(sources: Sequence[images.Source], settings: Settings) -> str:
