@@ -133,17 +133,15 @@ class SparseMaskConvolutions(nn.Module):
         """
         # in mixed precision the masks are float32, which would make every product float32
         mask = mask.to(x.dtype)
-        outputs: list[Tensor] = []
-        for index, layer in enumerate(self.convolutions):
-            if index == 0:
-                everywhere = layer(x)
-                dense, sparse = (gate[0].view(1, -1, 1, 1).to(x.dtype) for gate in (gates.dense, gates.sparse))
-                x = F.relu((dense + sparse * mask) * everywhere)
-            else:
-                weights = _gated_weights(layer.weight, gates, index)
-                everywhere, masked = (F.conv2d(x, weight, padding=1) for weight in weights)
+        first, *others = self.convolutions
+        dense, sparse = (gate[0].view(1, -1, 1, 1).to(x.dtype) for gate in (gates.dense, gates.sparse))
+        x = F.relu((dense + sparse * mask) * first(x))
+        outputs = [x]
+        if others:
+            for weight in _gated_weights(torch.stack([layer.weight for layer in others]), gates).unbind():
+                everywhere, masked = F.conv2d(x, weight, padding=1).chunk(2, dim=1)
                 x = F.relu(torch.addcmul(everywhere, mask, masked))
-            outputs.append(x)
+                outputs.append(x)
         collected: Tensor = self.collect(torch.cat(outputs, dim=1))
         return collected
 
@@ -177,11 +175,11 @@ class SparseMaskConvolutions(nn.Module):
         return collected
 
 
-def _gated_weights(weight: Tensor, gates: ChannelGates, index: int) -> tuple[Tensor, Tensor]:
-    """(C, C, 3, 3) weights of A, every pixel's part, and of B, that of the pixels in the mask; index > 0."""
-    dense, sparse = (gate[index].view(-1, 1, 1, 1) for gate in (gates.dense, gates.sparse))
-    from_dense, from_sparse = (weight * gate[index - 1].view(1, -1, 1, 1) for gate in (gates.dense, gates.sparse))
-    return dense * from_dense, sparse * from_dense + (dense + sparse) * from_sparse
+def _gated_weights(weights: Tensor, gates: ChannelGates) -> Tensor:
+    """(L - 1, 2 C, C, 3, 3) from (L - 1, C, C, 3, 3): of all layers but the first, A above B."""
+    dense, sparse = (gate[1:, :, None, None, None] for gate in (gates.dense, gates.sparse))
+    from_dense, from_sparse = (weights * gate[:-1, None, :, None, None] for gate in (gates.dense, gates.sparse))
+    return torch.cat([dense * from_dense, sparse * from_dense + (dense + sparse) * from_sparse], dim=1)
 
 
 class SparseMaskModule(nn.Module):
