@@ -31,7 +31,7 @@ def write(path: Path, store: Store) -> None:
     assert store.pixels is not None
     low, high = store.pixels
     names = [f"{source.container.stem}/{source.member}" for source in store.sources]
-    tensors = {"low": low, "high": high, "sizes": torch.from_numpy(store.sizes)}
+    tensors = {"low": low.contiguous(), "high": high.contiguous(), "sizes": torch.from_numpy(store.sizes)}
     with files.replacing(path) as part:
         save_file(tensors, part, {"smsr": json.dumps({"scale": store.scale, "names": names})})
 

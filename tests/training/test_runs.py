@@ -227,3 +227,28 @@ def test_a_run_begun_on_a_gpu_goes_on_on_a_cpu(
     assert after["recipe"]["init_from"] == begun["recipe"]["init_from"] != ""
     moved = [(after["network"][name] - before).abs().max().item() for name, before in begun["network"].items()]
     assert 0 < max(moved) < 1e-3  # two steps at the end of a cosine
+
+
+@pytest.mark.slow
+def test_slices_of_the_script_go_on_where_the_last_one_stopped(tmp_path: Path) -> None:
+    """tools/train_own_weights.sh with free pictures: x2 learns, in two slices, then thins out."""
+    for folder in ("train/Kodak24", *(f"train_free/{name}" for name in ("CLIC25", "CID22", "gb82", "budgie"))):
+        write_pictures(tmp_path / "photos" / folder, 2, (64, 70))
+    runs = tmp_path / "runs"
+    environment = {
+        **os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHON": sys.executable, "OMP_NUM_THREADS": "1",
+        "DATA": "free", "RUNS": str(runs), "PHOTOS": str(tmp_path / "photos"), "STEPS": "3",
+    }  # fmt: skip
+    said = []
+    for minutes in ("0.00001", "1", "1"):
+        done = subprocess.run(
+            ["sh", str(REPOSITORY / "tools" / "train_own_weights.sh"), "2", minutes, *TINY[2:]],
+            env=environment, capture_output=True, text=True, check=False, timeout=120,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        said.append(done.stdout)
+    assert "stopped at step 1 of 3 (time limit)" in said[0] and "the first of two phases is done" in said[1]
+    assert "done: 3 steps" in said[2]
+    learned, thin = (read(runs / name / "last.pt")["recipe"] for name in ("free_x2_learn", "free_x2"))
+    assert learned["init_from"] == "" and thin["init_from"].startswith("free_x2_learned.pt ")
+    assert (learned["reopen_masks"], thin["reopen_masks"]) == (0.0, 0.6)
