@@ -7,21 +7,10 @@ from pathlib import Path
 
 import cv2
 import pytest
-import torch
 
 from smsr.training.cli import main
 from tests.helpers import files_no_larger_than
 from tests.training.helpers import TINY, equal, picture, read, write_pictures
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-@pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    return write_pictures(tmp_path / "pictures")
 
 
 def fails(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str]:

@@ -24,11 +24,6 @@ from tests.training.helpers import picture
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 def fit(weight: float, steps: int, rate: float = 2e-3) -> tuple[list[float], list[float]]:
     """L1 and sparsity of each step on one batch of two patches, always the same."""
     recipe = Recipe(features=16, modules=1, layers=2, steps=steps, sparsity_weight=weight, learning_rate=rate)

@@ -26,16 +26,6 @@ from tests.helpers import REPOSITORY, heed_signals
 from tests.training.helpers import TINY, equal, read, train, write_pictures
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-@pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    return write_pictures(tmp_path / "pictures")
-
-
 @pytest.mark.parametrize("hard_share", ["0", "0.5"])
 def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
     tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch, hard_share: str
