@@ -135,8 +135,8 @@ def test_a_fitted_tail_is_the_one_that_made_the_pictures() -> None:
     lows = [torch.rand(2, 3, 24, 20, generator=generator, dtype=torch.float64) * 255.0 for _ in range(3)]
     batches = [Batch(low, network.infer(low).upscaled.detach()) for low in lows]
     expected = {name: value.clone() for name, value in network.state_dict().items()}
-    torch.nn.init.normal_(network.tail[0].weight)
-    torch.nn.init.normal_(network.tail[0].bias)
+    for parameter in network.tail.parameters():
+        torch.nn.init.normal_(parameter)
     tail.fit_tail(network, batches)
     for low, high in batches:
         assert (network.infer(low).upscaled - high).abs().max() < 1e-2
