@@ -6,7 +6,7 @@
 #
 # DATA    mixed (default): all photographs, from the shipped weights of that scale; free: those whose terms are known and
 #         free alone, from scratch (x2 first, it needs a GPU); or folders and ZIP files, from the shipped weights
-# STEPS   length of the run, which its schedules depend on (default 4000; free x2: 60000, twice)
+# STEPS   length of the run, which its schedules depend on (default 1000; free x2: 60000, twice)
 # RUNS    folder of the runs and of decoded pictures (default runs)
 # PHOTOS  folder that has train/ and train_free/ (default ../shared/data)
 # PYTHON  default .venv/bin/python
@@ -28,7 +28,7 @@ free) folders=$free ;;
 esac
 
 start="--init-from $here/smsr/pretrained/smsr_x$scale.safetensors"
-recipe="--steps ${STEPS:-4000} --learning-rate 2e-4 --hard-share 1"
+recipe="--steps ${STEPS:-1000} --learning-rate 7e-5 --hard-share 1"
 run=$runs/${name}_x$scale
 if [ "$data" = free ]; then
     if [ "$scale" != 2 ]; then
