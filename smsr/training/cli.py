@@ -21,7 +21,7 @@ from smsr.training.config import (
     VALIDATION_FLOOR,
     Recipe,
     Settings,
-)  # fmt: skip
+)
 from smsr_runtime.console import run_command
 
 

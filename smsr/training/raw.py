@@ -41,6 +41,8 @@ def read(path: Path, scale: int) -> Store:
     from safetensors import SafetensorError, safe_open
 
     todo = f"make it again: smsr-train pack FOLDER --raw {scale} -o FILE{SUFFIX}"
+    if not path.is_file():
+        raise DataError(path, "raw training data", "nothing there", "check the path")
     try:
         with safe_open(path, "pt") as file:
             head = json.loads((file.metadata() or {})["smsr"])

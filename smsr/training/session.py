@@ -52,7 +52,7 @@ def train(recipe: Recipe, settings: Settings) -> int:
         patch = _patch_size(recipe, training, here)
         planner = Planner(training.sizes, patch, recipe.batch, recipe.seed)
         journal = Journal(settings.run, current.step, recipe.steps, leads=here.leads)
-        if start is not None and not saved:
+        if not saved:
             # every process uses the whole of the first batches, so that all compute the same weights
             _adapt(current, start, recipe, HostBatches(training, planner, range(recipe.batch), device, 0))
         batches = _batches(training, planner, here.samples(recipe.batch), device, settings)
@@ -66,11 +66,14 @@ def train(recipe: Recipe, settings: Settings) -> int:
         return _finish(current, recipe, settings, here, code)
 
 
-def _adapt(current: State, start: WarmStart, recipe: Recipe, batches: HostBatches) -> None:
-    """After a warm start: opens masks again, fits a tail that was missing."""
+def _adapt(current: State, start: WarmStart | None, recipe: Recipe, batches: HostBatches) -> None:
+    """At the start of a run: opens masks again, fits a tail that the warm start does not have. Raises UsageError."""
     if recipe.reopen_masks:
         reopen_masks(current.network, next(batches.run(0, 1)).low.float(), recipe.reopen_masks)
-    if recipe.fit_tail and start.network.config.scale != recipe.scale:
+    if recipe.fit_tail:
+        if start is None or start.network.config.scale == recipe.scale:
+            got = "no warm start" if start is None else f"one of x{recipe.scale}, which has its tail"
+            raise UsageError("--fit-tail", "--init-from with a checkpoint of another scale", got, "leave it out")
         fit_tail(current.network, batches.run(0, math.ceil(recipe.fit_tail / recipe.batch)))
     current.average.load_state_dict(current.network.state_dict())
 
