@@ -77,7 +77,7 @@ def _run_raw(options: argparse.Namespace) -> int:
         say(PROGRAM, f"skipped {line}")
     raw.write(output, store)
     mib = output.stat().st_size / 2**20
-    print(f"wrote {output}: {len(store.sources)} pictures for x{options.raw}, {mib:.1f} MiB; next: smsr-train {output}")
+    show(f"wrote {output}: {len(store.sources)} pictures for x{options.raw}, {mib:.1f} MiB; next: smsr-train {output}")
     return 0
 
 

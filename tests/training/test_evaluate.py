@@ -165,7 +165,7 @@ def test_the_papers_tables_are_whole() -> None:
         assert all(20 < quality[0] < 45 and 0.6 < quality[1] < 1 for row in rows for quality in row.quality if quality)
 
 
-def test_a_reader_that_leaves_early_is_one_line(tmp_path: Path, model: Path, pictures: Path) -> None:
+def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path, model: Path, pictures: Path) -> None:
     words = [sys.executable, "-m", "smsr.evaluation.cli", model, "--data", pictures]
     with subprocess.Popen(
         list(map(str, words)), cwd=REPOSITORY, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -173,4 +173,4 @@ def test_a_reader_that_leaves_early_is_one_line(tmp_path: Path, model: Path, pic
         assert process.stdout is not None and process.stderr is not None
         process.stdout.close()
         line = process.stderr.read()
-    assert process.returncode == 1 and "standard output: expected a reader" in line and line.count("\n") == 1
+    assert (process.returncode, line) == (0, "")

@@ -127,7 +127,9 @@ def test_weights_of_every_file_are_the_averaged_ones_and_load(tmp_path: Path, pi
     assert load_network(exported).config == load_network(run / "best.pt").config
     recipe = json.loads((run / "recipe.json").read_text())
     assert recipe == saved["recipe"] and recipe["steps"] == 4
-    assert {"best.pt", "last.pt", "recipe.json", "metrics.jsonl", "tensorboard"} == {f.name for f in run.iterdir()}
+    assert {".lock", "best.pt", "last.pt", "recipe.json", "metrics.jsonl", "tensorboard"} == {
+        f.name for f in run.iterdir()
+    }
 
 
 @pytest.mark.parametrize("scale", ["3", "4"])
