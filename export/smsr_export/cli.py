@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -77,7 +78,9 @@ def _parser() -> argparse.ArgumentParser:
         "--pending", action="store_true", help="with --target trt: leave the engine for the device to build; exit 0"
     )
     parser.add_argument("--workspace", type=int, metavar="MIB", help="GPU memory for TensorRT's scratch")
-    parser.add_argument("--force", action="store_true", help="replace an existing bundle, or a bundle's engine")
+    parser.add_argument(
+        "--force", action="store_true", help="replace an existing bundle or model, or a bundle's engine"
+    )
     parser.add_argument("--accept-parity-failure", action="store_true", help="write the bundle although parity failed")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
@@ -140,9 +143,8 @@ def _export_served(source: Path, options: argparse.Namespace) -> None:
     if options.inline:
         raise UsageError("--inline", "another target with it", "--target triton", "leave it out")
     source = source if is_bundle(source) else locate(source)
-    model = ServedModel(
-        options.output or Path("models"), source.stem, parse_served_at(options.served_at), options.force
-    )
+    name = Path(os.path.abspath(source)).stem  # of "." and ".." too
+    model = ServedModel(options.output or Path("models"), name, parse_served_at(options.served_at), options.force)
     check_repository(model)
     note = functools.partial(say, PROGRAM)
     if is_bundle(source):

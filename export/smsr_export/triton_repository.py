@@ -84,9 +84,9 @@ def write_model(bundle: Bundle, model: ServedModel, say: Callable[[str], None]) 
         todo = "take a bundle that smsr-export made"
         raise UsageError(data, "a model with its weights in it", "weights in other files", todo)
     library = find_library(bundle.interface_hash)
-    with replacing_folder(_written(model), _replaceable(model) if model.force else nothing) as work:
-        folder = work if _written(model) == model.folder else work / model.name
-        _fill(folder, model, data, library.path if library else None)
+    target = _written(model)
+    with replacing_folder(target, _replaceable(model) if model.force else nothing) as work:
+        _fill(work if target == model.folder else work / model.name, model, data, library.path if library else None)
     if library is None:
         say("no native library in the repository: the server computes by the function bodies, several times slower")
 

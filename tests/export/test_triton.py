@@ -120,6 +120,11 @@ def test_a_checkpoint_becomes_a_model_beside_others(checkpoint: Path, tmp_path: 
     assert not list(tmp_path.glob(".*")) and not list((tmp_path / "repository").glob(".*"))
 
 
+def test_a_bundle_is_named_from_inside_too(bundle: Path, tmp_path: Path) -> None:
+    assert export(".", "--target", "triton", "-o", "../models", cwd=bundle).returncode == 0
+    assert read_config(tmp_path / "models" / "net").name == "net"
+
+
 @pytest.mark.skipif(not NATIVE_LIBRARY.is_file(), reason="no native library is built")
 def test_the_repository_may_be_served_from_anywhere(bundle: Path, tmp_path: Path) -> None:
     arguments = ["net.smsr", "--target", "triton", "--served-at", "/srv/a b"]
