@@ -89,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _export(options: argparse.Namespace) -> None:
     engine = _engine_options(options)
-    if options.served_at and options.target != "triton":
+    if options.served_at is not None and options.target != "triton":
         raise UsageError("--served-at", "--target triton with it", f"--target {options.target}", "leave it out")
     checkpoint: Path = options.checkpoint
     if options.target == "triton":
@@ -195,7 +195,7 @@ def _refuse_with_bundle(options: argparse.Namespace, *names: str) -> None:
 
 
 def _engine_options(options: argparse.Namespace) -> EngineOptions | None:
-    """The engine to build, None for target onnx. Raises UsageError for options that contradict each other."""
+    """The engine to build, None for other targets. Raises UsageError for options that contradict each other."""
     if options.target != "trt":
         for name in ("min_shape", "opt_shape", "max_shape", "workspace", "pending"):
             if getattr(options, name):
@@ -220,9 +220,10 @@ def _option(name: str) -> str:
 def _print_result(request: ExportRequest, scale: int, parity: Parity) -> None:
     show(f"Parity with PyTorch fp32 (limits: docs/design.md, Parity), x{scale}:\n{parity.table()}")
     if not parity.in_reduced_precision:
+        selftest = f", or smsr-run {request.output} --selftest" if request.output.exists() else ""
         show(
             f"verified in float32 only: no native kernels for {parity.precision} ran here. A CPU that has them rounds "
-            f"more; verify there: smsr-export on it, or smsr-run {request.output} --selftest"
+            f"more; verify there: smsr-export on it{selftest}"
         )
     for failure in parity.failures:
         say(PROGRAM, f"PARITY FAILED, accepted: {failure}")

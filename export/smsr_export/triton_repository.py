@@ -42,17 +42,19 @@ class ServedModel:
 
 
 def parse_served_at(text: str | None) -> PurePosixPath:
-    """Raises UsageError for a path that is not absolute."""
-    path = PurePosixPath(text or SERVED_AT)
+    """Raises UsageError for a path that is not absolute, or not of characters that a configuration can hold."""
+    path = SERVED_AT if text is None else PurePosixPath(text)
     if not path.is_absolute():
         todo = "give the repository's path as the server sees it, as in a container: /models"
         raise UsageError("--served-at", "an absolute path", repr(text), todo)
+    _check_unicode("--served-at", str(path))
     return path
 
 
 def check_repository(model: ServedModel) -> None:
     """Raises UsageError or ExportError, before any work, where the model could not or must not be written."""
     repository, folder = model.repository, model.folder
+    _check_unicode(folder, model.name)
     if (
         is_bundle(repository)
         or repository.suffix.lower() == ".onnx"
@@ -96,6 +98,14 @@ def check_bundle(bundle: Bundle) -> None:
     if bundle.has_tensorrt_model:
         todo = "give --target triton the checkpoint: the server then runs it on its CPU (docs/triton.md, TensorRT)"
         raise UsageError(bundle.path, "a bundle for ONNX Runtime", "one for TensorRT", todo)
+
+
+def _check_unicode(where: object, text: str) -> None:
+    """Raises UsageError for a file's name that is no Unicode, which strings of protobuf have to be."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(where, "a name in UTF-8", repr(text), "name the file or folder otherwise") from error
 
 
 def _fill(folder: Path, model: ServedModel, data: bytes, library: Path | None) -> None:

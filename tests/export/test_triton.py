@@ -125,6 +125,15 @@ def test_a_bundle_is_named_from_inside_too(bundle: Path, tmp_path: Path) -> None
     assert read_config(tmp_path / "models" / "net").name == "net"
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_every_precision_has_the_same_inputs_and_outputs(precision: str, checkpoint: Path, tmp_path: Path) -> None:
+    done = export("net.pt", "--target", "triton", "--precision", precision, cwd=tmp_path)
+    assert done.returncode == 0 and "--selftest" not in done.stdout, done
+    config, model = read_config(tmp_path / "models" / "net"), session(tmp_path / "models" / "net")
+    assert stated(config.input) == described([*model.get_inputs(), *model.get_overridable_initializers()])
+    assert stated(config.output) == described(model.get_outputs())
+
+
 @pytest.mark.skipif(not NATIVE_LIBRARY.is_file(), reason="no native library is built")
 def test_the_repository_may_be_served_from_anywhere(bundle: Path, tmp_path: Path) -> None:
     arguments = ["net.smsr", "--target", "triton", "--served-at", "/srv/a b"]
@@ -153,6 +162,9 @@ def test_force_replaces_our_model_and_nothing_else(bundle: Path, tmp_path: Path)
 
 BAD = {
     "a relative path": (["net.smsr", "--target", "triton", "--served-at", "models"], 2, "an absolute path"),
+    "an empty path": (["net.smsr", "--target", "triton", "--served-at", ""], 2, "an absolute path"),
+    "a path that is no Unicode": (["net.smsr", "--target", "triton", "--served-at", "/\udcff"], 2, "UTF-8"),
+    "a name that is no Unicode": (["\udcff.pt", "--target", "triton"], 2, "UTF-8"),
     "another target": (["net.pt", "--served-at", "/models"], 2, "--target triton"),
     "a bundle as the repository": (["net.smsr", "--target", "triton", "-o", "net.smsr"], 2, "a bundle"),
     "a file as the repository": (["net.smsr", "--target", "triton", "-o", "net.pt"], 2, "net.pt"),
@@ -166,6 +178,7 @@ BAD = {
 
 
 def test_bad_usage_is_one_line_and_leaves_nothing(bundle: Path, tmp_path: Path) -> None:
+    shutil.copy(tmp_path / "net.pt", tmp_path / "\udcff.pt")
     before = tree(tmp_path)
     for kind, (arguments, code, word) in BAD.items():
         assert_refused(export(*arguments, cwd=tmp_path), code, word)
