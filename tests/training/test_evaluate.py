@@ -11,7 +11,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 
 from smsr.evaluation import paper
 from smsr.evaluation.cli import main
@@ -21,11 +20,6 @@ from tests.helpers import REPOSITORY, files_no_larger_than, random_network
 from tests.training.helpers import picture, write_pictures
 
 CONFIG = NetworkConfig(2, 16, 2, 2)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 @pytest.fixture
