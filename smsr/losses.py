@@ -33,21 +33,24 @@ class Noise(NamedTuple):
 
 
 class Objective(nn.Module):
-    """A network with its loss, as one module, so that DistributedDataParallel and torch.compile cover both."""
+    """A network with its loss, as one module, so that DistributedDataParallel and torch.compile cover both.
 
-    def __init__(self, network: Network) -> None:
+    hard: trains with the masks of inference; `ch_mask` must not change afterwards.
+    """
+
+    def __init__(self, network: Network, *, hard: bool = False) -> None:
         super().__init__()
         self.network = network
+        self.hard_gates = network.hard_gates() if hard else None
 
-    def forward(
-        self, low: Tensor, high: Tensor, annealing: Annealing, noise: Noise | None = None, *, hard: bool = False
-    ) -> Losses:
-        """low (N, 3, h, w), high (N, 3, sh, sw): RGB in 0..255, uint8 or float; hard: masks of inference."""
+    def forward(self, low: Tensor, high: Tensor, annealing: Annealing, noise: Noise | None = None) -> Losses:
+        """low (N, 3, h, w), high (N, 3, sh, sw): RGB in 0..255, uint8 or float."""
         relaxation = Relaxation(
             tau=annealing.tau,
             spatial_noise=None if noise is None else noise.spatial,
             channel_noise=None if noise is None else noise.channel,
-            hard=hard,
+            hard=self.hard_gates is not None,
+            hard_gates=self.hard_gates,
         )
         result = self.network.relax(low.float(), relaxation)
         l1 = torch.nn.functional.l1_loss(result.upscaled.float(), high.float())

@@ -38,7 +38,7 @@ class Relaxation:
 
     tau: of the Gumbel softmax, a number or a scalar tensor; generator: of its noise (None: torch's own), unless
     the noise was drawn before: spatial_noise (K, N, 2, H, W), channel_noise (K, 1, C, L, 2);
-    hard: no relaxation, the masks of inference, which get no gradient.
+    hard: no relaxation, the masks of inference, which get no gradient; hard_gates: `Network.hard_gates()`, if known.
     """
 
     tau: float | Tensor = 1.0
@@ -46,24 +46,29 @@ class Relaxation:
     spatial_noise: Tensor | None = None
     channel_noise: Tensor | None = None
     hard: bool = False
+    hard_gates: list[list[HardGates]] | None = None
 
     def spatial_mask(self, logits: Tensor, module: int) -> Tensor:
         """(N, 1, H, W) in 0..1 from the logits (N, 2, H, W) of this module."""
-        if self.hard:
-            return (masks.spatial_margin(logits) > 0).to(logits.dtype)
         noise = masks.gumbel_noise(logits, self.generator) if self.spatial_noise is None else self.spatial_noise[module]
         return masks.soft_spatial_mask(logits, self.tau, noise)
 
     def channel_gates(self, logits: Tensor, module: int) -> ChannelGates:
         """Gates (L, C) in 0..1 from `ch_mask` logits (1, C, L, 2) of this module."""
-        if self.hard:
-            return masks.hard_channel_gates(logits)
         noise = masks.gumbel_noise(logits, self.generator) if self.channel_noise is None else self.channel_noise[module]
         return masks.soft_channel_gates(logits, self.tau, noise)
 
 
 def conv(inputs: int, outputs: int, kernel: int = 3, *, bias: bool = True) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=bias)
+
+
+class HardGates(NamedTuple):
+    """A layer's channel gates in inference. dense: numbers of the dense channels; alive: (1, C, 1, 1) of 0.0 and 1.0,
+    None where no channel is dead."""
+
+    dense: Tensor
+    alive: Tensor | None
 
 
 class ChannelAttention(nn.Module):
@@ -123,42 +128,58 @@ class SparseMaskConvolutions(nn.Module):
         """Training forward: x (N, C, H, W), mask (N, 1, H, W) and gates (L, C), all relaxed, in 0..1.
 
         With d, s this layer's gates, d', s' those of the layer before (layer 0: 1, 0), z its input:
-        ReLU(d (W(z d') + M W(z s')) + s M (W(z d') + W(z s'))).
+        ReLU(d (W(z d') + M W(z s')) + s M (W(z d') + W(z s'))). All gates are linear per channel, so they scale the
+        weights, which are much smaller than the features, and what is left is ReLU(A(z) + M B(z)).
         """
         # in mixed precision the masks are float32, which would make every product float32
-        mask, gates = mask.to(x.dtype), ChannelGates(gates.dense.to(x.dtype), gates.sparse.to(x.dtype))
-        outputs: list[Tensor] = []
-        for index, layer in enumerate(self.convolutions):
-            dense, sparse = gates.dense[index].view(1, -1, 1, 1), gates.sparse[index].view(1, -1, 1, 1)
-            if index == 0:
-                from_dense = layer(x)
-                x = (dense + sparse * mask) * from_dense
-            else:
-                before = gates.dense[index - 1].view(1, -1, 1, 1), gates.sparse[index - 1].view(1, -1, 1, 1)
-                from_dense, from_sparse = layer(x * before[0]), layer(x * before[1])
-                x = dense * (from_dense + mask * from_sparse) + sparse * mask * (from_dense + from_sparse)
-            x = F.relu(x)
-            outputs.append(x)
+        mask = mask.to(x.dtype)
+        first, *others = self.convolutions
+        dense, sparse = (gate[0].view(1, -1, 1, 1).to(x.dtype) for gate in (gates.dense, gates.sparse))
+        x = F.relu((dense + sparse * mask) * first(x))
+        outputs = [x]
+        if others:
+            for weight in _gated_weights(torch.stack([layer.weight for layer in others]), gates).unbind():
+                everywhere, masked = F.conv2d(x, weight, padding=1).chunk(2, dim=1)
+                x = F.relu(torch.addcmul(everywhere, mask, masked))
+                outputs.append(x)
         collected: Tensor = self.collect(torch.cat(outputs, dim=1))
         return collected
 
-    def hard(self, x: Tensor, active: Tensor) -> Tensor:
-        """Inference forward: x (N, C, H, W), active (N, 1, H, W) bool; channel gates from `ch_mask`."""
-        gates = masks.hard_channel_gates(self.ch_mask)
+    def hard_gates(self) -> list[HardGates]:
+        """The layers' gates of inference, from `ch_mask`. On a GPU this waits for it: masks that stay need it once."""
+        gates = masks.hard_channel_gates(self.ch_mask.detach())
+        return [
+            HardGates(dense.nonzero()[:, 0], None if (dense + sparse).all() else (dense + sparse).view(1, -1, 1, 1))
+            for dense, sparse in zip(gates.dense, gates.sparse, strict=True)
+        ]
+
+    def hard(self, x: Tensor, active: Tensor, gates: list[HardGates] | None = None) -> Tensor:
+        """Inference forward: x (N, C, H, W), active (N, 1, H, W) bool; gates: `hard_gates()`, if known."""
+        inside = active.to(x.dtype)
         outputs: list[Tensor] = []
-        dense_inputs = torch.ones_like(gates.dense[0])
-        for layer, dense, sparse in zip(self.convolutions, gates.dense, gates.sparse, strict=True):
-            full = layer(x) * (dense + sparse).view(1, -1, 1, 1).to(x)
-            result = torch.where(active, full, torch.zeros_like(full))
-            rows = dense.nonzero()[:, 0]
-            if len(rows):
-                dense_only = F.conv2d(x * dense_inputs.view(1, -1, 1, 1).to(x), layer.weight[rows], padding=1)
-                result[:, rows] = torch.where(active, full[:, rows], dense_only)
+        dense_inputs: Tensor | None = None
+        for layer, gate in zip(self.convolutions, gates or self.hard_gates(), strict=True):
+            result = layer(x) * inside
+            if gate.alive is not None:
+                result = result * gate.alive.to(x.dtype)
+            if len(gate.dense) and (dense_inputs is None or len(dense_inputs)):
+                weight, source = layer.weight[gate.dense], x
+                if dense_inputs is not None:
+                    weight, source = weight[:, dense_inputs], x[:, dense_inputs]
+                outside = F.conv2d(source, weight, padding=1) * (1.0 - inside)
+                result.index_add_(1, gate.dense, outside)
             x = F.relu(result)
             outputs.append(x)
-            dense_inputs = dense
+            dense_inputs = gate.dense
         collected: Tensor = self.collect(torch.cat(outputs, dim=1))
         return collected
+
+
+def _gated_weights(weights: Tensor, gates: ChannelGates) -> Tensor:
+    """(L - 1, 2 C, C, 3, 3) from (L - 1, C, C, 3, 3): of all layers but the first, A above B."""
+    dense, sparse = (gate[1:, :, None, None, None] for gate in (gates.dense, gates.sparse))
+    from_dense, from_sparse = (weights * gate[:-1, None, :, None, None] for gate in (gates.dense, gates.sparse))
+    return torch.cat([dense * from_dense, sparse * from_dense + (dense + sparse) * from_sparse], dim=1)
 
 
 class SparseMaskModule(nn.Module):
@@ -177,9 +198,19 @@ class SparseMaskModule(nn.Module):
 
     def relax(self, x: Tensor, relaxation: Relaxation, index: int) -> tuple[Tensor, Tensor]:
         """Next features (N, C, H, W) and sparsity (scalar) of this module, the index-th, with relaxed masks."""
+        if relaxation.hard:
+            return self._harden(x, relaxation, index)
         mask = relaxation.spatial_mask(self.spa_mask(x), index)
         gates = relaxation.channel_gates(self.body.ch_mask, index)
         return self.ca(self.body.soft(x, mask, gates)) + x, sparsity(mask, gates)
+
+    def _harden(self, x: Tensor, relaxation: Relaxation, index: int) -> tuple[Tensor, Tensor]:
+        """As `relax`, with the masks of inference, which get no gradient."""
+        with torch.no_grad():
+            active = masks.spatial_margin(self.spa_mask(x)) > 0
+            share = sparsity(active.float(), masks.hard_channel_gates(self.body.ch_mask))
+        gates = None if relaxation.hard_gates is None else relaxation.hard_gates[index]
+        return self.ca(self.body.hard(x, active, gates)) + x, share
 
 
 def sparsity(mask: Tensor, gates: ChannelGates) -> Tensor:
@@ -213,19 +244,28 @@ class Network(nn.Module):
             gates = [masks.hard_channel_gates(module.body.ch_mask) for module in self.sparse_mask_modules]
         return [[int(layer.sum()) for layer in gate.dense] for gate in gates]
 
+    def hard_gates(self) -> list[list[HardGates]]:
+        """The channel gates of inference, per module and layer."""
+        return [module.body.hard_gates() for module in self.sparse_mask_modules]
+
     def forward(self, image: Tensor) -> Tensor | TrainingResult:
         return self.relax(image) if self.training else self.infer(image).upscaled
 
     def infer(self, image: Tensor, theta: float = 0.0) -> InferenceResult:
         """Hard masks. image: (N, 3, H, W) RGB in 0..255, any H, W >= 1; theta: threshold on the margin."""
         centred = image - self.mean
+        features, margins = self.hard_features(centred, theta)
+        return InferenceResult(self._finish(centred, features), margins)
+
+    def hard_features(self, centred: Tensor, theta: float = 0.0) -> tuple[Tensor, list[Tensor]]:
+        """With hard masks, the tail's input (N, C, H, W) and the margins; centred: the image minus `mean`."""
         features = start = self.head(centred)
         outputs, margins = [], []
         for module in self.sparse_mask_modules:
             features, margin = module.infer(features, theta)
             outputs.append(features)
             margins.append(margin)
-        return InferenceResult(self._finish(centred, start, outputs), margins)
+        return self.collect(torch.cat(outputs, dim=1)) + start, margins
 
     def relax(self, image: Tensor, relaxation: Relaxation | None = None) -> TrainingResult:
         """Relaxed masks, as `relaxation` says (None: `self.relaxation`). image: (N, 3, H, W) RGB in 0..255."""
@@ -237,8 +277,9 @@ class Network(nn.Module):
             features, sparsity_ = module.relax(features, relaxation, index)
             outputs.append(features)
             sparsities.append(sparsity_)
-        return TrainingResult(self._finish(centred, start, outputs), torch.stack(sparsities).mean())
+        merged = self.collect(torch.cat(outputs, dim=1)) + start
+        return TrainingResult(self._finish(centred, merged), torch.stack(sparsities).mean())
 
-    def _finish(self, centred: Tensor, start: Tensor, outputs: list[Tensor]) -> Tensor:
-        residual: Tensor = self.tail(self.collect(torch.cat(outputs, dim=1)) + start)
+    def _finish(self, centred: Tensor, features: Tensor) -> Tensor:
+        residual: Tensor = self.tail(features)
         return residual + resize.upscale(centred, self.config.scale) + self.mean

@@ -6,14 +6,12 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-import onnx
-
 from smsr import contract
 from smsr_bench.calibration import Calibration
 from smsr_export.onnx_model import build_model
 from smsr_export.records import FoldedNetwork
 from smsr_export.weights import read_folded
-from smsr_runtime.bundle import Bundle, read_bundle
+from smsr_runtime.bundle import MODEL, Bundle, file_fact, read_bundle
 from smsr_runtime.errors import DataError
 from smsr_runtime.opening import make_backend
 from smsr_runtime.ort.native import Library
@@ -39,8 +37,10 @@ class Subject:
 
     def changed(self, network: FoldedNetwork, folder: Path, precision: str = "fp32") -> Subject:
         """The same with another network or precision, whose model is written into `folder`."""
-        bundle = dataclasses.replace(self.bundle, path=folder, precision=precision)
-        onnx.save_model(build_model(network, compute=contract.COMPUTE_OF_PRECISION[precision]), bundle.model)
+        model = build_model(network, compute=contract.COMPUTE_OF_PRECISION[precision]).SerializeToString()
+        (folder / MODEL).write_bytes(model)
+        manifest = {**self.bundle.manifest, "files": {MODEL: file_fact(model)}}
+        bundle = dataclasses.replace(self.bundle, path=folder, precision=precision, manifest=manifest)
         return dataclasses.replace(self, bundle=bundle, network=network)
 
     def upscaler(self, threads: int) -> Upscaler:

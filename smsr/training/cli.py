@@ -12,7 +12,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from smsr import __version__
-from smsr.training.config import COMPILE_MODES, LOW_IMAGES, PRECISIONS, RATE_SCHEDULES, TAU_SCHEDULES, Recipe, Settings
+from smsr.training.config import (
+    COMPILE_MODES,
+    LOW_IMAGES,
+    PRECISIONS,
+    RATE_SCHEDULES,
+    TAU_SCHEDULES,
+    VALIDATION_FLOOR,
+    Recipe,
+    Settings,
+)
 from smsr_runtime.console import Parser, run_command
 
 
@@ -28,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return run_command("smsr-train", lambda: work(options), options.debug, "interrupted; the last checkpoint is kept")
 
 
+_VALIDATION = f"default: a hundredth of the run, at least {VALIDATION_FLOOR}"
 _COMMANDS = ("pack", "weights")
 """Modules beside this one, each with `parser()` and `run(options)`."""
 
@@ -71,6 +81,7 @@ def _recipe_options(group: argparse._ArgumentGroup) -> None:
         "sparsity_ramp": "share of the steps to reach it", "ema": "decay of the averaged weights",
         "hard_share": "share of the steps, at the end, with hard masks", "batch": "images, of all processes together",
         "reopen_masks": "at the start, share of pixels that saturated masks are set to; 0: left alone",
+        "fit_tail": "at a warm start from another scale, patches that the new tail is fitted on; 0: it starts random",
         "hold_out": "images held out for validation without --valid; -1: one in fifty, at most 100",
     }  # fmt: skip
     choices = {
@@ -105,7 +116,7 @@ def _settings_options(group: argparse._ArgumentGroup) -> None:
         default="off",
         help="torch.compile (default: off)",
     )
-    add("--channels-last", action="store_true", help="weights in channels-last memory order: faster on GPUs")
-    add("--validate-every", type=int, default=0, metavar="STEPS", help="default: a hundredth of the run")
+    add("--channels-last", action="store_true", help="weights in channels-last memory order: faster")
+    add("--validate-every", type=int, default=0, metavar="STEPS", help=_VALIDATION)
     add("--save-every", type=int, default=0, metavar="STEPS", help="default: at each validation")
     add("--log-every", type=int, default=100, metavar="STEPS", help="default: %(default)s")

@@ -17,6 +17,9 @@ RATE_SCHEDULES = ("halving", "cosine")
 TAU_SCHEDULES = ("paper", "constant")
 COMPILE_MODES = ("off", "default", "max-autotune-no-cudagraphs", "reduce-overhead")
 LOW_IMAGES = ("auto", "made")
+VALIDATION_FLOOR = 250
+"""Steps between validations, at least, unless --validate-every says otherwise: in short runs they would take longer
+than the steps."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,8 @@ class Recipe:
     sparsity_weight: lambda, reached linearly over the first sparsity_ramp of the steps; hard_share: this share of
     the steps, at the end, trains with the hard masks of inference (0: the paper); hold_out: images held out for
     validation where there is no folder of them, -1: one in fifty, at most 100; init_from: name and SHA-256 of a
-    warm start; reopen_masks: share of pixels active after it (reopen.py), 0: masks as they come.
+    warm start; reopen_masks: share of pixels active after it (reopen.py), 0: masks as they come; fit_tail: patches
+    on which a tail that the warm start does not have is fitted (tail.py), 0: it starts random.
     """
 
     scale: int = 2
@@ -50,6 +54,7 @@ class Recipe:
     hold_out: int = -1
     seed: int = 0
     reopen_masks: float = 0.0
+    fit_tail: int = 0
     init_from: str = ""
 
     def __post_init__(self) -> None:
@@ -63,6 +68,7 @@ class Recipe:
         _check("ema", 0 <= self.ema < 1, "at least 0 and below 1", self.ema)
         _check("hold_out", self.hold_out >= -1 and self.hold_out != 0, "-1, or 1 or more", self.hold_out)
         _check("reopen_masks", 0 <= self.reopen_masks < 1, "at least 0 and below 1", self.reopen_masks)
+        _check("fit_tail", self.fit_tail >= 0, "0 or more", self.fit_tail)
         _check("seed", self.seed >= 0, "0 or more", self.seed)
         multiple = contract.CHANNEL_ATTENTION_REDUCTION
         _check("features", self.features % multiple == 0, f"a multiple of {multiple}", self.features)
@@ -82,7 +88,8 @@ class Settings:
     """How a run is carried out; none of this changes what is learned, except by rounding.
 
     data, valid: folders of high-resolution images, or ZIP files of them; time_limit: minutes, 0: none;
-    *_every: steps, 0 for validate_every: a hundredth of the run, 0 for save_every: at each validation.
+    *_every: steps, 0 for validate_every: a hundredth of the run, but at least `VALIDATION_FLOOR`; 0 for save_every: at
+    each validation.
     """
 
     data: tuple[Path, ...]
@@ -124,11 +131,12 @@ def as_json(recipe: Recipe) -> str:
 
 
 def differences(recorded: dict[str, object], recipe: Recipe) -> list[str]:
-    """How a recorded recipe differs from this one: "name: X there, Y here" per field."""
-    now = dataclasses.asdict(recipe)
-    names = sorted(recorded.keys() | now.keys())
+    """How a recorded recipe differs from this one: "name: X there, Y here" per field.
+
+    A recipe recorded before a field existed was carried out as the field's default says.
+    """
+    defaults = {name: field.default for name, field in Recipe.__dataclass_fields__.items()}
+    there, now = defaults | recorded, dataclasses.asdict(recipe)
     return [
-        f"{name}: {recorded.get(name)} there, {now.get(name)} here"
-        for name in names
-        if recorded.get(name) != now.get(name)
+        f"{name}: {there[name]} there, {now.get(name)} here" for name in sorted(there) if there[name] != now.get(name)
     ]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from smsr.losses import Annealing, Losses, Objective
 from smsr.training import checkpoints, schedules, state
 from smsr.training.batches import Batch, Batches
-from smsr.training.config import Recipe, Settings
+from smsr.training.config import VALIDATION_FLOOR, Recipe, Settings
 from smsr.training.distributed import World
 from smsr.training.journal import Journal
 from smsr.training.noise import NoiseSource
@@ -60,8 +60,7 @@ class Trainer:
         self.samples = parts.world.samples(parts.recipe.batch)
         self.noise = NoiseSource(parts.recipe.network, parts.recipe.seed, parts.device)
         self.kind = state.precision(parts.recipe, parts.device)
-        hundredth = max(1, parts.recipe.steps // 100)
-        self.validate_every = parts.settings.validate_every or hundredth
+        self.validate_every = parts.settings.validate_every or max(VALIDATION_FLOOR, parts.recipe.steps // 100)
         self.save_every = parts.settings.save_every or self.validate_every
         self.hard = False
         self.model = self._model()
@@ -91,7 +90,7 @@ class Trainer:
         annealing = Annealing(*(torch.full((), value, device=device) for value in scalars))
         noise = None if self.hard else self.noise.draw(step, self.samples, *batch.low.shape[-2:])
         with torch.autocast(device.type, self.kind, enabled=self.kind is not torch.float32):
-            losses: Losses = self.model(batch.low, batch.high, annealing, noise, hard=self.hard)
+            losses: Losses = self.model(batch.low, batch.high, annealing, noise)
         state.optimizer.zero_grad(set_to_none=True)
         state.scaler.scale(losses.total).backward()
         state.scaler.step(state.optimizer)
@@ -214,7 +213,7 @@ class Trainer:
         parts = self.parts
         for name, parameter in parts.state.network.named_parameters():
             parameter.requires_grad_(not (hard and ("spa_mask" in name or "ch_mask" in name)))
-        model: nn.Module = Objective(parts.state.network)
+        model: nn.Module = Objective(parts.state.network, hard=hard)
         if parts.settings.compile != "off":
             model = cast(nn.Module, torch.compile(model, mode=parts.settings.compile))
         if parts.world.size > 1:

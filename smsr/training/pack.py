@@ -1,4 +1,7 @@
-"""`smsr-train pack`: many pictures as one uncompressed ZIP file, as they are or recompressed without loss."""
+"""`smsr-train pack`: many pictures as one uncompressed ZIP file, as they are or recompressed without loss.
+
+With --raw: decoded, with their low-resolution sides, as one safetensors file, which a run maps at once.
+"""
 
 from __future__ import annotations
 
@@ -12,20 +15,25 @@ from pathlib import Path
 
 import numpy as np
 
-from smsr import images
+from smsr import contract, images
 from smsr.images import Source
 from smsr_runtime import files
-from smsr_runtime.console import Parser, show
+from smsr_runtime.console import Parser, say, show
 from smsr_runtime.errors import UsageError
 
+PROGRAM = "smsr-train pack"
 _OVERHEAD = 256
 """Bytes, generously rounded up, that a ZIP file takes per entry beside the data."""
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="smsr-train pack", description=__doc__)
+    parser = Parser(prog=PROGRAM, description=__doc__)
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="folders of pictures, or ZIP files")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.zip")
+    parser.add_argument(
+        "--raw", type=int, choices=contract.SCALES, metavar="SCALE",
+        help="decode for this scale into a large file (-o FILE.safetensors) that a run maps at once",
+    )  # fmt: skip
     parser.add_argument(
         "--limit-mib", type=float, default=0.0, metavar="M",
         help="leave pictures out, drawn evenly from all folders, until the file has at most M MiB; default: no limit",
@@ -41,6 +49,8 @@ def run(options: argparse.Namespace) -> int:
     output: Path = options.output
     if output.exists() and not options.force:
         raise UsageError(output, "a new file", "one that exists", "use --force to replace it")
+    if options.raw:
+        return _run_raw(options)
     sources = [source for folder in options.folders for source in images.find(folder, 2)]
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         entries = list(pool.map(lambda source: _entry(source, webp=options.lossless_webp), sources))
@@ -48,6 +58,26 @@ def run(options: argparse.Namespace) -> int:
     _write(output, [(sources[index], *entries[index]) for index in chosen], replace=options.force)
     mib = output.stat().st_size / 2**20
     show(f"wrote {output}: {len(chosen)} of {len(sources)} pictures, {mib:.1f} MiB; next: smsr-train {output} -o RUN")
+    return 0
+
+
+def _run_raw(options: argparse.Namespace) -> int:
+    from smsr.training import raw
+    from smsr.training.store import Loading, load
+
+    output: Path = options.output
+    if not raw.is_raw(output):
+        raise UsageError(output, f"a name ending in {raw.SUFFIX}", output.suffix or "no suffix", "give it that suffix")
+    if options.limit_mib or options.lossless_webp:
+        raise UsageError("--raw", "neither --limit-mib nor --lossless-webp", "one of them", "leave it out")
+    sources = [source for folder in options.folders for source in images.find(folder, options.raw, "auto")]
+    loading = Loading(options.raw, 1)
+    store = load(sources, loading)
+    for line in loading.skipped:
+        say(PROGRAM, f"skipped {line}")
+    raw.write(output, store)
+    mib = output.stat().st_size / 2**20
+    show(f"wrote {output}: {len(store.sources)} pictures for x{options.raw}, {mib:.1f} MiB; next: smsr-train {output}")
     return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import torch
 
 from smsr import images
-from smsr.training import checkpoints, config, state, validation, weights
+from smsr.training import checkpoints, config, raw, state, validation, weights
 from smsr.training.batches import Batches, DeviceBatches, HostBatches
 from smsr.training.config import Recipe, Settings
 from smsr.training.distributed import World, world
@@ -20,9 +21,10 @@ from smsr.training.journal import Journal
 from smsr.training.loop import Parts, Trainer
 from smsr.training.plan import Planner
 from smsr.training.reopen import reopen_masks
-from smsr.training.state import State
+from smsr.training.state import State, WarmStart
 from smsr.training.stopping import GO_ON, TIME_LIMIT, Stopper
-from smsr.training.store import Loading, Store, load, subset
+from smsr.training.store import Loading, Store, load
+from smsr.training.tail import fit_tail
 from smsr_runtime import files, locks
 from smsr_runtime.console import say, show
 from smsr_runtime.errors import CheckpointError, DataError, UsageError
@@ -35,26 +37,25 @@ def train(recipe: Recipe, settings: Settings) -> int:
     """Trains; returns the process's exit code."""
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    if settings.init_from is not None:
-        recipe = dataclasses.replace(recipe, init_from=state.describe(settings.init_from))
+    start = None if settings.init_from is None else state.warm_start(settings.init_from)
+    if start is not None:
+        recipe = dataclasses.replace(recipe, init_from=start.file)
     with Stopper(settings.time_limit) as stopper, world(settings.device) as (here, device), _locked(settings, here):
         here.samples(recipe.batch)
         saved = here.from_leader(_begin(recipe, settings) if here.leads else None)
+        recipe = _with_start_of(saved, recipe)
         training, valid = _data(recipe, settings, here)
         _check_same_data(saved, training, settings)
         _tune(device)
-        warm_start = None if saved else settings.init_from
-        current = state.new(recipe, device, warm_start, channels_last=settings.channels_last)
+        current = state.new(recipe, device, None if saved else start, channels_last=settings.channels_last)
         if saved:
             current.restore(saved)
         patch = _patch_size(recipe, training, here)
         planner = Planner(training.sizes, patch, recipe.batch, recipe.seed)
         journal = Journal(settings.run, current.step, recipe.steps, leads=here.leads)
-        if recipe.reopen_masks and not saved:
-            # every process uses the whole first batch, so that all compute the same weights
-            first = next(iter(HostBatches(training, planner, range(recipe.batch), device, 0).run(0, 1)))
-            reopen_masks(current.network, first.low.float(), recipe.reopen_masks)
-            current.average.load_state_dict(current.network.state_dict())
+        if not saved:
+            # every process uses the whole of the first batches, so that all compute the same weights
+            _adapt(current, start, recipe, HostBatches(training, planner, range(recipe.batch), device, 0))
         batches = _batches(training, planner, here.samples(recipe.batch), device, settings)
         parts = Parts(
             recipe, settings, here, device, current, batches, valid, journal, training.fingerprint, stopper
@@ -101,6 +102,18 @@ def _run(trainer: Trainer) -> int:
         raise DataError("a worker of --workers", "batches until the end", str(error), todo) from error
 
 
+def _adapt(current: State, start: WarmStart | None, recipe: Recipe, batches: HostBatches) -> None:
+    """At the start of a run: opens masks again, fits a tail that the warm start does not have. Raises UsageError."""
+    if recipe.reopen_masks:
+        reopen_masks(current.network, next(batches.run(0, 1)).low.float(), recipe.reopen_masks)
+    if recipe.fit_tail:
+        if start is None or start.network.config.scale == recipe.scale:
+            got = "no warm start" if start is None else f"one of x{recipe.scale}, which has its tail"
+            raise UsageError("--fit-tail", "--init-from with a checkpoint of another scale", got, "leave it out")
+        fit_tail(current.network, batches.run(0, math.ceil(recipe.fit_tail / recipe.batch)))
+    current.average.load_state_dict(current.network.state_dict())
+
+
 def _begin(recipe: Recipe, settings: Settings) -> dict[str, Any] | None:
     """Begins the run in its folder, or reads its checkpoint. Raises UsageError, CheckpointError, OutputError."""
     run, last = settings.run, settings.run / checkpoints.LAST
@@ -108,7 +121,7 @@ def _begin(recipe: Recipe, settings: Settings) -> dict[str, Any] | None:
         if not settings.resume:
             raise UsageError(run, "a new folder, or --resume", "a run that was begun", "add --resume or name another")
         saved = checkpoints.read(last)
-        wrong = config.differences(saved["recipe"], recipe)
+        wrong = config.differences(saved["recipe"], _with_start_of(saved, recipe))
         if wrong:
             raise CheckpointError(
                 last, "the recipe it was begun with", "; ".join(wrong), "repeat that recipe or name another folder"
@@ -118,21 +131,22 @@ def _begin(recipe: Recipe, settings: Settings) -> dict[str, Any] | None:
     return None
 
 
+def _with_start_of(saved: dict[str, Any] | None, recipe: Recipe) -> Recipe:
+    """A resumed run needs its warm start no more: without --init-from the recorded name and hash hold."""
+    if saved is None or recipe.init_from:
+        return recipe
+    return dataclasses.replace(recipe, init_from=saved["recipe"].get("init_from", ""))
+
+
 def _data(recipe: Recipe, settings: Settings, here: World) -> tuple[Store, Store]:
     """Training and validation images. Raises DataError."""
-    sources = [source for path in settings.data for source in images.find(path, recipe.scale, recipe.low_images)]
-    cache = _cache(sources, settings)
-    if here.leads:
-        made = sum(source.low is None for source in sources)
-        where = "memory" if cache == "memory" else "none: read again for each patch"
-        show(f"reading {len(sources)} images ({made} low-resolution sides made by bicubic); cache: {where}")
-    loading = Loading(recipe.scale, recipe.min_patch, cache, settings.threads)
-    store = load(sources, loading)
+    loading = Loading(recipe.scale, recipe.min_patch, "memory", settings.threads)
+    store = _mapped(recipe, settings, here, loading) or _read(recipe, settings, here, loading)
     if here.leads:
         _name_skipped(loading.skipped, settings.run)
     if settings.valid is not None:
         low_images = images.find(settings.valid, recipe.scale, recipe.low_images)
-        return store, load(low_images, Loading(recipe.scale, 8, cache, settings.threads))
+        return store, load(low_images, Loading(recipe.scale, 8, loading.cache, settings.threads))
     held = validation.held_out(len(store.sources), recipe.hold_out)
     # compared by file: where a folder is given twice, both copies of a picture are held out
     names = [(source.container.resolve(), source.member) for source in store.sources]
@@ -143,7 +157,31 @@ def _data(recipe: Recipe, settings: Settings, here: World) -> tuple[Store, Store
         raise DataError("training data", "at least one image", got, "add images, lower --hold-out, or give --valid")
     if here.leads:
         show(f"{len(kept)} images to train on, {len(held)} held out for validation")
-    return subset(store, kept), subset(store, held)
+    return store.subset(kept), store.subset(held)
+
+
+def _mapped(recipe: Recipe, settings: Settings, here: World, loading: Loading) -> Store | None:
+    """The pictures of a raw file; None where DATA are others. Raises UsageError, DataError."""
+    if not any(raw.is_raw(path) for path in settings.data):
+        return None
+    if len(settings.data) > 1:
+        todo = "pack all DATA into one file with smsr-train pack --raw"
+        raise UsageError("DATA", "one raw file, or folders and ZIP files", f"{len(settings.data)} mixed", todo)
+    store = raw.read(settings.data[0], recipe.scale)
+    if here.leads:
+        show(f"mapped {len(store.sources)} images of {settings.data[0]}")
+    return raw.without_small(store, recipe.min_patch, loading.skipped)
+
+
+def _read(recipe: Recipe, settings: Settings, here: World, loading: Loading) -> Store:
+    """The pictures of folders and ZIP files. Raises DataError."""
+    sources = [source for path in settings.data for source in images.find(path, recipe.scale, recipe.low_images)]
+    loading.cache = _cache(sources, settings)
+    if here.leads:
+        made = sum(source.low is None for source in sources)
+        where = "memory" if loading.cache == "memory" else "none: read again for each patch"
+        show(f"reading {len(sources)} images ({made} low-resolution sides made by bicubic); cache: {where}")
+    return load(sources, loading)
 
 
 def _cache(sources: Sequence[images.Source], settings: Settings) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,29 +55,45 @@ class State:
     def restore(self, saved: dict[str, Any]) -> None:
         self.network.load_state_dict(saved["network"])
         self.average.load_state_dict(saved["state_dict"])
-        self.optimizer.load_state_dict(saved["optimizer"])
+        groups = [{**group, "fused": True} for group in saved["optimizer"]["param_groups"]]  # older CPU runs: not fused
+        self.optimizer.load_state_dict({**saved["optimizer"], "param_groups": groups})
         if saved["scaler"]:
             self.scaler.load_state_dict(saved["scaler"])
         self.step, self.best_psnr = int(saved["step"]), float(saved["best_psnr"])
         checkpoints.restore_random_states(saved["random"])
 
 
-def new(recipe: Recipe, device: torch.device, warm_start: Path | None = None, *, channels_last: bool = False) -> State:
-    """A network from the seed, or with the weights of `warm_start`, without the tail where its scale is another.
+@dataclass(frozen=True)
+class WarmStart:
+    """A network to start from. file: its name and SHA-256, for the recipe; notes: what reading it had to say."""
+
+    path: Path
+    file: str
+    network: Network
+    notes: list[str]
+
+
+def warm_start(path: Path) -> WarmStart:
+    """Reads a checkpoint to start from. Raises CheckpointError."""
+    notes: list[str] = []
+    network = checkpoint.load_network(path, say=notes.append)
+    return WarmStart(path, f"{path.name} {sha256(checkpoint.locate(path))}", network, notes)
+
+
+def new(recipe: Recipe, device: torch.device, start: WarmStart | None = None, *, channels_last: bool = False) -> State:
+    """A network from the seed, or with the weights of `start`, without the tail where its scale is another.
 
     Raises CheckpointError.
     """
     torch.manual_seed(recipe.seed)
     network = Network(recipe.network)
-    if warm_start is not None:
-        _start_from(network, warm_start)
+    if start is not None:
+        _start_from(network, start)
     network.to(device)
     if channels_last:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(network).eval().requires_grad_(False)
-    optimizer = torch.optim.Adam(
-        network.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.999), fused=True if device.type == "cuda" else None
-    )
+    optimizer = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.999), fused=True)
     scaler = torch.amp.GradScaler(device.type, enabled=precision(recipe, device) is torch.float16)
     return State(network.train(), average, optimizer, scaler)
 
@@ -90,20 +105,15 @@ def precision(recipe: Recipe, device: torch.device) -> torch.dtype:
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[recipe.precision]
 
 
-def describe(path: Path) -> str:
-    """Name and SHA-256 of a warm start, as the recipe records it. Raises CheckpointError."""
-    checkpoint.read_state(path, say=lambda _: None)  # said when the weights are used
-    return f"{path.name} {sha256(checkpoint.locate(path))}"
-
-
-def _start_from(network: Network, path: Path) -> None:
-    source = checkpoint.load_network(path, say=partial(say, "smsr-train"))
-    mine, theirs = network.config, source.config
+def _start_from(network: Network, start: WarmStart) -> None:
+    for note in start.notes:
+        say("smsr-train", note)
+    mine, theirs = network.config, start.network.config
     if dataclasses.replace(theirs, scale=mine.scale) != mine:
         got = f"{theirs.features}, {theirs.modules} and {theirs.layers}"
         expected = f"{mine.features} features, {mine.modules} modules and {mine.layers} layers"
-        raise CheckpointError(path, expected, got, "give the sizes of that network, or start from another")
-    weights: dict[str, Tensor] = source.state_dict()
+        raise CheckpointError(start.path, expected, got, "give the sizes of that network, or start from another")
+    weights: dict[str, Tensor] = start.network.state_dict()
     if theirs.scale != mine.scale:
         weights = {name: value for name, value in weights.items() if not name.startswith("tail.")}
     network.load_state_dict(weights, strict=False)

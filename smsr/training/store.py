@@ -1,7 +1,8 @@
-"""The training pictures: all in memory as one flat buffer or, where they do not fit, read again for each patch."""
+"""The training pictures: all in memory (or mapped) as one flat buffer, else read again for each patch."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 from collections.abc import Sequence
@@ -24,16 +25,22 @@ _MARGIN = 8
 
 @dataclass(frozen=True)
 class Store:
-    """I pictures. sizes: (I, 2) heights and widths of the low sides; pixels: low and high, (P, 3) uint8, or None."""
+    """I pictures. sizes: (I, 2) heights and widths of the low sides; pixels: low and high, (P, 3) uint8, or None.
+
+    places: (I,) first pixel of each image in the flat low buffer, times scale**2 in the high one; None: in order.
+    """
 
     scale: int
     sources: list[Source]
     sizes: Ints
     pixels: tuple[Tensor, Tensor] | None
+    places: Ints | None = None
 
-    @property
+    @functools.cached_property
     def starts(self) -> Ints:
         """(I,) first pixel of each image in the flat low buffer; times scale**2 in the high one."""
+        if self.places is not None:
+            return self.places
         areas = self.sizes.prod(axis=1)
         return np.asarray(np.cumsum(areas) - areas, np.int64)
 
@@ -60,6 +67,11 @@ class Store:
         low = self.pixels[0][start : start + area].view(height, width, 3)
         high = self.pixels[1][start * s * s : (start + area) * s * s].view(height * s, width * s, 3)
         return low.numpy(), high.numpy()
+
+    def subset(self, indices: Sequence[int]) -> Store:
+        """The store of some of the images, which shares the pixels."""
+        rows = list(indices)
+        return Store(self.scale, [self.sources[row] for row in rows], self.sizes[rows], self.pixels, self.starts[rows])
 
 
 @dataclass
@@ -103,16 +115,6 @@ def load(sources: Sequence[Source], loading: Loading) -> Store:
         raise DataError("training data", "at least one usable picture", f"none ({first})", "name another folder")
     pixels = (torch.from_numpy(np.concatenate(lows)), torch.from_numpy(np.concatenate(highs))) if keep else None
     return Store(loading.scale, kept, np.array(sizes, np.int64), pixels)
-
-
-def subset(store: Store, indices: Sequence[int]) -> Store:
-    """The store of some of the images; pixels are copied."""
-    pixels = None
-    if store.pixels is not None:
-        pairs = [store.image(index) for index in indices]
-        low, high = (np.concatenate([pair[side].reshape(-1, 3) for pair in pairs]) for side in (0, 1))
-        pixels = (torch.from_numpy(low), torch.from_numpy(high))
-    return Store(store.scale, [store.sources[index] for index in indices], store.sizes[list(indices)], pixels)
 
 
 def _read(source: Source, loading: Loading) -> tuple[Image, Image] | str:

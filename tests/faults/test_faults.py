@@ -120,7 +120,7 @@ def test_a_stopped_folder_job_leaves_whole_pictures_alone(tmp_path: Path, number
         Image.effect_noise((300, 300), 50).convert("RGB").save(tmp_path / "in" / f"{index}.png")
     command = [sys.executable, str(RUNTIME / "run.py"), "tiny.smsr", "in", "-o", "out"]
     with subprocess.Popen(command, cwd=tmp_path, preexec_fn=heed_signals, stderr=subprocess.PIPE) as process:
-        while process.poll() is None and len(list(tmp_path.glob("out/*.png"))) < 3:
+        while process.poll() is None and len(list(tmp_path.glob("out/[!.]*.png"))) < 3:
             time.sleep(0.02)
         process.send_signal(number)
         _, errors = process.communicate(timeout=60)

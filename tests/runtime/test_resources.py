@@ -98,8 +98,8 @@ def threads_of(upscaler: smsr_runtime.Upscaler) -> int:
 def test_the_command_passes_its_threads_on(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = []
 
-    def load(*arguments: object) -> smsr_runtime.Upscaler:
-        opened.append(smsr_runtime.load(*arguments))  # type: ignore[arg-type]
+    def load(*arguments: object, **options: object) -> smsr_runtime.Upscaler:
+        opened.append(smsr_runtime.load(*arguments, **options))  # type: ignore[arg-type]
         return opened[-1]
 
     monkeypatch.setattr(command, "load", load)
@@ -114,6 +114,7 @@ def test_every_picture_of_a_batch_counts(bundle: Path, monkeypatch: pytest.Monke
     upscaler = smsr_runtime.load(bundle, threads=1)
     monkeypatch.setattr(resources, "available_memory", lambda: 2 * 30 * 1650)
     assert upscaler.upscale_float(np.zeros((2, 3, 5, 6), np.float32))[0].shape == (2, 3, 10, 12)
+    upscaler = smsr_runtime.load(bundle, threads=1)  # another one: this one holds the memory of 60 pixels
     with pytest.raises(smsr_runtime.MemoryLimitError, match=r"at most 60 pixels .*got 6x15 = 90 pixels"):
         upscaler.upscale_float(np.zeros((3, 3, 5, 6), np.float32))
 

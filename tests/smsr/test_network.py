@@ -46,6 +46,45 @@ def test_training_forward_with_hard_masks_equals_inference(splits: list[Split], 
         assert relative_difference(block.soft(x, mask.double(), gates), block.hard(x, mask)) < 1e-12
 
 
+def as_published(
+    block: SparseMaskConvolutions, x: torch.Tensor, mask: torch.Tensor, gates: ChannelGates
+) -> torch.Tensor:
+    """The training forward with every gate where the paper has it: on features, each convolution done twice."""
+    dense_before, sparse_before = torch.ones_like(gates.dense[0]), torch.zeros_like(gates.dense[0])
+    outputs = []
+    for layer, dense, sparse in zip(block.convolutions, gates.dense, gates.sparse, strict=True):
+        d, s = dense.view(1, -1, 1, 1), sparse.view(1, -1, 1, 1)
+        from_dense = layer(x * dense_before.view(1, -1, 1, 1))
+        from_sparse = layer(x * sparse_before.view(1, -1, 1, 1))
+        x = F.relu(d * (from_dense + mask * from_sparse) + s * mask * (from_dense + from_sparse))
+        outputs.append(x)
+        dense_before, sparse_before = dense, sparse
+    return block.collect(torch.cat(outputs, dim=1))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("hard", [False, True])
+def test_gates_folded_into_the_weights_change_neither_outputs_nor_gradients(hard: bool) -> None:
+    generator = torch.Generator().manual_seed(5)
+    block = SparseMaskConvolutions(C, 3).double()
+    with torch.no_grad():
+        block.ch_mask.copy_(channel_mask([(5, 4), (3, 0), (0, 7)], C, generator))
+    x = torch.randn(2, C, 7, 9, generator=generator, dtype=torch.float64, requires_grad=True)
+    mask = torch.rand(2, 1, 7, 9, generator=generator, dtype=torch.float64)
+    dense, sparse = torch.rand(2, 3, C, generator=generator, dtype=torch.float64)
+    if hard:
+        sharp = masks.hard_channel_gates(block.ch_mask)
+        mask, dense, sparse = (mask > 0.5).double(), sharp.dense.double(), sharp.sparse.double()
+    leaves = [x, *(parameter for name, parameter in block.named_parameters() if name != "ch_mask")]
+    if not hard:
+        leaves += [leaf.requires_grad_() for leaf in (mask, dense, sparse)]
+    ours = block.hard(x, mask > 0) if hard else block.soft(x, mask, ChannelGates(dense, sparse))
+    theirs = as_published(block, x, mask, ChannelGates(dense, sparse))
+    upstream = torch.randn(ours.shape, generator=generator, dtype=torch.float64)
+    pairs = zip(torch.autograd.grad(ours, leaves, upstream), torch.autograd.grad(theirs, leaves, upstream), strict=True)
+    assert relative_difference(ours.detach(), theirs.detach()) < 1e-13
+    assert max(relative_difference(mine, other) for mine, other in pairs) < 1e-12
+
+
 def test_masked_outputs_alone_would_be_another_block() -> None:
     """On inactive pixels sparse inputs must not reach dense outputs."""
     generator = torch.Generator().manual_seed(0)

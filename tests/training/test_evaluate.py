@@ -11,7 +11,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 
 from smsr.evaluation import paper
 from smsr.evaluation.cli import main
@@ -21,11 +20,6 @@ from tests.helpers import REPOSITORY, files_no_larger_than, random_network
 from tests.training.helpers import picture, write_pictures
 
 CONFIG = NetworkConfig(2, 16, 2, 2)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 @pytest.fixture
@@ -171,7 +165,7 @@ def test_the_papers_tables_are_whole() -> None:
         assert all(20 < quality[0] < 45 and 0.6 < quality[1] < 1 for row in rows for quality in row.quality if quality)
 
 
-def test_a_reader_that_leaves_early_is_one_line(tmp_path: Path, model: Path, pictures: Path) -> None:
+def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path, model: Path, pictures: Path) -> None:
     words = [sys.executable, "-m", "smsr.evaluation.cli", model, "--data", pictures]
     with subprocess.Popen(
         list(map(str, words)), cwd=REPOSITORY, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -179,4 +173,4 @@ def test_a_reader_that_leaves_early_is_one_line(tmp_path: Path, model: Path, pic
         assert process.stdout is not None and process.stderr is not None
         process.stdout.close()
         line = process.stderr.read()
-    assert process.returncode == 1 and "standard output: expected a reader" in line and line.count("\n") == 1
+    assert (process.returncode, line) == (0, "")

@@ -8,20 +8,11 @@ from pathlib import Path
 import cv2
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from smsr.training.cli import main
 from tests.helpers import files_no_larger_than
 from tests.training.helpers import TINY, equal, picture, read, write_pictures
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-@pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    return write_pictures(tmp_path / "pictures")
 
 
 def fails(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str]:
@@ -131,6 +122,32 @@ def test_a_warm_start_of_another_size_is_one_line(
     )  # fmt: skip
     assert code == 1 and "16 features, 2 modules and 2 layers, got 16, 1 and 2" in line
     assert fails(capsys, pictures, *TINY, "--init-from", pictures / "p0.png", "-o", tmp_path / "three")[0] == 1
+
+
+def test_wrong_raw_data_is_one_line(tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mapped, damaged, other = (tmp_path / f"{name}.safetensors" for name in ("mapped", "damaged", "other"))
+    assert main(["pack", str(pictures), "-o", str(mapped), "--raw", "2"]) == 0
+    damaged.write_bytes(mapped.read_bytes()[:-9])
+    save_file({"low": torch.zeros(4, 3, dtype=torch.uint8)}, other)
+    run = ["-o", tmp_path / "run"]
+    assert "expected pictures for x3, got x2" in fails(capsys, mapped, *TINY, "--scale", "3", *run)[1]
+    assert "or folders and ZIP files, got 2 mixed" in fails(capsys, mapped, pictures, *TINY, *run)[1]
+    for file in (damaged, other):
+        assert "expected raw training data, got another or a damaged file" in fails(capsys, file, *TINY, *run)[1]
+    assert "got nothing there" in fails(capsys, tmp_path / "none.safetensors", *TINY, *run)[1]
+    assert "at least one usable picture" in fails(capsys, mapped, *TINY, "--min-patch", "21", *run)[1]
+    assert fails(capsys, "pack", pictures, "-o", tmp_path / "x.zip", "--raw", "2")[0] == 2
+    assert fails(capsys, "pack", pictures, "-o", tmp_path / "x.safetensors", "--raw", "2", "--limit-mib", "1")[0] == 2
+    assert {file.name for file in tmp_path.glob("*.safetensors")} == {mapped.name, damaged.name, other.name}
+
+
+def test_a_tail_is_fitted_after_a_warm_start_from_another_scale_alone(
+    tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(pictures), *TINY, "-o", str(tmp_path / "one")]) == 0
+    two = [pictures, *TINY, "--fit-tail", "8", "-o", tmp_path / "two"]
+    assert "got no warm start" in fails(capsys, *two)[1]
+    assert "got one of x2" in fails(capsys, *two, "--init-from", tmp_path / "one" / "best.pt", "--resume")[1]
 
 
 def test_a_full_disk_leaves_the_last_good_checkpoint(

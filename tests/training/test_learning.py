@@ -11,7 +11,8 @@ import torch
 from smsr import resize
 from smsr.losses import Annealing, Objective
 from smsr.network import Network, NetworkConfig, Relaxation
-from smsr.training import schedules, state
+from smsr.training import schedules, state, tail
+from smsr.training.batches import Batch
 from smsr.training.config import Recipe
 from smsr.training.noise import NoiseSource
 from smsr.training.plan import Planner
@@ -21,11 +22,6 @@ from tests.helpers import random_network
 from tests.training.helpers import picture
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 def fit(weight: float, steps: int, rate: float = 2e-3) -> tuple[list[float], list[float]]:
@@ -130,6 +126,21 @@ def test_reopened_masks_have_the_given_share_and_spread_and_keep_their_order() -
         assert margin.std().item() == pytest.approx(SPREAD, rel=0.01)
     order = margins[0].flatten()[before.flatten().argsort()]
     assert (order.diff() > -1e-3).all()
+
+
+def test_a_fitted_tail_is_the_one_that_made_the_pictures() -> None:
+    """Pictures made by the network itself: least squares must give its own tail back."""
+    network = random_network(NetworkConfig(features=16, modules=2, layers=2, scale=3), seed=7, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(0)
+    lows = [torch.rand(2, 3, 24, 20, generator=generator, dtype=torch.float64) * 255.0 for _ in range(3)]
+    batches = [Batch(low, network.infer(low).upscaled.detach()) for low in lows]
+    expected = {name: value.clone() for name, value in network.state_dict().items()}
+    for parameter in network.tail.parameters():
+        torch.nn.init.normal_(parameter)
+    tail.fit_tail(network, batches)
+    for low, high in batches:
+        assert (network.infer(low).upscaled - high).abs().max() < 1e-2
+    assert all(torch.equal(value, expected[name]) for name, value in network.state_dict().items() if "tail" not in name)
 
 
 def test_held_out_images_are_spread_and_few() -> None:

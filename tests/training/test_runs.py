@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,21 +15,15 @@ from pathlib import Path
 import pytest
 import torch
 
+from smsr import images
 from smsr.checkpoint import load_network, read_state
+from smsr.training import checkpoints
 from smsr.training.cli import main
 from smsr.training.loop import Trainer
+from smsr.training.store import Loading, load
+from smsr.training.validation import held_out
 from tests.helpers import REPOSITORY, heed_signals
 from tests.training.helpers import TINY, equal, read, train, write_pictures
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-@pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    return write_pictures(tmp_path / "pictures")
 
 
 @pytest.mark.parametrize("hard_share", ["0", "0.5"])
@@ -40,8 +35,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
     sliced = tmp_path / "sliced"
     for stop in (2, 5, 9):  # a signal in the middle, with generators in another state each time
         torch.manual_seed(stop)
-        ask = functools.partial(_stop_at, stop)
-        monkeypatch.setattr(Trainer, "_stop_code", lambda self, ask=ask: ask(self))
+        monkeypatch.setattr(Trainer, "_stop_code", functools.partialmethod(_stop_after, stop))
         assert main([*recipe, "-o", str(sliced), "--resume"]) in (0, 128 + signal.SIGTERM)
         assert read(sliced / "last.pt")["step"] == stop
     whole = read(tmp_path / "whole" / "last.pt")
@@ -51,7 +45,8 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
     assert steps == sorted(steps) and steps.count(3) == 1
 
 
-def _stop_at(step: int, trainer: Trainer) -> int:
+def _stop_after(trainer: Trainer, step: int) -> int:
+    """In place of a method of Trainer: a signal after this step."""
     return signal.SIGTERM if trainer.parts.state.step >= step else 0
 
 
@@ -132,7 +127,9 @@ def test_weights_of_every_file_are_the_averaged_ones_and_load(tmp_path: Path, pi
     assert load_network(exported).config == load_network(run / "best.pt").config
     recipe = json.loads((run / "recipe.json").read_text())
     assert recipe == saved["recipe"] and recipe["steps"] == 4
-    assert {"best.pt", "last.pt", "recipe.json", "metrics.jsonl", "tensorboard"} == {f.name for f in run.iterdir()}
+    assert {".lock", "best.pt", "last.pt", "recipe.json", "metrics.jsonl", "tensorboard"} == {
+        f.name for f in run.iterdir()
+    }
 
 
 @pytest.mark.parametrize("scale", ["3", "4"])
@@ -165,3 +162,91 @@ def test_packed_pictures_train_as_the_folder_does(tmp_path: Path, pictures: Path
     assert train("pack", pictures, "-o", packed, cwd=tmp_path).returncode == 2
     assert main(["pack", str(pictures), "-o", str(packed), "--force", "--limit-mib", "0.01"]) == 0
     assert packed.stat().st_size <= 0.01 * 2**20
+
+
+def test_a_run_begun_on_a_folder_goes_on_with_its_raw_file(
+    tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A picture too small for the patches is in both, and left out of both."""
+    write_pictures(tmp_path / "small", 1, (14, 60))
+    data = [str(pictures), str(tmp_path / "small"), str(pictures)]
+    mapped = tmp_path / "x3.safetensors"
+    assert (
+        main(["pack", *data, "-o", str(mapped), "--raw", "3"]) == 0 and "13 pictures for x3" in capsys.readouterr().out
+    )
+    recipe = [*TINY, "--scale", "3", "--steps", "5"]
+    assert main([*data, *recipe, "-o", str(tmp_path / "folder")]) == 0
+    with monkeypatch.context() as patched:
+        patched.setattr(Trainer, "_stop_code", functools.partialmethod(_stop_after, 2))
+        assert main([*data, *recipe, "-o", str(tmp_path / "raw")]) == 128 + signal.SIGTERM
+    for way in (["--workers", "1"], ["--data-on-device"]):
+        shutil.copytree(tmp_path / "raw", tmp_path / way[0])
+        capsys.readouterr()
+        assert main([str(mapped), *recipe, *way, "-o", str(tmp_path / way[0]), "--resume"]) == 0
+        output, errors = capsys.readouterr()
+        assert "mapped 13 images" in output and "small/p0.png: expected at least 24x24, got 60x12; left out" in errors
+        assert equal(read(tmp_path / "folder" / "last.pt"), read(tmp_path / way[0] / "last.pt"))
+
+
+def test_other_scales_start_with_a_fitted_tail(tmp_path: Path, pictures: Path) -> None:
+    """Before its first step the network is better than one with a random tail after it."""
+    tiny = [str(pictures), *TINY, "--patch", "8", "--learning-rate", "1e-12"]
+    assert main([*tiny, "-o", str(tmp_path / "x2")]) == 0
+    start = ["--init-from", str(tmp_path / "x2" / "best.pt"), "--scale", "4", "--steps", "1"]
+    for patches in ("0", "40"):
+        assert main([*tiny, *start, "--fit-tail", patches, "-o", str(tmp_path / patches)]) == 0
+    random, fitted = (read(tmp_path / name / "last.pt") for name in ("0", "40"))
+    assert fitted["best_psnr"] > random["best_psnr"] + 0.5
+    assert equal(fitted["network"]["head.0.weight"], random["network"]["head.0.weight"])
+
+
+@pytest.mark.slow
+def test_a_run_begun_on_a_gpu_goes_on_on_a_cpu(
+    tmp_path: Path, pictures: Path, shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A real run on an H200, of a release whose recipe had fewer fields; its warm start is not there."""
+    run = tmp_path / "run"
+    run.mkdir()
+    shutil.copy(shared / "checkpoints" / "smsr_x2_gpu_run.pt", run / "last.pt")
+    begun = checkpoints.read(run / "last.pt")
+    store = load(images.find(pictures, 2), Loading(2, 16, threads=1))
+    data = store.subset([index for index in range(6) if index not in held_out(6, -1)]).fingerprint
+    small = {"batch": 1, "patch": 16, "min_patch": 16, "precision": "fp32"}  # all that is not the real run's
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoints, "read", lambda _: {**begun, "data": data, "recipe": begun["recipe"] | small})
+        patched.setattr(Trainer, "_stop_code", functools.partialmethod(_stop_after, begun["step"] + 2))
+        recipe = {**begun["recipe"], **small}
+        del recipe["init_from"]
+        way = ["--device", "cpu", "--threads", "1", "--workers", "0"]
+        options = [f"--{name.replace('_', '-')}={value}" for name, value in recipe.items()]
+        assert main([str(pictures), *options, *way, "-o", str(run), "--resume"]) == 128 + signal.SIGTERM
+    after = read(run / "last.pt")
+    assert after["step"] == 5114 and after["optimizer"]["state"][0]["step"] == 5114
+    assert after["recipe"]["init_from"] == begun["recipe"]["init_from"] != ""
+    moved = [(after["network"][name] - before).abs().max().item() for name, before in begun["network"].items()]
+    assert 0 < max(moved) < 1e-3  # two steps at the end of a cosine
+
+
+@pytest.mark.slow
+def test_slices_of_the_script_go_on_where_the_last_one_stopped(tmp_path: Path) -> None:
+    """tools/train_own_weights.sh with free pictures: x2 learns, in two slices, then thins out."""
+    for folder in ("train/Kodak24", *(f"train_free/{name}" for name in ("CLIC25", "CID22", "gb82", "budgie"))):
+        write_pictures(tmp_path / "photos" / folder, 2, (64, 70))
+    runs = tmp_path / "runs"
+    environment = {
+        **os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHON": sys.executable, "OMP_NUM_THREADS": "1",
+        "DATA": "free", "RUNS": str(runs), "PHOTOS": str(tmp_path / "photos"), "STEPS": "3",
+    }  # fmt: skip
+    said = []
+    for minutes in ("0.00001", "1", "1"):
+        done = subprocess.run(
+            ["sh", str(REPOSITORY / "tools" / "train_own_weights.sh"), "2", minutes, *TINY[2:]],
+            env=environment, capture_output=True, text=True, check=False, timeout=120,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        said.append(done.stdout)
+    assert "stopped at step 1 of 3 (time limit)" in said[0] and "the first of two phases is done" in said[1]
+    assert "done: 3 steps" in said[2]
+    learned, thin = (read(runs / name / "last.pt")["recipe"] for name in ("free_x2_learn", "free_x2"))
+    assert learned["init_from"] == "" and thin["init_from"].startswith("free_x2_learned.pt ")
+    assert (learned["reopen_masks"], thin["reopen_masks"]) == (0.0, 0.6)

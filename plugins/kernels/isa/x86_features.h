@@ -1,6 +1,7 @@
 #pragma once
-// What an x86-64 CPU and its operating system offer, by the CPUID instruction. The compilers' own __builtin_cpu_supports
-// is not used: the C++ runtime of `zig c++`, which builds the wheels, answers "no" to everything.
+// What an x86-64 CPU and its operating system offer, by the CPUID instruction. The compilers' own
+// __builtin_cpu_supports is not used: the C++ runtime of `zig c++`, which builds the wheels, answers "no" to
+// everything.
 
 #if defined(__x86_64__)
 #include <cpuid.h>
