@@ -85,7 +85,7 @@ def test_no_curve_where_theta_changes_nothing(small_network: Network, small_chec
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("more", [[], ["--inline"], ["-o", "x.onnx"]])
+@pytest.mark.parametrize("more", [[], ["--inline"], ["-o", "x.onnx"], ["--target", "triton"]])
 def test_without_pictures_or_a_bundle_it_is_refused(more: list[str], small_checkpoint: Path, tmp_path: Path) -> None:
     assert_refused(run(small_checkpoint, "--dial", *more, cwd=tmp_path), 2, "--dial")
     assert not list(tmp_path.iterdir())
