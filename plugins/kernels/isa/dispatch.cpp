@@ -17,7 +17,7 @@ namespace smsr {
 #undef SMSR_VARIANT
 
 size_t supported_variants(const Kernels* list[kMaxVariants]) {
-  const Kernels* rising[kMaxVariants];
+  const Kernels* rising[kMaxVariants] = {};
   size_t count = 0;
 #define SMSR_VARIANT(name, supported) \
   if (supported) rising[count++] = &kernels_##name;
@@ -28,7 +28,7 @@ size_t supported_variants(const Kernels* list[kMaxVariants]) {
 }
 
 const Kernels* find_variant(const char* name) {
-  const Kernels* list[kMaxVariants];
+  const Kernels* list[kMaxVariants] = {};
   const size_t count = supported_variants(list);
   for (size_t i = 0; i < count; ++i)
     if (std::strcmp(list[i]->name, name) == 0) return list[i];
@@ -38,7 +38,7 @@ const Kernels* find_variant(const char* name) {
 const Kernels* selected_variant() {
   const char* forced = std::getenv(kVariantVariable);
   if (forced != nullptr && forced[0] != '\0') return find_variant(forced);
-  const Kernels* list[kMaxVariants];
+  const Kernels* list[kMaxVariants] = {};
   supported_variants(list);
   return list[0];
 }
@@ -53,7 +53,7 @@ namespace {
 struct Names {
   char text[16 * kMaxVariants] = "";
   Names() {
-    const Kernels* list[kMaxVariants];
+    const Kernels* list[kMaxVariants] = {};
     const size_t count = supported_variants(list);
     for (size_t i = 0; i < count; ++i) {
       if (i > 0) std::strcat(text, ",");
