@@ -8,14 +8,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Iterator, Sequence
 
-from smsr_runtime.errors import SmsrError, with_todo
-from smsr_runtime.files import not_written, replacing
+from smsr_runtime.errors import SmsrError
+from smsr_runtime.files import replacing
 from smsr_runtime.media.video.colour import Look
 from smsr_runtime.media.video.encoding import Encoding
 from smsr_runtime.media.video.journal import Journal
 from smsr_runtime.media.video.options import Task, VideoOptions
 from smsr_runtime.media.video.output import FramesOutput, put_frames_together, trial
-from smsr_runtime.media.video.partial import keep_partial
+from smsr_runtime.media.video.partial import ended_by, keep_partial
 from smsr_runtime.media.video.recording import Recording
 
 if TYPE_CHECKING:
@@ -84,9 +84,8 @@ class FrameRecorder:
             self._end()
             done = True
         except (SmsrError, OSError) as error:
-            whole = not_written(self._task.target, error) if isinstance(error, OSError) else error
             kept = keep_partial(self._task, self._encoding, self._recording, self._write)
-            raise with_todo(whole, kept) if kept else whole from error
+            raise ended_by(error, self._task.target, kept) from error
         finally:
             self._journal.close(done=done)
 

@@ -6,8 +6,8 @@ import contextlib
 from pathlib import Path
 from typing import Any, Callable, Iterable, Iterator
 
-from smsr_runtime.errors import OutputError, SmsrError
-from smsr_runtime.files import replacing
+from smsr_runtime.errors import OutputError, SmsrError, with_todo
+from smsr_runtime.files import not_written, replacing
 from smsr_runtime.media.video.encoding import Encoding
 from smsr_runtime.media.video.journal import folder_of
 from smsr_runtime.media.video.options import Task
@@ -78,3 +78,9 @@ class _UpTo:
             self.bytes += packet.size
             self.count += 1
             yield packet
+
+
+def ended_by(error: SmsrError | OSError, target: Path, kept: str) -> SmsrError:
+    """The error that ended a video, with what is kept of it; an OSError as one that names `target`."""
+    whole = not_written(target, error) if isinstance(error, OSError) else error
+    return with_todo(whole, kept) if kept else whole

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Callable, Iterator, Sequence, Tuple
 
 import numpy as np
 
-from smsr_runtime.errors import SmsrError, VideoError, with_todo
-from smsr_runtime.files import not_written, replacing
+from smsr_runtime.errors import SmsrError, VideoError
+from smsr_runtime.files import replacing
 from smsr_runtime.media.video.clock import Clock
 from smsr_runtime.media.video.colour import Look, ToRgb
 from smsr_runtime.media.video.encoding import Encoding, FrameTimes
@@ -18,7 +18,7 @@ from smsr_runtime.media.video.hdr import Hdr
 from smsr_runtime.media.video.journal import Journal, file_facts
 from smsr_runtime.media.video.options import Hooks, Task, VideoOptions, VideoReport
 from smsr_runtime.media.video.output import Output, put_together, trial
-from smsr_runtime.media.video.partial import keep_partial, partial_name
+from smsr_runtime.media.video.partial import ended_by, keep_partial, partial_name
 from smsr_runtime.media.video.reading import Reader
 from smsr_runtime.media.video.recording import Recording
 from smsr_runtime.media.video.source import check_whole, frame_rate, most_pixels, open_source, video_stream
@@ -65,9 +65,7 @@ def _made(transfer: _Transfer, hooks: Hooks) -> VideoReport:
         transfer.run(hooks)
         transfer.put_together()
     except (SmsrError, OSError) as error:
-        whole = not_written(transfer.task.target, error) if isinstance(error, OSError) else error
-        kept = transfer.keep_partial()
-        raise with_todo(whole, kept) if kept else whole from error
+        raise ended_by(error, transfer.task.target, transfer.keep_partial()) from error
     except BaseException:
         kept = transfer.keep_partial()
         if kept:
