@@ -96,6 +96,7 @@ def missing_package(where: object, package: str) -> MissingPackageError:
 EXTRAS = {
     "torch": "export", "onnx": "export", "onnx_graphsurgeon": "export", "safetensors": "export", "tabulate": "export",
     "matplotlib": "train", "openvino": "bench", "nncf": "int8", "tensorrt": "trt", "pycuda": "trt",
+    "starlette": "serve", "uvicorn": "serve", "ray": "ray", "pyarrow": "ray",
 }  # fmt: skip
 """The extra of the distribution `smsr` that brings each package."""
 _OF_PROGRAMS = {"smsr-train": "train", "smsr-eval": "train", "smsr-bench": "bench"}

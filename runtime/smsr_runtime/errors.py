@@ -25,6 +25,7 @@ BackendWarning             no TensorRT or GPU for a bundle made for them: it run
 from __future__ import annotations
 
 import os
+from typing import Any
 
 _CONTROL = frozenset(
     [*range(0x20), *range(0x7F, 0xA0), 0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A), 0xFEFF]
@@ -72,6 +73,10 @@ class SmsrError(Exception):
         """The parts and the whole sentence, for --json."""
         parts = {"where": self.where, "expected": self.expected, "got": self.got, "todo": self.todo}
         return {"kind": type(self).__name__, "message": str(self), **parts}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Errors travel between processes."""
+        return _made_again, (type(self), self.where, self.expected, self.got, self.todo)
 
 
 class UsageError(SmsrError):
@@ -152,8 +157,13 @@ class BackendWarning(UserWarning):
 
 def with_todo(error: SmsrError, more: str) -> SmsrError:
     """The same error with one thing more to know at its end."""
-    same = type(error).__new__(type(error))
-    SmsrError.__init__(same, error.where, error.expected, error.got, f"{error.todo}; {more}")
+    return _made_again(type(error), error.where, error.expected, error.got, f"{error.todo}; {more}")
+
+
+def _made_again(kind: type[SmsrError], where: str, expected: str, got: str, todo: str) -> SmsrError:
+    """Of kinds that are made from other things, too."""
+    same = kind.__new__(kind)
+    SmsrError.__init__(same, where, expected, got, todo)
     return same
 
 

@@ -46,12 +46,12 @@ def limited(memory: int | None) -> Iterator[None]:
         _limit.reset(before)
 
 
-def parse_memory(text: str | int) -> int:
+def parse_memory(text: str | int, option: str = "--memory") -> int:
     """Bytes of a limit such as "2G", "512M" or 2147483648. Raises UsageError."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", str(text).strip(), re.IGNORECASE)
     size = int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " ")) if match else 0
     if size < 1:
-        raise UsageError("--memory", "a size such as 2G or 512M", repr(text), "write it with K, M, G or T")
+        raise UsageError(option, "a size such as 2G or 512M", repr(text), "write it with K, M, G or T")
     return size
 
 

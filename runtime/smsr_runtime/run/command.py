@@ -18,12 +18,15 @@ from smsr_runtime.media.video.options import VideoOptions
 from smsr_runtime.resources import limited
 from smsr_runtime.run import PROGRAM
 from smsr_runtime.run.jobs import STREAM
+from smsr_runtime.run.opening import Opening, open_bundle
 from smsr_runtime.run.options import check_quality, live_job, parse, split, theta_target
 from smsr_runtime.run.plan import Wishes, make_plan
+from smsr_runtime.run.serve.limits import Limits
+from smsr_runtime.run.serve.server import Address, serve
 from smsr_runtime.run.settings import Settings
 from smsr_runtime.run.work import make_live, run_plan
 from smsr_runtime.selftest import self_test
-from smsr_runtime.session import Upscaler, load
+from smsr_runtime.session import Upscaler
 from smsr_runtime.sizes import Wanted
 from smsr_runtime.tensorrt.options import EngineOptions, parse_workspace
 
@@ -49,14 +52,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(given: list[str], document: dict[str, Any]) -> int:
     options = parse(given)
+    if options.serve:
+        return _serve(options)
     plan, live = None, live_job(options)
     if options.input is not None and live is None:
         wishes = Wishes(options.format, options.show_masks, options.force, options.recursive, options.resume)
         plan = make_plan(options.input, options.output, wishes)
         check_quality(options.quality, plan.jobs)
     target = theta_target(options, live, plan.jobs if plan else [])
-    theta = options.theta if options.dial is None else _dialled(options)
-    upscaler = load(options.bundle, options.threads, options.backend, theta, _engine(options), memory=options.memory)
+    upscaler = open_bundle(_opening(options))
     document.update(_about(upscaler))
     if options.selftest:
         document["selftest"] = _selftest(upscaler, options)
@@ -78,6 +82,18 @@ def _run(given: list[str], document: dict[str, Any]) -> int:
         rest += f", {plan.there} were there already" if plan.there else ""
         _say(f"{len(records) - failed} of {len(records)} files done, {failed} failed{rest}")
     return 1 if failed else 0
+
+
+def _serve(options: argparse.Namespace) -> int:
+    limits = Limits.parse(options.max_upload, options.max_megapixels, options.time_limit, options.max_waiting)
+    serve(_opening(options), Address.parse(options.host, options.port), limits)
+    return 0
+
+
+def _opening(options: argparse.Namespace) -> Opening:
+    theta = options.theta if options.dial is None else _dialled(options)
+    engine = _engine(options)
+    return Opening(options.bundle, options.threads, options.backend, theta, engine, options.memory, options.quiet)
 
 
 def _dialled(options: argparse.Namespace) -> float:

@@ -17,6 +17,7 @@ from smsr_runtime.resources import parse_memory
 from smsr_runtime.run import PROGRAM
 from smsr_runtime.run.jobs import STREAM, Job
 from smsr_runtime.run.live import LiveJob, check_live
+from smsr_runtime.run.modes import add_modes, check_modes
 
 _LARGEST_CRF = 63
 _USAGE = "%(prog)s BUNDLE INPUT -o OUTPUT [options]"
@@ -54,6 +55,9 @@ A camera (0, /dev/video0, csi://0 on a Jetson), a stream (rtsp://, http://, udp:
 live: the newest frame is upscaled, older ones are dropped, latency is measured. -o records (no sound), --display shows;
 Ctrl-C ends it with exit code 0. -o - writes a video's or camera's frames to stdout, as y4m or raw RGB.
 
+--serve shows a page instead, to drop pictures on: nothing is kept, and only this machine reaches it unless --host says
+else. --ray lets a Ray cluster upscale a folder's pictures, or those of a bucket (s3://..., gs://...).
+
 --target-fps and --budget-ms move theta frame by frame within --theta-range to hold that time, as far as it can be held.
 
 SMSR_ORT_LIBRARY names another native library, or `none` for the slower function body; SMSR_CPU forces a variant of it.
@@ -81,6 +85,7 @@ def parse(given: Sequence[str]) -> argparse.Namespace:
         raise UsageError(PROGRAM, "BUNDLE INPUT -o OUTPUT", "no BUNDLE", "see --help")
     options.bundle, options.input = names[0], names[1] if len(names) > 1 else None
     _check_names(names, options.output)
+    check_modes(options, _parser().get_default)
     _check(options)
     return options
 
@@ -138,6 +143,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="LOW:HIGH",
         help="bounds of theta for these (default: 0:6; below 0: --theta-range=-2:6)",
     )
+    add_modes(parser)
     add("--quiet", action="store_true", help="print errors only")
     add("--debug", action="store_true", help="show an error's traceback")
     add("--version", action="version", version=f"smsr_runtime {smsr_runtime.__version__}")
@@ -154,7 +160,7 @@ def _check_names(names: Sequence[str], output: str | None) -> None:
 
 
 def _check(options: argparse.Namespace) -> None:
-    if options.input is None and not (options.selftest or options.rebuild):
+    if options.input is None and not (options.selftest or options.rebuild or options.serve):
         raise UsageError(PROGRAM, "BUNDLE INPUT -o OUTPUT, or BUNDLE --selftest", "no INPUT", "see --help")
     if (options.input is None) != (options.output is None) and not options.display:
         missing = "no -o" if options.output is None else "no INPUT"

@@ -5,12 +5,22 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
+from dataclasses import dataclass
 from typing import Any
 
 from smsr_runtime.files import read_stdin, write_bytes, write_stdout
 from smsr_runtime.media.codecs import animation
 from smsr_runtime.media.codecs.header import Header
-from smsr_runtime.media.image import FORMATS, check_decoding, check_header, decode_bytes, encode, fitted, read
+from smsr_runtime.media.image import (
+    FORMATS,
+    CheckSize,
+    check_decoding,
+    check_header,
+    decode_bytes,
+    encode,
+    fitted,
+    read,
+)
 from smsr_runtime.media.masks import mosaic
 from smsr_runtime.media.picture import Picture
 from smsr_runtime.run.jobs import STREAM, Job
@@ -19,24 +29,54 @@ from smsr_runtime.run.upscale import check_size, cut_of, upscale_picture
 from smsr_runtime.session import Upscaler
 
 
+@dataclass(frozen=True)
+class Made:
+    """A result's file, that of its masks or None, and what a job's record says of both."""
+
+    data: bytes
+    masks: bytes | None
+    facts: dict[str, Any]
+
+
 def make_picture(upscaler: Upscaler, job: Job, settings: Settings) -> dict[str, Any]:
     """The job's record."""
     start = time.perf_counter()
     upscaler.folder = None if job.to_stdout else job.output.parent
-    data = read_stdin() if job.from_stdin else read(job.input)
-    check_header(data, str(job.input), functools.partial(check_size, upscaler))
-    make = _animation if _stays_animated(job, data) else _still
-    facts = make(upscaler, job, settings, data)
+    made = upscale_bytes(upscaler, job, settings, read_stdin() if job.from_stdin else read(job.input))
+    if job.to_stdout:
+        write_stdout(made.data)
+    else:
+        write_bytes(job.output, made.data, replace=settings.replace)
+    if job.masks is not None and made.masks is not None:
+        write_bytes(job.masks, made.masks, replace=settings.replace)
+    return record(job, made, upscaler.path, time.perf_counter() - start)
+
+
+def record(job: Job, made: Made, path: str, seconds: float) -> dict[str, Any]:
+    """What --json prints of one picture."""
     return {
         "input": str(job.input),
         "output": STREAM if job.to_stdout else str(job.output),
         "masks": str(job.masks) if job.masks else None,
-        **facts,
-        "strips": cut_of(upscaler),
-        "seconds": round(time.perf_counter() - start, 4),
-        "path": upscaler.path,
+        **made.facts,
+        "seconds": round(seconds, 4),
+        "path": path,
         "error": None,
     }
+
+
+def upscale_bytes(
+    upscaler: Upscaler, job: Job, settings: Settings, data: bytes, check: CheckSize | None = None
+) -> Made:
+    """The files that `job` names, made of its input's content; of `job` only the names count.
+
+    check: of the size, before anything is decoded; None for what this machine can compute.
+    """
+    check = check or functools.partial(check_size, upscaler)
+    check_header(data, str(job.input), check)
+    if _stays_animated(job, data):
+        return _animation(upscaler, job, settings, data)
+    return _still(upscaler, job, settings, decode_bytes(data, str(job.input), check))
 
 
 def _stays_animated(job: Job, data: bytes) -> bool:
@@ -44,19 +84,18 @@ def _stays_animated(job: Job, data: bytes) -> bool:
     return kind in animation.KINDS and job.masks is None and animation.is_animated(data, str(job.input))
 
 
-def _still(upscaler: Upscaler, job: Job, settings: Settings, data: bytes) -> dict[str, Any]:
-    source = decode_bytes(data, str(job.input), functools.partial(check_size, upscaler))
+def _still(upscaler: Upscaler, job: Job, settings: Settings, source: Picture) -> Made:
     picture = fitted(source, job.output, upscaler.scale, settings.saving)
     shows_activity = settings.json or job.masks is not None
     result, margins = upscale_picture(upscaler, picture, str(job.input), margins=shows_activity)
-    _write(job, encode(result, job.output, settings.saving), settings)
+    facts = _facts(upscaler, picture, result, upscaler.active_shares(margins))
+    data, shown = encode(result, job.output, settings.saving), None
     if job.masks is not None:
-        masks = [margin - upscaler.theta > 0 for margin in margins]
-        write_bytes(job.masks, encode(mosaic(picture, masks), job.masks), replace=settings.replace)
-    return {**_facts(picture, result, result.notes), "active": rounded(upscaler.active_shares(margins))}
+        shown = encode(mosaic(picture, [margin - upscaler.theta > 0 for margin in margins]), job.masks)
+    return Made(data, shown, facts)
 
 
-def _animation(upscaler: Upscaler, job: Job, settings: Settings, data: bytes) -> dict[str, Any]:
+def _animation(upscaler: Upscaler, job: Job, settings: Settings, data: bytes) -> Made:
     """All frames; active: the mean of their shares."""
     where = str(job.input)
     results: list[animation.Frame] = []
@@ -72,21 +111,16 @@ def _animation(upscaler: Upscaler, job: Job, settings: Settings, data: bytes) ->
         result, margins = upscale_picture(upscaler, picture, where, margins=settings.json)
         results.append(dataclasses.replace(frame, picture=result))
         shares.append(upscaler.active_shares(margins))
-    _write(job, animation.encode(results, kind, settings.saving.quality), settings)
     mean = [sum(parts) / len(parts) for parts in zip(*shares)]
-    return {**_facts(picture, result, result.notes), "frames": len(results), "active": rounded(mean)}
+    facts = {**_facts(upscaler, picture, result, mean), "frames": len(results)}
+    return Made(animation.encode(results, kind, settings.saving.quality), None, facts)
 
 
-def _write(job: Job, data: bytes, settings: Settings) -> None:
-    if job.to_stdout:
-        write_stdout(data)
-    else:
-        write_bytes(job.output, data, replace=settings.replace)
-
-
-def _facts(picture: Picture, result: Picture, notes: list[str]) -> dict[str, Any]:
+def _facts(upscaler: Upscaler, picture: Picture, result: Picture, active: list[float]) -> dict[str, Any]:
     return {
         "input_size": {"width": picture.width, "height": picture.height},
         "output_size": {"width": result.width, "height": result.height},
-        "notes": notes,
+        "notes": result.notes,
+        "active": rounded(active),
+        "strips": cut_of(upscaler),
     }
