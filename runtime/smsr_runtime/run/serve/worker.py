@@ -61,6 +61,8 @@ class Worker:
 
     def upscale(self, data: bytes, theta: float) -> Answer:
         """data: the picture's file. Raises UnavailableError after the time limit, and what `upscale_bytes` raises."""
+        if self._process is not None and not self._process.is_alive():  # killed meanwhile, as for its memory
+            self.stop()
         if self._process is None:
             self.start()
         pipe = self._pipe

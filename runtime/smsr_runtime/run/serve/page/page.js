@@ -107,7 +107,7 @@ function facts(record, theta, seconds, seen) {
 function shares(active) {
   element("shares").replaceChildren(...active.flatMap((share, index) => [
     Object.assign(document.createElement("span"), { textContent: `module ${index + 1}` }),
-    Object.assign(document.createElement("meter"), { value: share, title: `active share of module ${index + 1}` }),
+    Object.assign(document.createElement("progress"), { value: share, title: `active share of module ${index + 1}` }),
     Object.assign(document.createElement("span"), { textContent: `${number(100 * share, 1)} %` }),
   ]));
 }
