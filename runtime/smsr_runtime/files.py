@@ -41,7 +41,7 @@ def replacing(
     """
     part, lock = None, None
     try:
-        _remove_leftovers(path.parent)
+        remove_leftovers(path.parent)
         part, lock = _temporary(path, folder or path.parent)
         yield part
         _publish(part, path, replace=replace)
@@ -154,7 +154,7 @@ def _temporary(path: Path, folder: Path) -> tuple[Path, int | None]:
         locks.release(handle)  # another process took it for a leftover before it was locked
 
 
-def _remove_leftovers(folder: Path) -> None:
+def remove_leftovers(folder: Path) -> None:
     """Once per process and folder: temporary files of processes that were killed, whose locks are free."""
     if str(folder.absolute()) in _tidied:
         return

@@ -229,7 +229,7 @@ def test_a_port_that_is_taken_is_one_line(run: Run, tmp_path: Path) -> None:
         (["--serve", "--show-masks"], "--show-masks: expected nothing that --serve has no use for"),
         (["photo.png", "-o", "out.png", "--port", "80"], "--port: expected --serve with it, got none"),
     ],
-    ids=" ".join,
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_wrong_usage_is_one_line(run: Run, words: list[str], text: str) -> None:
     assert_one_line_error(run(*words), 2, text)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import warnings
+from dataclasses import replace
 from typing import Any, Sequence
 
 from smsr_runtime.bundle import ENGINE, read_bundle
@@ -17,10 +19,12 @@ from smsr_runtime.media.image import Saving
 from smsr_runtime.media.video.options import VideoOptions
 from smsr_runtime.resources import limited
 from smsr_runtime.run import PROGRAM
-from smsr_runtime.run.jobs import STREAM
+from smsr_runtime.run.jobs import STREAM, Plan
 from smsr_runtime.run.opening import Opening, open_bundle
 from smsr_runtime.run.options import check_quality, live_job, parse, split, theta_target
 from smsr_runtime.run.plan import Wishes, make_plan
+from smsr_runtime.run.scale_out.command import run_tasks
+from smsr_runtime.run.scale_out.tasks import make_tasks
 from smsr_runtime.run.serve.limits import Limits
 from smsr_runtime.run.serve.server import Address, serve
 from smsr_runtime.run.settings import Settings
@@ -54,10 +58,11 @@ def _run(given: list[str], document: dict[str, Any]) -> int:
     options = parse(given)
     if options.serve:
         return _serve(options)
+    if options.ray is not None:
+        return _scale_out(options, document)
     plan, live = None, live_job(options)
     if options.input is not None and live is None:
-        wishes = Wishes(options.format, options.show_masks, options.force, options.recursive, options.resume)
-        plan = make_plan(options.input, options.output, wishes)
+        plan = make_plan(options.input, options.output, _wishes(options))
         check_quality(options.quality, plan.jobs)
     target = theta_target(options, live, plan.jobs if plan else [])
     upscaler = open_bundle(_opening(options))
@@ -75,6 +80,11 @@ def _run(given: list[str], document: dict[str, Any]) -> int:
         _say(f"note: {note}")
     with limited(upscaler.memory):
         records = run_plan(upscaler, plan, settings)
+    return _summed_up(records, plan, options, document)
+
+
+def _summed_up(records: list[dict[str, Any]], plan: Plan, options: argparse.Namespace, document: dict[str, Any]) -> int:
+    """The exit code."""
     failed = sum(1 for record in records if record["error"])
     document.update(files=records, failed=failed, skipped=plan.skipped, there=plan.there, notes=list(plan.notes))
     if (len(records) > 1 or plan.there) and (failed or not options.quiet):
@@ -88,6 +98,22 @@ def _serve(options: argparse.Namespace) -> int:
     limits = Limits.parse(options.max_upload, options.max_megapixels, options.time_limit, options.max_waiting)
     serve(_opening(options), Address.parse(options.host, options.port), limits)
     return 0
+
+
+def _scale_out(options: argparse.Namespace, document: dict[str, Any]) -> int:
+    tasks = make_tasks(options.input, options.output, _wishes(options))
+    check_quality(options.quality, tasks.plan.jobs)
+    opening = replace(_opening(options), bundle=os.path.abspath(options.bundle), threads=options.threads or 1)
+    bundle = read_bundle(opening.bundle)
+    document.update(bundle=str(bundle.path), name=bundle.name, scale=bundle.scale, theta=opening.theta)
+    for note in () if options.quiet else tasks.plan.notes:
+        _say(f"note: {note}")
+    records = run_tasks(tasks, opening, options.ray, _settings(options, None))
+    return _summed_up(records, tasks.plan, options, document)
+
+
+def _wishes(options: argparse.Namespace) -> Wishes:
+    return Wishes(options.format, options.show_masks, options.force, options.recursive, options.resume)
 
 
 def _opening(options: argparse.Namespace) -> Opening:

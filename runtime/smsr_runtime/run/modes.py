@@ -6,15 +6,15 @@ import argparse
 from typing import Any, Callable
 
 from smsr_runtime.errors import UsageError
+from smsr_runtime.run.scale_out.cluster import LOCAL, check_address
 from smsr_runtime.run.serve.limits import Limits
 from smsr_runtime.run.serve.server import LOOPBACK, PORT
 
 _EVERYWHERE = ("bundle", "backend", "threads", "memory", "theta", "dial", "quiet", "debug")
 _SERVE = ("host", "port", "max_upload", "max_megapixels", "time_limit", "max_waiting")
-_RAY = ("retries", "ray_time_limit")
 _WITH_SERVE = (*_EVERYWHERE, "serve", *_SERVE, "rebuild", "min_shape", "opt_shape", "max_shape", "workspace")
 _WITH_RAY = (
-    *_EVERYWHERE, "ray", *_RAY, "input", "output", "show_masks", "format", "quality", "strip_metadata", "recursive",
+    *_EVERYWHERE, "ray", "input", "output", "show_masks", "format", "quality", "strip_metadata", "recursive",
     "json", "force", "resume",
 )  # fmt: skip
 
@@ -29,6 +29,10 @@ def add_modes(parser: argparse.ArgumentParser) -> None:
     add("--max-megapixels", type=float, metavar="N", help=f"of a picture, in millions (default: {megapixels})")
     add("--time-limit", type=float, metavar="S", help=f"seconds per picture (default: {Limits.seconds:g})")
     add("--max-waiting", type=int, metavar="N", help=f"requests in the queue (default: {Limits.waiting})")
+    add(
+        "--ray", nargs="?", const=LOCAL, metavar="ADDRESS",
+        help="let the Ray cluster at HOST:6379 upscale a folder, pattern or bucket (default: a Ray of its own)",
+    )  # fmt: skip
 
 
 def check_modes(options: argparse.Namespace, default: Callable[[str], Any]) -> None:
@@ -36,6 +40,9 @@ def check_modes(options: argparse.Namespace, default: Callable[[str], Any]) -> N
     given = [name for name, value in vars(options).items() if value != default(name)]
     if options.serve:
         _check_only(given, _WITH_SERVE, "--serve")
+    if options.ray is not None:
+        _check_only(given, _WITH_RAY, "--ray")
+        check_address(options.ray)
     for name in given:
         if name in _SERVE and not options.serve:
             raise UsageError(_option(name), "--serve with it", "none", "add --serve, or leave it out")

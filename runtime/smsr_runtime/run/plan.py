@@ -42,11 +42,28 @@ def make_plan(source: str, target: str, wishes: Wishes) -> Plan:
     elif os.path.isfile(path):
         plan = _single(path, output, wishes)
     else:
-        inputs, plan = _listed(source, output, recursive=wishes.recursive)
+        plan = local_plan(source, output, wishes)
         _check_folder(path, output)
-        root = path if wishes.recursive else None
-        plan = replace(plan, jobs=_named(inputs, root, output, wishes))
     return with_free_outputs(plan, force=wishes.force, resume=wishes.resume)
+
+
+def local_plan(source: str, output: Path, wishes: Wishes) -> Plan:
+    """Of a folder or pattern, wherever `output` is. Raises UsageError."""
+    files, folders = _listed(source, recursive=wishes.recursive)
+    plan = plan_of(source, files, Path(source), output, wishes)
+    notes = (f"{source}: {folders} subfolders are not entered: --recursive does",) if folders else ()
+    return replace(plan, notes=notes)
+
+
+def plan_of(source: str, files: Sequence[Path], root: Path, output: Path, wishes: Wishes) -> Plan:
+    """Of the pictures and videos among `files`, which lie below `root`, in natural order. Raises UsageError."""
+    usable = [path for path in files if path.suffix.lower() in PICTURE_SUFFIXES | VIDEO_SUFFIXES]
+    if not usable:
+        got = f"{len(files)} other files" if files else "none"
+        todo = f"supported: {' '.join(sorted(PICTURE_SUFFIXES | VIDEO_SUFFIXES))}"
+        raise UsageError(source, "at least one picture or video", got, todo)
+    jobs = _named(sorted(usable, key=natural_order), root if wishes.recursive else None, output, wishes)
+    return Plan(jobs, output, len(files) - len(usable))
 
 
 def _streamed(source: str, target: str, wishes: Wishes) -> Plan:
@@ -125,8 +142,8 @@ def _check_folder(path: Path, output: Path) -> None:
             raise UsageError(output, "an output folder outside the input folder", "one inside or the same", todo)
 
 
-def _listed(source: str, output: Path, *, recursive: bool) -> tuple[list[Path], Plan]:
-    """Pictures and videos of a folder or pattern in natural order, and a plan without jobs: what else is there."""
+def _listed(source: str, *, recursive: bool) -> tuple[list[Path], int]:
+    """Files of a folder or pattern, and how many folders are in it. Raises UsageError."""
     folder = Path(source)
     try:
         if not os.path.isdir(folder):
@@ -140,16 +157,8 @@ def _listed(source: str, output: Path, *, recursive: bool) -> tuple[list[Path], 
         kind = "a file matching the pattern" if glob.has_magic(source) else "an existing file, folder or pattern"
         raise UsageError(source, kind, "none", "check the name")
     seen = [path for path in paths if not path.name.startswith(".")]
-    files = [path for path in seen if os.path.isfile(path)]
-    usable = [path for path in files if path.suffix.lower() in PICTURE_SUFFIXES | VIDEO_SUFFIXES]
-    if not usable:
-        todo = f"supported: {' '.join(sorted(PICTURE_SUFFIXES | VIDEO_SUFFIXES))}"
-        raise UsageError(
-            source, "at least one picture or video", f"{len(files)} other files" if files else "none", todo
-        )
     folders = sum(1 for path in seen if os.path.isdir(path)) if os.path.isdir(folder) else 0
-    notes = (f"{source}: {folders} subfolders are not entered: --recursive does",) if folders else ()
-    return sorted(usable, key=natural_order), Plan([], output, len(files) - len(usable), notes=notes)
+    return [path for path in seen if os.path.isfile(path)], folders
 
 
 def _is_video(path: Path) -> bool:

@@ -33,7 +33,7 @@ def run_plan(upscaler: Upscaler, plan: Plan, settings: Settings) -> list[dict[st
         try:
             for job in plan.jobs:
                 records.append(_attempt(upscaler, job, settings))
-                _print(records[-1], settings, progress)
+                show_record(records[-1], settings, progress)
                 progress.step()
         except (KeyboardInterrupt, SystemExit):
             if plan.folder and records:
@@ -47,7 +47,7 @@ def make_live(upscaler: Upscaler, job: LiveJob, settings: Settings) -> dict[str,
     note, figures = (_say if not settings.quiet else _nothing), (_say if settings.stats else _nothing)
     record = run_live(upscaler, job, settings, note, figures)
     with Progress(None, "frame", shown=False) as progress:
-        _print({**record, "output": record["output"] or "window"}, settings, progress)
+        show_record({**record, "output": record["output"] or "window"}, settings, progress)
     return record
 
 
@@ -62,7 +62,7 @@ def _nothing(_: str) -> None:
 def _only_video(upscaler: Upscaler, job: Job, settings: Settings) -> dict[str, Any]:
     with Progress(frame_count(job.input), "frame", shown=not settings.quiet) as progress:
         record = make_video(upscaler, job, settings, progress.step)
-        _print(record, settings, progress)
+        show_record(record, settings, progress)
     return record
 
 
@@ -74,16 +74,17 @@ def _attempt(upscaler: Upscaler, job: Job, settings: Settings) -> dict[str, Any]
     except Exception as error:  # a decoder may raise anything for a damaged file, and the other files go on
         if settings.debug:
             raise
-        return {"input": str(job.input), "output": None, "error": _as_smsr(error, job).as_json()}
+        return {"input": str(job.input), "output": None, "error": error_of(error, job).as_json()}
 
 
-def _as_smsr(error: Exception, job: Job) -> SmsrError:
+def error_of(error: Exception, job: Job) -> SmsrError:
+    """What a failed job's record says."""
     if isinstance(error, MemoryError) and not isinstance(error, SmsrError):
         return MemoryLimitError(job.input, "a picture that fits into memory", reason(error), "cut it into parts")
     return as_smsr(job.input, error)
 
 
-def _print(record: dict[str, Any], settings: Settings, progress: Progress) -> None:
+def show_record(record: dict[str, Any], settings: Settings, progress: Progress) -> None:
     """One line for people per result; notes and errors on stderr."""
     if record["error"]:
         progress.say(f"{PROGRAM}: error: {record['error']['message']}", sys.stderr)

@@ -1,0 +1,1 @@
+"""smsr-run --ray: many pictures, of a folder or bucket, through Ray Data."""

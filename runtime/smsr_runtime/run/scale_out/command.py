@@ -1,0 +1,35 @@
+"""smsr-run --ray as a whole: the tasks, the cluster, the lines and records of what came out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from smsr_runtime.files import remove_leftovers
+from smsr_runtime.run.opening import Opening
+from smsr_runtime.run.progress import Progress
+from smsr_runtime.run.scale_out.cluster import connected, upscale_all
+from smsr_runtime.run.scale_out.places import Folder
+from smsr_runtime.run.scale_out.tasks import Tasks
+from smsr_runtime.run.scale_out.worker import Task
+from smsr_runtime.run.settings import Settings
+from smsr_runtime.run.work import show_record
+
+
+def run_tasks(tasks: Tasks, opening: Opening, address: str, settings: Settings) -> list[dict[str, Any]]:
+    """One record per file, in the form --json prints. Raises BackendError, MissingPackageError, OutputError."""
+    if not tasks.plan.jobs:
+        return []
+    task = Task(opening, tasks.source, tasks.target, settings)
+    with connected(address) as ray:
+        tasks.target.check_writable(tasks.plan.jobs[0].output.parent)
+        with Progress(len(tasks.plan.jobs), "file", shown=not settings.quiet) as progress:
+
+            def seen(record: dict[str, Any]) -> None:
+                show_record(record, settings, progress)
+                progress.step()
+
+            records = upscale_all(ray, tasks, task, opening.threads or 1, seen)
+    if isinstance(tasks.target, Folder):
+        for folder in {tasks.target.base / job.output.parent for job in tasks.plan.jobs}:
+            remove_leftovers(folder)
+    return records
