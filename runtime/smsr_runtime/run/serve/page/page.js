@@ -120,12 +120,6 @@ function take(files) {
 
 const drop = element("drop");
 element("file").addEventListener("change", (event) => take(event.target.files));
-drop.addEventListener("keydown", (event) => {
-  if (event.key === "Enter" || event.key === " ") {
-    event.preventDefault();
-    element("file").click();
-  }
-});
 for (const name of ["dragenter", "dragover"]) document.addEventListener(name, (event) => {
   event.preventDefault();
   drop.classList.add("over");
