@@ -39,7 +39,7 @@ else
 NEON_TEST := @echo 'skipped: NEON kernels (apt install g++-aarch64-linux-gnu qemu-user)'
 endif
 
-.PHONY: kills hours setup native demo bench test test-trt test-gpu release reproducible check format clean mutants coverage test-asan test-tsan fuzz fuzz-native load fuzz-python faults
+.PHONY: kills hours setup native demo bench test test-trt test-gpu test-ray release reproducible check format clean mutants coverage test-asan test-tsan fuzz fuzz-native load fuzz-python faults
 
 setup: $(VENV)/.installed native
 
@@ -117,6 +117,11 @@ kills hours: setup
 # NVIDIA's headers and lean runtimes, by git and pip or TENSORRT_INCLUDE, TENSORRT_LEAN; needs no GPU, runs no kernel.
 test-trt: $(VENV)/.installed
 	PYTHON=$(BIN)/python plugins/tests/trt/run.sh
+
+# smsr-run --ray on a local Ray, with workers killed, and buckets on an imitation of S3. Half a gigabyte, minutes.
+test-ray: setup
+	$(PIP_INSTALL) --editable './runtime[ray]' --config-settings=wheel.cmake=false 'moto[server]'
+	$(BIN)/python -m pytest tests/runtime/test_scale_out.py --durations=5
 
 # On a machine with an NVIDIA GPU and nvcc; CUDA_ARCHITECTURES=90 compiles for one only.
 test-gpu: $(VENV)/.installed

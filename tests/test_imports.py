@@ -31,6 +31,10 @@ LAZY = {
     "tifffile": "media/codecs/tiff_reader.py",
     "av": "media/video/source.py",
     "tqdm": "run/progress.py",
+    "starlette": "run/serve/app.py",
+    "uvicorn": "run/serve/server.py",
+    "ray": "run/scale_out/cluster.py",
+    "pyarrow": "run/scale_out/places.py",
 }
 """Optional packages, which the runtime imports inside functions, each in one file."""
 

@@ -44,9 +44,8 @@ class Page:
         if code != 200:
             return code, {"error": json.loads(content)["error"]["message"].encode()}
         whole = email.message_from_bytes(b"Content-Type: " + headers["Content-Type"].encode() + b"\r\n\r\n" + content)
-        parts = whole.get_payload()
-        assert isinstance(parts, list)
-        return code, {str(part.get_param("name", header="Content-Disposition")): _content(part) for part in parts}
+        parts: Any = whole.get_payload()
+        return code, {part.get_param("name", header="Content-Disposition"): _content(part) for part in parts}
 
     def workers(self) -> list[int]:
         """The processes that compute; Linux."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -14,7 +15,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -96,6 +96,11 @@ class View:
         facts: list[Any] = self.page.evaluate(PIXELS, name)
         return facts
 
+    def split_at(self, place: str) -> np.ndarray:
+        """What is seen of the pair of pictures with the slider there."""
+        self.page.locator("#split").fill(place)
+        return np.asarray(Image.open(io.BytesIO(self.page.locator("#pair").screenshot())).convert("RGB"))
+
     def width(self) -> tuple[int, int]:
         """Of the content, and of the window."""
         content, window = self.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
@@ -154,13 +159,7 @@ def test_theta_s_slider_upscales_again(server: Page, browser: Any, run: Run, pho
 def test_the_slider_divides_before_and_after(server: Page, browser: Any, photo: Path) -> None:
     view = View(browser, server.port)
     view.dropped(photo)
-    shots = {}
-    for place in ("0", "100"):
-        view.page.locator("#split").fill(place)
-        shots[place] = view.page.locator("#pair").screenshot()
-    view.page.locator("#split").fill("50")
-    half = cv2.imdecode(np.frombuffer(view.page.locator("#pair").screenshot(), np.uint8), cv2.IMREAD_COLOR)
-    after, before = (cv2.imdecode(np.frombuffer(shots[place], np.uint8), cv2.IMREAD_COLOR) for place in ("0", "100"))
+    after, before, half = (view.split_at(place) for place in ("0", "100", "50"))
     width = half.shape[1]
     below = half.shape[0] // 2  # under the words
     assert (half[below:, : width // 2 - 6] == before[below:, : width // 2 - 6]).all()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from typing import Any, Sequence
+from typing import Any, Sequence, TextIO
 
 from smsr_runtime.console import as_smsr, say
 from smsr_runtime.errors import MemoryLimitError, SmsrError, reason
@@ -84,8 +84,8 @@ def error_of(error: Exception, job: Job) -> SmsrError:
     return as_smsr(job.input, error)
 
 
-def show_record(record: dict[str, Any], settings: Settings, progress: Progress) -> None:
-    """One line for people per result; notes and errors on stderr."""
+def show_record(record: dict[str, Any], settings: Settings, progress: Progress, stdout: TextIO | None = None) -> None:
+    """One line for people per result; notes and errors on stderr. stdout: None for that of the process."""
     if record["error"]:
         progress.say(f"{PROGRAM}: error: {record['error']['message']}", sys.stderr)
     if settings.quiet or record["output"] is None:
@@ -99,7 +99,7 @@ def show_record(record: dict[str, Any], settings: Settings, progress: Progress) 
     strips = f"in {record['strips']['count']} strips  " if record.get("strips") else ""
     text = f"{record['output']}  {size['width']}x{size['height']}{frames}  {record['seconds']:.2f} s  {strips}"
     beside = settings.json or record["output"] == STREAM
-    progress.say(f"{text}{_share(record)}{record['path']}", sys.stderr if beside else sys.stdout)
+    progress.say(f"{text}{_share(record)}{record['path']}", sys.stderr if beside else stdout or sys.stdout)
 
 
 def _share(record: dict[str, Any]) -> str:

@@ -8,11 +8,12 @@ import logging
 import os
 import re
 import socket
+import sys
 import warnings
 from typing import Any, Callable, Iterator, Sequence
 
 from smsr_runtime.console import missing_package
-from smsr_runtime.errors import BackendError, UsageError, one_line
+from smsr_runtime.errors import BackendError, OutputError, UsageError, one_line, reason
 from smsr_runtime.run.jobs import Job
 from smsr_runtime.run.scale_out.tasks import Tasks
 from smsr_runtime.run.scale_out.worker import Task, Worker, failed, row_of
@@ -41,7 +42,7 @@ def check_address(address: str) -> None:
 
 @contextlib.contextmanager
 def connected(address: str) -> Iterator[Any]:
-    """Yields Ray's module. Raises MissingPackageError, BackendError."""
+    """Yields Ray's module; what Ray prints goes to stderr. Raises MissingPackageError, BackendError."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report usage over the network
     try:
         import ray
@@ -54,7 +55,7 @@ def connected(address: str) -> Iterator[Any]:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address == LOCAL:
         quiet["include_dashboard"] = False
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
         warnings.simplefilter("ignore")  # what Ray's versions deprecate of each other
         try:
             ray.init(address, runtime_env={"env_vars": handed}, **quiet)
@@ -74,10 +75,8 @@ def _check_reachable(address: str) -> None:
         return
     try:
         socket.create_connection((match[1].strip("[]"), int(match[2])), _REACHED_WITHIN).close()
-    except (OSError, OverflowError) as error:
-        raise _unreachable(
-            address, f"{error.strerror or error}".lower() if isinstance(error, OSError) else "no port"
-        ) from error
+    except (OSError, OverflowError) as error:  # OverflowError: no such port
+        raise _unreachable(address, reason(error)) from error
 
 
 def _unreachable(address: str, got: str) -> BackendError:
@@ -86,11 +85,18 @@ def _unreachable(address: str, got: str) -> BackendError:
 
 
 def upscale_all(ray: Any, tasks: Tasks, task: Task, processors: int, seen: Seen) -> list[dict[str, Any]]:
-    """One record per job, in order; seen: takes each once its job is done or given up. processors: of one worker."""
+    """One record per job, in order; seen: takes each once its job is done or given up. processors: of one worker.
+
+    Raises UsageError, BackendError where the cluster has no room for a worker or cannot open the bundle, OutputError
+    where the first result cannot be written.
+    """
+    _check_room(ray, task, processors)
     records: dict[Job, dict[str, Any]] = {}
     left = list(tasks.plan.jobs)
     for attempt in range(1 + RETRIES):
         for job, record in _round(ray, left, task, processors, alone=attempt > 0):
+            if not records:
+                _check_first(record)
             records[job] = record
             if not record["error"]:
                 seen(record)
@@ -101,6 +107,27 @@ def upscale_all(ray: Any, tasks: Tasks, task: Task, processors: int, seen: Seen)
         lost = BackendError(tasks.source.shown(job.input), "a worker that finishes it", "none", _LOST)
         seen(records.setdefault(job, failed(tasks.source, job, lost)))
     return [records[job] for job in tasks.plan.jobs]
+
+
+def _check_room(ray: Any, task: Task, processors: int) -> None:
+    """Ray would wait for a machine that is large enough."""
+    resources = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    most = int(max(one.get("CPU", 0) for one in resources))
+    if processors > most:
+        expected = f"at most the {most} processors of the cluster's largest machine"
+        raise UsageError("--threads", expected, str(processors), "they are those of one worker")
+    if task.opening.backend == "trt" and not any(one.get("GPU", 0) for one in resources):
+        raise BackendError("--backend trt", "a GPU in the Ray cluster", "none", "start a machine with one")
+
+
+def _check_first(record: dict[str, Any]) -> None:
+    """Nothing more is computed where the bundle cannot be opened, or the very first result not be written, as without
+    rights for a bucket. Raises BackendError, OutputError.
+    """
+    error = record["error"]
+    if error and (error["kind"] == OutputError.__name__ or "fatal" in record):
+        kind = BackendError if "fatal" in record else OutputError
+        raise kind(error["where"], error["expected"], error["got"], error["todo"])
 
 
 def _round(

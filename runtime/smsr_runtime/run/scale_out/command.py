@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from smsr_runtime.files import remove_leftovers
@@ -20,12 +21,13 @@ def run_tasks(tasks: Tasks, opening: Opening, address: str, settings: Settings) 
     if not tasks.plan.jobs:
         return []
     task = Task(opening, tasks.source, tasks.target, settings)
+    stdout = sys.stdout
     with connected(address) as ray:
-        tasks.target.check_writable(tasks.plan.jobs[0].output.parent)
+        tasks.target.prepare(tasks.plan.jobs[0].output.parent)
         with Progress(len(tasks.plan.jobs), "file", shown=not settings.quiet) as progress:
 
             def seen(record: dict[str, Any]) -> None:
-                show_record(record, settings, progress)
+                show_record(record, settings, progress, stdout)
                 progress.step()
 
             records = upscale_all(ray, tasks, task, opening.threads or 1, seen)

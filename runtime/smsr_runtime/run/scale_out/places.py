@@ -18,7 +18,6 @@ from smsr_runtime.media.image import read
 from smsr_runtime.resources import check_file
 
 _URI = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
-_PROBE = ".smsr-probe"
 
 
 class Place(Protocol):
@@ -43,8 +42,8 @@ class Place(Protocol):
         """When each file was last changed, in seconds; None where there is none."""
         ...
 
-    def check_writable(self, folder: Path) -> None:
-        """Before anything is computed. Raises OutputError."""
+    def prepare(self, folder: Path) -> None:
+        """Makes a folder for results, where folders are made. Raises OutputError."""
         ...
 
 
@@ -78,7 +77,7 @@ class Folder:
         files = [self.base / path for path in paths]
         return [os.path.getmtime(file) if os.path.isfile(file) else None for file in files]
 
-    def check_writable(self, folder: Path) -> None:
+    def prepare(self, folder: Path) -> None:
         make_folder(self.base / folder)
 
 
@@ -152,15 +151,8 @@ class Bucket:
         paths = [PurePosixPath(info.path) for info in infos if info.is_file]
         return [Path(path) for path in paths if not any(part.startswith(".") for part in path.parts[1:])]
 
-    def check_writable(self, folder: Path) -> None:
-        probe = folder / _PROBE
-        self.write(probe, b"", replace=True)
-        try:
-            self.system.delete_file(probe.as_posix())
-        except OSError as error:
-            expected = "a place where smsr-run may delete, too: its own trial file"
-            todo = f"allow it, and delete {_PROBE}"
-            raise OutputError(self.shown(folder), expected, _said(error), todo) from error
+    def prepare(self, folder: Path) -> None:
+        """Objects need no folders; elsewhere `write` makes them."""
 
     def _of_objects(self) -> bool:
         return self.system.type_name in ("s3", "gcs", "abfs")

@@ -36,10 +36,17 @@ class Worker:
     def __init__(self, task: Task) -> None:
         show_warnings(task.opening)
         self._task = task
-        self._upscaler = open_bundle(task.opening)
+        self._upscaler: Upscaler | SmsrError
+        try:
+            self._upscaler = open_bundle(task.opening)
+        except SmsrError as error:  # Ray would try for minutes, and then say it in hundreds of words
+            self._upscaler = error
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         job = Job(Path(row["input"]), Path(row["output"]), Path(row["masks"]) if row["masks"] else None)
+        if isinstance(self._upscaler, SmsrError):
+            lost = {**failed(self._task.source, job, self._upscaler), "fatal": True}
+            return {"job": json.dumps(row), "record": json.dumps(lost)}
         try:
             with limited(self._upscaler.memory):
                 made = make(self._upscaler, self._task, job)

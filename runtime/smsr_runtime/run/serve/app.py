@@ -13,7 +13,7 @@ import secrets
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, AsyncIterator, Callable
+from typing import TYPE_CHECKING, Any, AsyncIterator, Awaitable, Callable
 
 from smsr_runtime.console import as_smsr
 from smsr_runtime.errors import UsageError
@@ -89,8 +89,8 @@ def make_app(served: Served) -> Starlette:
         async def handle(request: Request) -> Response:
             try:
                 _check_source(request, served.hosts)
-                answer = work(request)
-                return await answer if asyncio.iscoroutine(answer) else answer
+                answer: Response | Awaitable[Response] = work(request)
+                return await answer if isinstance(answer, Awaitable) else answer
             except Exception as error:
                 known = as_smsr(PROGRAM, error)
                 headers = {**_HEADERS, **({"Retry-After": "5"} if isinstance(known, UnavailableError) else {})}
