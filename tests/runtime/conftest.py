@@ -38,9 +38,9 @@ def without_library(monkeypatch: pytest.MonkeyPatch) -> None:
 def run(bundle: Path) -> Run:
     """Runs runtime/run.py in a process of its own: run("in.png", "-o", "out.png")."""
 
-    def call(*arguments: object, bundle: Path = bundle, **options: Any) -> Done[str]:
+    def call(*arguments: object, bundle: Path = bundle, timeout: float = 120, **options: Any) -> Done[str]:
         command = [sys.executable, str(RUNTIME / "run.py"), str(bundle), *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, **options)
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout, **options)
 
     return call
 

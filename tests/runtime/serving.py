@@ -49,7 +49,7 @@ class Page:
 
     def workers(self) -> list[int]:
         """The processes that compute; Linux."""
-        return [pid for pid in _children(self.process.pid) if b"resource_tracker" not in _command(pid)]
+        return [pid for pid in children(self.process.pid) if b"resource_tracker" not in _command(pid)]
 
     def end(self, number: int = signal.SIGINT) -> int:
         """The exit code after this signal."""
@@ -62,8 +62,12 @@ def _content(part: Any) -> bytes:
     return content
 
 
-def _children(pid: int) -> list[int]:
-    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+def children(pid: int) -> list[int]:
+    """Processes that any of its threads started; none where it is gone."""
+    with contextlib.suppress(OSError):
+        lists = [(task / "children").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
+        return [int(word) for one in lists for word in one.split()]
+    return []
 
 
 def _command(pid: int) -> bytes:

@@ -24,12 +24,15 @@ from PIL import Image
 
 from tests.helpers import heed_signals, run_python
 from tests.runtime.helpers import MAIN, RUNTIME, Done, Run, assert_one_line_error
+from tests.runtime.serving import children
 from tests.runtime.video import rgb_frames, write_clip
 
 with_ray = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None, reason="ray is missing: `make test-ray` installs and runs it"
 )
 SIZE = (500, 600)
+PATIENCE = 600
+"""Seconds: Ray takes a quarter of a minute to start where nothing else runs."""
 
 
 def photos(folder: Path, count: int) -> Path:
@@ -42,11 +45,7 @@ def photos(folder: Path, count: int) -> Path:
 
 
 def descendants(pid: int) -> Iterator[int]:
-    try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except OSError:
-        return
-    for child in map(int, children):
+    for child in children(pid):
         yield child
         yield from descendants(child)
 
@@ -91,11 +90,11 @@ def test_with_workers_killed_every_result_is_there_once_and_what_failed_is_named
         words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": path},
         preexec_fn=heed_signals,
     ) as command:  # fmt: skip
-        wait_for(lambda: out.is_dir() and len(os.listdir(out)) >= 2, 240, command)
+        wait_for(lambda: out.is_dir() and len(os.listdir(out)) >= 2, PATIENCE, command)
         hit = workers(command.pid)
         assert hit, command.communicate()
         os.kill(hit[0], signal.SIGKILL)
-        printed, lines = command.communicate(timeout=240)
+        printed, lines = command.communicate(timeout=PATIENCE)
     assert command.returncode == 1, lines
     assert files(out) == files(tmp_path / "expected"), "the ordinary run's bytes, and nothing else"
     records = {Path(record["input"]).name: record for record in json.loads(printed)["files"]}
@@ -124,7 +123,7 @@ def test_a_second_run_makes_what_is_missing_and_pictures_keep_their_folders(run:
     for name in ("2.jpg", "2.masks.png"):
         (out / "deep" / name).unlink()
     times = {name: (out / name).stat().st_mtime_ns for name in files(out)}
-    done = run(*words, "--ray", "--resume")
+    done = run(*words, "--ray", "--resume", timeout=PATIENCE)
     assert done.returncode == 0 and "2 were there already" in done.stderr, done.stderr
     assert files(out) == expected and len(expected) == 6
     kept = {name for name, stamp in times.items() if (out / name).stat().st_mtime_ns == stamp}
@@ -146,7 +145,7 @@ def test_an_address_where_nothing_answers_is_one_line(run: Run, tmp_path: Path) 
 def test_workers_that_cannot_open_the_bundle_are_one_line(run: Run, tmp_path: Path) -> None:
     folder = photos(tmp_path / "in", 2)
     environment = {**os.environ, "SMSR_ORT_LIBRARY": str(tmp_path / "no.so")}
-    done = run(folder, "-o", tmp_path / "out", "--ray", env=environment)
+    done = run(folder, "-o", tmp_path / "out", "--ray", env=environment, timeout=PATIENCE)
     lines = [line for line in done.stderr.splitlines() if line.startswith("smsr-run")]
     assert done.returncode == 1 and len(lines) == 1, done.stderr
     assert "no.so: expected a loadable native library, got no such file" in lines[0]
@@ -214,17 +213,19 @@ def test_pictures_of_a_bucket_go_into_a_bucket(run: Run, store: Store, tmp_path:
     environment = {**os.environ, **KEYS}
     assert run(tmp_path / "in", "-o", tmp_path / "expected", "--recursive", "--quiet").returncode == 0
     words = (store.uri("photos/day"), "-o", store.uri("large/x2"), "--recursive", "--ray")
-    done = run(*words, "--json", env=environment)
+    done = run(*words, "--json", env=environment, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     assert store.content("large") == {f"x2/{name}": data for name, data in files(tmp_path / "expected").items()}
     records = json.loads(done.stdout)["files"]
     assert {record["input"] for record in records} == {
         f"s3://photos/day/{name}" for name in ("0.png", "1.png", "deep/2.png")
     }
-    assert_one_line_error(run(*words, env=environment), 2, "s3://large/x2/0.png and 2 more: expected no such file yet")
-    done = run(*words, "--resume", env=environment)
+    assert_one_line_error(
+        run(*words, env=environment, timeout=PATIENCE), 2, "s3://large/x2/0.png and 2 more: expected no such file yet"
+    )
+    done = run(*words, "--resume", env=environment, timeout=PATIENCE)
     assert done.returncode == 0 and "3 were there already" in done.stderr
-    inside = run(store.uri("photos/day"), "-o", store.uri("photos/day/x2"), "--ray", env=environment)
+    inside = run(store.uri("photos/day"), "-o", store.uri("photos/day/x2"), "--ray", env=environment, timeout=PATIENCE)
     assert_one_line_error(inside, 2, "s3://photos/day/x2: expected an output outside of the input")
 
 
@@ -232,7 +233,7 @@ def test_pictures_of_a_bucket_go_into_a_bucket(run: Run, store: Store, tmp_path:
 @pytest.mark.slow
 def test_a_bucket_that_may_not_be_written_is_one_line(run: Run, store: Store) -> None:
     environment = {**os.environ, **KEYS, **store.reader()}
-    done = run(store.uri("photos/day"), "-o", store.uri("large/x2"), "--ray", env=environment)
+    done = run(store.uri("photos/day"), "-o", store.uri("large/x2"), "--ray", env=environment, timeout=PATIENCE)
     lines = [line for line in done.stderr.splitlines() if line.startswith("smsr-run")]
     assert done.returncode == 1 and len(lines) == 1, done.stderr
     assert "smsr-run: error: s3://large/x2/" in lines[0] and ": expected to write the result, got " in lines[0]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, AsyncIterator, Awaitable, Callable
 
-from smsr_runtime.console import as_smsr
+from smsr_runtime.console import as_smsr, missing_package
 from smsr_runtime.errors import UsageError
 from smsr_runtime.run import PROGRAM
 from smsr_runtime.run.serve.limits import (
@@ -58,6 +58,14 @@ class Served:
     worker: Worker
     limits: Limits
     hosts: frozenset[str] | None
+
+
+def need_starlette() -> None:
+    """Raises MissingPackageError."""
+    try:
+        import starlette  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise missing_package("--serve", "starlette") from error
 
 
 def make_app(served: Served) -> Starlette:

@@ -16,7 +16,7 @@ from smsr_runtime.console import missing_package, say, show
 from smsr_runtime.errors import UsageError, reason
 from smsr_runtime.run import PROGRAM
 from smsr_runtime.run.opening import Opening
-from smsr_runtime.run.serve.app import Served, make_app
+from smsr_runtime.run.serve.app import Served, make_app, need_starlette
 from smsr_runtime.run.serve.limits import Limits
 from smsr_runtime.run.serve.worker import Worker
 
@@ -44,11 +44,11 @@ class Address:
 def serve(opening: Opening, address: Address, limits: Limits) -> None:
     """Until Ctrl-C or SIGTERM. Raises UsageError for an address that cannot be had, what `load` raises, and
     MissingPackageError."""
+    need_starlette()
     try:
-        import starlette  # noqa: F401
         import uvicorn
     except ModuleNotFoundError as error:
-        raise missing_package("--serve", "starlette" if error.name == "starlette" else "uvicorn") from error
+        raise missing_package("--serve", "uvicorn") from error
     with contextlib.closing(_listening(address)) as listener, _working(opening, limits) as worker:
         host, port = listener.getsockname()[:2]
         local = ipaddress.ip_address(host).is_loopback
