@@ -112,22 +112,30 @@ def files(folder: Path) -> dict[str, bytes]:
 
 @with_ray
 @pytest.mark.slow
-def test_a_second_run_makes_what_is_missing_and_pictures_keep_their_folders(run: Run, tmp_path: Path) -> None:
-    folder = photos(tmp_path / "in", 3)
+def test_a_run_that_is_stopped_goes_on_and_pictures_keep_their_folders(bundle: Path, run: Run, tmp_path: Path) -> None:
+    folder, out = photos(tmp_path / "in", 8), tmp_path / "out"
     (folder / "deep").mkdir()
-    (folder / "2.png").rename(folder / "deep" / "2.png")
-    out = tmp_path / "out"
-    words = (folder, "-o", out, "--recursive", "--show-masks", "--theta", "60.5", "--format", "jpg", "--quality", "80")
-    assert run(*words).returncode == 0
-    expected = files(out)
-    for name in ("2.jpg", "2.masks.png"):
-        (out / "deep" / name).unlink()
-    times = {name: (out / name).stat().st_mtime_ns for name in files(out)}
-    done = run(*words, "--ray", "--resume", timeout=PATIENCE)
-    assert done.returncode == 0 and "2 were there already" in done.stderr, done.stderr
-    assert files(out) == expected and len(expected) == 6
-    kept = {name for name, stamp in times.items() if (out / name).stat().st_mtime_ns == stamp}
-    assert kept == {"0.jpg", "0.masks.png", "1.jpg", "1.masks.png"}
+    (folder / "7.png").rename(folder / "deep" / "7.png")
+    options = ("--recursive", "--show-masks", "--theta", "60.5", "--format", "webp", "--quality", "80")
+    assert run(folder, "-o", tmp_path / "expected", *options).returncode == 0
+    expected = files(tmp_path / "expected")
+    words = [sys.executable, str(RUNTIME / "run.py"), str(bundle), str(folder), "-o", str(out), *options, "--ray"]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, preexec_fn=heed_signals) as command:
+        wait_for(lambda: out.is_dir() and any(out.glob("*.masks.png")), PATIENCE, command)
+        command.send_signal(signal.SIGTERM)
+        _, lines = command.communicate(timeout=PATIENCE)
+    assert command.returncode == 128 + signal.SIGTERM, lines
+    before = files(out)
+    assert before.items() < expected.items(), "whole files, and no others"
+    stamps = {name: (out / name).stat().st_mtime_ns for name in before}
+    for name in [name for name in before if name.endswith(".webp")]:  # --resume refuses a half of a pair
+        if name.replace(".webp", ".masks.png") not in before:
+            (out / name).unlink()
+            del stamps[name]
+    done = run(folder, "-o", out, *options, "--ray", "--resume", timeout=PATIENCE)
+    assert done.returncode == 0 and f"{len(stamps) // 2} were there already" in done.stderr, done.stderr
+    assert files(out) == expected and len(expected) == 16
+    assert {name: (out / name).stat().st_mtime_ns for name in stamps} == stamps
 
 
 @with_ray

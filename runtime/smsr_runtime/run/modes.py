@@ -22,13 +22,18 @@ _WITH_RAY = (
 def add_modes(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--serve", action="store_true", help="show a page that upscales pictures dropped on it, until Ctrl-C")
-    add("--host", metavar="ADDRESS", help=f"that it listens on (default: {LOOPBACK}, this machine alone)")
-    add("--port", type=int, metavar="N", help=f"the same (default: {PORT}; 0: any that is free)")
-    add("--max-upload", metavar="SIZE", help=f"of a picture's file (default: {Limits.upload >> 20}M)")
+    add("--host", metavar="ADDRESS", help=f"where the page is reached (default: {LOOPBACK}, this machine alone)")
+    add("--port", type=int, metavar="N", help=f"port of the page (default: {PORT}; 0: any that is free)")
+    add("--max-upload", metavar="SIZE", help=f"largest file that the page takes (default: {Limits.upload >> 20}M)")
     megapixels = f"{Limits.pixels / 1e6:g}"
-    add("--max-megapixels", type=float, metavar="N", help=f"of a picture, in millions (default: {megapixels})")
-    add("--time-limit", type=float, metavar="S", help=f"seconds per picture (default: {Limits.seconds:g})")
-    add("--max-waiting", type=int, metavar="N", help=f"requests in the queue (default: {Limits.waiting})")
+    add(
+        "--max-megapixels",
+        type=float,
+        metavar="N",
+        help=f"largest picture, in millions of pixels (default: {megapixels})",
+    )
+    add("--time-limit", type=float, metavar="S", help=f"seconds for one picture (default: {Limits.seconds:g})")
+    add("--max-waiting", type=int, metavar="N", help=f"most requests in the queue (default: {Limits.waiting})")
     add(
         "--ray", nargs="?", const=LOCAL, metavar="ADDRESS",
         help="let the Ray cluster at HOST:6379 upscale a folder, pattern or bucket (default: a Ray of its own)",

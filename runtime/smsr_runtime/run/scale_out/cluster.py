@@ -7,8 +7,10 @@ import json
 import logging
 import os
 import re
+import signal
 import socket
 import sys
+import threading
 import warnings
 from typing import Any, Callable, Iterator, Sequence
 
@@ -58,7 +60,8 @@ def connected(address: str) -> Iterator[Any]:
     with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
         warnings.simplefilter("ignore")  # what Ray's versions deprecate of each other
         try:
-            ray.init(address, runtime_env={"env_vars": handed}, **quiet)
+            with _own_sigterm():
+                ray.init(address, runtime_env={"env_vars": handed}, **quiet)
         except Exception as error:  # Ray has no base class of its own for them
             raise _unreachable(address, one_line(str(error), 300)) from error
         try:
@@ -66,6 +69,15 @@ def connected(address: str) -> Iterator[Any]:
             yield ray
         finally:
             ray.shutdown()
+
+
+@contextlib.contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Ray takes SIGTERM's handler; this command's own gives the usual exit code."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before)
 
 
 def _check_reachable(address: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 from smsr_runtime.files import remove_leftovers
@@ -21,7 +22,15 @@ def run_tasks(tasks: Tasks, opening: Opening, address: str, settings: Settings) 
     if not tasks.plan.jobs:
         return []
     task = Task(opening, tasks.source, tasks.target, settings)
-    stdout = sys.stdout
+    try:
+        return _made(tasks, task, address)
+    finally:
+        if isinstance(tasks.target, Folder):
+            _tidy({tasks.target.base / job.output.parent for job in tasks.plan.jobs})
+
+
+def _made(tasks: Tasks, task: Task, address: str) -> list[dict[str, Any]]:
+    stdout, settings = sys.stdout, task.settings
     with connected(address) as ray:
         tasks.target.prepare(tasks.plan.jobs[0].output.parent)
         with Progress(len(tasks.plan.jobs), "file", shown=not settings.quiet) as progress:
@@ -30,8 +39,11 @@ def run_tasks(tasks: Tasks, opening: Opening, address: str, settings: Settings) 
                 show_record(record, settings, progress, stdout)
                 progress.step()
 
-            records = upscale_all(ray, tasks, task, opening.threads or 1, seen)
-    if isinstance(tasks.target, Folder):
-        for folder in {tasks.target.base / job.output.parent for job in tasks.plan.jobs}:
+            return upscale_all(ray, tasks, task, task.opening.threads or 1, seen)
+
+
+def _tidy(folders: set[Path]) -> None:
+    """What killed workers left half-written."""
+    for folder in folders:
+        if folder.is_dir():
             remove_leftovers(folder)
-    return records
