@@ -15,7 +15,7 @@ import warnings
 from typing import Any, Callable, Iterator, Sequence
 
 from smsr_runtime.console import missing_package
-from smsr_runtime.errors import BackendError, OutputError, UsageError, one_line, reason
+from smsr_runtime.errors import BackendError, UsageError, one_line, reason
 from smsr_runtime.run.jobs import Job
 from smsr_runtime.run.scale_out.tasks import Tasks
 from smsr_runtime.run.scale_out.worker import Task, Worker, failed, row_of
@@ -99,16 +99,16 @@ def _unreachable(address: str, got: str) -> BackendError:
 def upscale_all(ray: Any, tasks: Tasks, task: Task, processors: int, seen: Seen) -> list[dict[str, Any]]:
     """One record per job, in order; seen: takes each once its job is done or given up. processors: of one worker.
 
-    Raises UsageError, BackendError where the cluster has no room for a worker or cannot open the bundle, OutputError
-    where the first result cannot be written.
+    Raises UsageError, BackendError where the cluster has no room for a worker or cannot open the bundle, or the bucket
+    cannot be written to.
     """
     _check_room(ray, task, processors)
     records: dict[Job, dict[str, Any]] = {}
     left = list(tasks.plan.jobs)
     for attempt in range(1 + RETRIES):
-        for job, record in _round(ray, left, task, processors, alone=attempt > 0):
-            if not records:
-                _check_first(record)
+        for job, record, fatal in _round(ray, left, task, processors, alone=attempt > 0):
+            if fatal and not records:
+                _give_up(record)
             records[job] = record
             if not record["error"]:
                 seen(record)
@@ -132,20 +132,19 @@ def _check_room(ray: Any, task: Task, processors: int) -> None:
         raise BackendError("--backend trt", "a GPU in the Ray cluster", "none", "start a machine with one")
 
 
-def _check_first(record: dict[str, Any]) -> None:
-    """Nothing more is computed where the bundle cannot be opened, or the very first result not be written, as without
-    rights for a bucket. Raises BackendError, OutputError.
-    """
+def _give_up(record: dict[str, Any]) -> None:
+    """Nothing more is computed where no worker can open the bundle, or write into the bucket. Raises BackendError."""
     error = record["error"]
-    if error and (error["kind"] == OutputError.__name__ or "fatal" in record):
-        kind = BackendError if "fatal" in record else OutputError
-        raise kind(error["where"], error["expected"], error["got"], error["todo"])
+    raise BackendError(error["where"], error["expected"], error["got"], error["todo"])
 
 
 def _round(
     ray: Any, jobs: Sequence[Job], task: Task, processors: int, *, alone: bool
-) -> Iterator[tuple[Job, dict[str, Any]]]:
-    """What came back; a job whose worker was lost, and was lost again, does not. alone: each job by itself."""
+) -> Iterator[tuple[Job, dict[str, Any], bool]]:
+    """What came back, and whether all others will fail alike; a job whose worker was lost, and lost again, does not.
+
+    alone: each job by itself.
+    """
     by_row = {json.dumps(row_of(job)): job for job in jobs}
     workers = max(1, min(len(jobs), int(ray.cluster_resources().get("CPU", 1)) // processors))
     rows = 1 if alone else max(1, min(_ROWS, len(jobs) // (4 * workers)))
@@ -159,7 +158,7 @@ def _round(
     )
     try:
         for row in data.iter_rows():
-            yield by_row[row["job"]], json.loads(row["record"])
+            yield by_row[row["job"]], json.loads(row["record"]), bool(row["fatal"])
     except ray.exceptions.RayError as error:  # no worker could be started at all
         got, todo = one_line(str(error), 600), "try one file without --ray"
         raise BackendError("--ray", "workers that start", got, todo) from error

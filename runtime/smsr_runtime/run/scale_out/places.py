@@ -20,6 +20,10 @@ from smsr_runtime.resources import check_file
 _URI = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
+class BucketError(OutputError):
+    """A bucket that cannot be written to: what fails for one result fails for all."""
+
+
 class Place(Protocol):
     """`root`: what INPUT or -o names. Places travel to the workers."""
 
@@ -39,7 +43,7 @@ class Place(Protocol):
         ...
 
     def times(self, paths: Sequence[Path]) -> list[float | None]:
-        """When each file was last changed, in seconds; None where there is none."""
+        """When each file was last changed, in seconds; None where there is none. Raises OutputError."""
         ...
 
     def prepare(self, folder: Path) -> None:
@@ -131,10 +135,14 @@ class Bucket:
                 self.system.move(part, name)
         except (OSError, ValueError) as error:
             todo = "check the credentials, or choose another place with -o"
-            raise OutputError(self.shown(path), "to write the result", _said(error), todo) from error
+            raise BucketError(self.shown(path), "to write the result", _said(error), todo) from error
 
     def times(self, paths: Sequence[Path]) -> list[float | None]:
-        infos = self.system.get_file_info([path.as_posix() for path in paths])
+        try:
+            infos = self.system.get_file_info([path.as_posix() for path in paths])
+        except (OSError, ValueError) as error:
+            expected, todo = "a bucket that can be looked into", "check it, and the credentials"
+            raise BucketError(self.shown(self.root), expected, _said(error), todo) from error
         return [info.mtime.timestamp() if info.is_file and info.mtime else None for info in infos]
 
     def files(self, *, recursive: bool) -> list[Path]:

@@ -14,7 +14,7 @@ from smsr_runtime.resources import limited
 from smsr_runtime.run.jobs import Job
 from smsr_runtime.run.opening import Opening, open_bundle, show_warnings
 from smsr_runtime.run.pictures import record, upscale_bytes
-from smsr_runtime.run.scale_out.places import Folder, Place, write_once
+from smsr_runtime.run.scale_out.places import BucketError, Folder, Place, write_once
 from smsr_runtime.run.settings import Settings
 from smsr_runtime.run.work import error_of
 from smsr_runtime.session import Upscaler
@@ -31,7 +31,7 @@ class Task:
 
 
 class Worker:
-    """Callable: a row of `row_of` -> the same as JSON, and the record of its job."""
+    """Callable: a row of `row_of` -> it and its job's record, as JSON, and whether all others will fail alike."""
 
     def __init__(self, task: Task) -> None:
         show_warnings(task.opening)
@@ -44,15 +44,16 @@ class Worker:
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         job = Job(Path(row["input"]), Path(row["output"]), Path(row["masks"]) if row["masks"] else None)
-        if isinstance(self._upscaler, SmsrError):
-            lost = {**failed(self._task.source, job, self._upscaler), "fatal": True}
-            return {"job": json.dumps(row), "record": json.dumps(lost)}
+        fatal = isinstance(self._upscaler, SmsrError)
         try:
+            if isinstance(self._upscaler, SmsrError):
+                raise self._upscaler
             with limited(self._upscaler.memory):
                 made = make(self._upscaler, self._task, job)
         except Exception as error:  # a decoder may raise anything for a damaged file, and the other files go on
             made = failed(self._task.source, job, error_of(error, job))
-        return {"job": json.dumps(row), "record": json.dumps(made)}
+            fatal = fatal or isinstance(error, BucketError)
+        return {"job": json.dumps(row), "record": json.dumps(made), "fatal": fatal}
 
 
 def row_of(job: Job) -> dict[str, Any]:
