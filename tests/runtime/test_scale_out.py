@@ -272,7 +272,8 @@ def test_videos_are_named_and_refused(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (["in", "-o", "out", "--ray", "x2.smsr"], "--ray: expected an address such as HOST:6379"),
+        (["in", "-o", "out", "--ray", "x2.smsr"], "--ray: expected HOST:6379 of a cluster"),
+        (["in", "-o", "out", "--ray", "ray://127.0.0.1:10001"], "got 'ray://127.0.0.1:10001'; "),
         (["in", "-o", "-", "--ray"], "--ray: expected files to read and to write"),
         (["none", "-o", "out", "--ray"], "none: expected an existing file, folder or pattern"),
         (["in", "-o", "out", "--ray", "--target-fps", "3"], "--target-fps: expected nothing that --ray has no use for"),

@@ -24,7 +24,7 @@ LOCAL = "local"
 RETRIES = 2
 """Rounds after the first, with the files that failed or were lost; what a lost worker did Ray itself repeats once."""
 _LOST = f"{1 + RETRIES} rounds ended with lost workers, as for their memory: try it without --ray"
-_ADDRESS = re.compile(r"(?:ray://)?([\w.-]+|\[[0-9a-f:.]+\]):(\d+)", re.IGNORECASE)
+_ADDRESS = re.compile(r"([\w.-]+|\[[0-9a-f:.]+\]):(\d+)", re.IGNORECASE)
 _REACHED_WITHIN = 10
 """Seconds."""
 _ROWS = 8
@@ -36,9 +36,12 @@ Seen = Callable[["dict[str, Any]"], None]
 
 
 def check_address(address: str) -> None:
-    """Raises UsageError: the next word on the command line may have been taken for an address."""
+    """Raises UsageError: the next word on the command line may have been taken for an address.
+
+    Ray Data does not run through Ray's client, ray://.
+    """
     if address not in (LOCAL, "auto") and not _ADDRESS.fullmatch(address):
-        expected = "an address such as HOST:6379 or ray://HOST:10001, auto, or nothing for a Ray of its own"
+        expected = "HOST:6379 of a cluster that this machine is part of, auto, or nothing for a Ray of its own"
         raise UsageError("--ray", expected, repr(address), "write --ray last, or --ray=ADDRESS")
 
 
