@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import functools
 import os
 import sys
@@ -77,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
         "--dial", action="store_true",
         help="with --verify: measure on those pictures what theta costs and saves, for smsr-run --dial",
     )  # fmt: skip
+    parser.add_argument("--no-report", action="store_true", help="leave report.html out of the bundle")
     parser.add_argument(
         "--estimate", type=Path, metavar="PATH",
         help="write nothing; say what the network saves on this clip, folder or picture, at the size it is upscaled "
@@ -156,6 +158,7 @@ def _read(
         accept_failure=options.accept_parity_failure,
         tensorrt=TensorRtTarget(options.precision or PRECISIONS[0], engine.wanted) if engine else None,
         dial=options.dial,
+        report=not options.no_report,
         precision="fp32" if engine else options.precision or "fp32",  # an engine's stand-in on the CPU is fp32
     )
 
@@ -180,7 +183,7 @@ def _export_served(source: Path, options: argparse.Namespace) -> None:
     else:
         with tempfile.TemporaryDirectory() as folder:
             network, request = _read(source, Path(folder) / f"{source.stem}{SUFFIX}", options)
-            parity = export(network, request)
+            parity = export(network, dataclasses.replace(request, report=False))
             write_model(read_bundle(request.output), model, note)
         _print_result(request, network.config.scale, parity)
     show(f"wrote {model.folder}; next: tritonserver --model-repository={model.served_at}, where {model.repository} is")
