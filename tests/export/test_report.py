@@ -26,6 +26,7 @@ from smsr_export.report.exhibits import LARGEST, Gallery, exhibit
 from smsr_export.report.sections import PathTable
 from smsr_export.writing import ExportRequest, export
 from smsr_runtime.errors import BundleError
+from smsr_runtime.media.masks import BUSY, QUIET
 from smsr_runtime.selftest import self_test
 from tests.export.onnx_tools import FEW_PIXELS
 
@@ -140,12 +141,12 @@ def test_a_large_picture_is_shown_from_its_middle() -> None:
 def test_layers_are_transparent_where_no_module_worked() -> None:
     masks = np.array([[[0, 1, 1, 1]], [[0, 0, 1, 1]], [[0, 0, 0, 1]]], bool)
     heat = np.asarray(decoded(images.heat_layer(masks)).convert("RGBA"))[0]
-    assert heat[0, 3] == 0 and tuple(heat[1, :3]) == images.QUIET and tuple(heat[3, :3]) == images.BUSY
+    assert heat[0, 3] == 0 and tuple(heat[1, :3]) == QUIET and tuple(heat[3, :3]) == BUSY
     assert 0 < heat[1, 3] < heat[2, 3] < heat[3, 3]
     one = np.asarray(decoded(images.mask_layer(masks[1])).convert("RGBA"))[0]
     assert one[:2, 3].tolist() == [0, 0] and one[2, 3] == one[3, 3] > 0
     many = np.asarray(decoded(images.heat_layer(np.ones((600, 1, 1), bool))).convert("RGBA"))
-    assert tuple(many[0, 0, :3]) == images.BUSY
+    assert tuple(many[0, 0, :3]) == BUSY
 
 
 def test_a_chart_lies_between_its_ends() -> None:

@@ -10,15 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from smsr_runtime.media.masks import ACTIVE, BUSY, QUIET
+
 _QUALITY = 86
 """Of WebP; a 720x720 photograph then has about 120 KB."""
-QUIET, BUSY = (255, 190, 60), (214, 40, 0)
-"""Colours of a pixel where one module worked, and where all did; the style sheet has them too."""
 _QUIET_ALPHA, _BUSY_ALPHA = 110, 215
 _MOST_LEVELS = 255
 """Of a palette, besides transparent."""
-_MASK, _MASK_ALPHA = (255, 120, 0), 150
-"""The colour of `smsr-run --show-masks`."""
+_MASK_ALPHA = 150
 
 
 def webp(pixels: NDArray[np.uint8]) -> str:
@@ -28,14 +27,14 @@ def webp(pixels: NDArray[np.uint8]) -> str:
 
 def mask_layer(mask: NDArray[np.bool_]) -> str:
     """(H, W): tinted where True, transparent elsewhere."""
-    return _layer(mask.astype(np.uint8), [_MASK], [0, _MASK_ALPHA])
+    return _layer(mask.astype(np.uint8), [ACTIVE], [0, _MASK_ALPHA])
 
 
 def heat_layer(masks: NDArray[np.bool_]) -> str:
     """masks (K, H, W): the more of them are True at a pixel, the deeper its colour; transparent where none is."""
     levels = min(len(masks), _MOST_LEVELS)
     worked = -(-masks.sum(axis=0, dtype=np.int64) * levels // len(masks))
-    steps = [step / max(1, levels - 1) for step in range(levels)]
+    steps = np.linspace(0, 1, levels) if levels > 1 else np.ones(1)
     colours = [tuple(round(a + (b - a) * step) for a, b in zip(QUIET, BUSY, strict=True)) for step in steps]
     alphas = [0, *(round(_QUIET_ALPHA + (_BUSY_ALPHA - _QUIET_ALPHA) * step) for step in steps)]
     return _layer(worked.astype(np.uint8), colours, alphas)
