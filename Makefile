@@ -1,5 +1,5 @@
 # Needs Python 3.10+, make and a C++ compiler; everything else goes into .venv.
-#   make demo     export, upscale a sample, parity, speed; with smsr's own weights, or CHECKPOINT=path.pt
+#   make demo     export, upscale a sample, demo/index.html; with smsr's own weights, or CHECKPOINT=path.pt
 #   make test     lint, formats, types, native tests, pytest
 PYTHON ?= python3
 # CPU builds of PyTorch; where this index cannot be reached pip takes PyTorch from its usual ones.
@@ -58,7 +58,11 @@ native: $(VENV)/.installed
 	cmake --build $(BUILD) --parallel $(JOBS) --target smsr_ort
 	cmake --install $(BUILD) --prefix $(NATIVE) >/dev/null
 
-demo: setup
+# Without a C++ compiler it goes through the function body, and its page says what is lost.
+demo: $(VENV)/.installed
+	@if command -v $${CXX:-c++} >/dev/null || command -v g++ >/dev/null || command -v clang++ >/dev/null; then \
+	    $(MAKE) --no-print-directory native; \
+	else echo 'make demo: no C++ compiler (apt install g++): without the native library, several times slower' >&2; fi
 	$(BIN)/python -m smsr_bench.demo "$(CHECKPOINT)" --output demo
 
 bench: setup

@@ -106,6 +106,11 @@ def work(entries: Entries, tables: Sequence[PathTable]) -> Work:
     shares = np.average(
         [row.module_shares for row in rows], axis=0, weights=[row.width * row.height for row in rows]
     ).tolist()
+    return work_at(entries, shares)
+
+
+def work_at(entries: Entries, shares: Sequence[float]) -> Work:
+    """shares: active share of each module, 0..1."""
     macs = _macs(entries)
     modules = [
         ModuleWork(f"module {number}", share, module.at(share) / 1e3, module.active / 1e3)
