@@ -66,6 +66,7 @@ def write(folder: Path, bundle: Path, sample: NDArray[np.uint8], measured: Speed
         entries=entries,
         item=page.comparison(shown),
         tables=tables,
+        worst=sections.worst(tables),
         limits=sections.limits(entries),
         work=sections.work_at(entries, shown.shares),
         speed=measured,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
 import json
 from collections.abc import Sequence
@@ -160,12 +161,33 @@ def test_a_chart_lies_between_its_ends() -> None:
     assert len({point.y for point in chart("flat", "x", [0, 1], [5, 5], "{}").points}) == 1
 
 
+def test_names_are_escaped(bundle: Path) -> None:
+    """Without a browser; tests/export/test_report_page.py has one."""
+    entries, hostile = entries_of(bundle), """<img src=x onerror="alert(1)"> '{{ 7*7 }}"""
+    entries["name"] = entries["checkpoint"]["file"] = entries["parity"]["rows"][0]["picture"] = hostile
+    text = page.report(entries, [])
+    assert "<img" not in text and text.count("&lt;img src=x onerror=&#34;alert(1)&#34;&gt;") >= 4
+    assert "&#39;{{ 7*7 }}" in text
+
+
 def test_a_failed_parity_is_said_first(bundle: Path) -> None:
     entries = entries_of(bundle)
     entries["parity"].update(passed=False, failures=["native: 9 mask flips"], accepted_failure=True)
     text = page.report(entries, [])
     assert "failed</span>" in text and "Parity failed:</strong> native: 9 mask flips" in text
     assert "passed</span>" not in text
+
+
+def test_the_headline_is_the_worst_path_s(bundle: Path) -> None:
+    """And what is not finite, null in the manifest, is said so."""
+    entries = entries_of(bundle)
+    entries["parity"]["rows"] = [
+        dataclasses.asdict(dataclasses.replace(row("a", 10, 10, [0.5, 0.5]), path=path, flips=flips, max_abs=largest))
+        for path, flips, largest in (("native", 0, 0.25), ("body", 3, 0.125))
+    ]
+    assert "3 flips of 200 mask pixels; largest difference 2.5e-1 of 255" in page.report(entries, [])
+    entries["parity"]["rows"][1]["max_abs"] = None
+    assert "largest difference not finite" in page.report(entries, [])
 
 
 def test_without_a_report_the_bundle_is_the_same_and_works(

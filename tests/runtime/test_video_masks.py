@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -156,12 +157,30 @@ def test_a_folder_has_masks_of_its_videos_and_pictures(run: Run, tmp_path: Path)
     )
 
 
+def test_masks_alone_go_on(run: Run, tmp_path: Path) -> None:
+    """The video is whole, and what is left of its masks is a journal: --resume makes them, and the video stays."""
+    clip = write_clip(tmp_path / "in.mkv", rgb_frames(70))
+    assert run(clip, "-o", tmp_path / "out.mkv", "--show-masks").returncode == 0
+    before = [(tmp_path / name).read_bytes() for name in ("out.mkv", "out.masks.mkv")]
+    left = journal.folder_of(tmp_path / "out.masks.mkv")
+    left.mkdir()
+    (left / "journal.jsonl").write_bytes(b"")
+    done = run(clip, "-o", tmp_path / "out.mkv", "--show-masks", "--resume", "--json")
+    assert done.returncode == 0 and len(json.loads(done.stdout)["files"]) == 1
+    assert [(tmp_path / name).read_bytes() for name in ("out.mkv", "out.masks.mkv")] == before
+    assert names(tmp_path) == {"in.mkv", "out.mkv", "out.masks.mkv"}
+
+
 def test_an_animation_s_masks_move_as_it_does(run: Run, bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "in.gif").write_bytes(animated("GIF"))
-    assert run(tmp_path / "in.gif", "-o", tmp_path / "out.webp", "--show-masks").returncode == 0
+    assert run(tmp_path / "in.gif", "-o", tmp_path / "out.png", "--show-masks").returncode == 0
     frames, times, _ = read(tmp_path / "out.masks.png")
-    results, _, _ = read(tmp_path / "out.webp")
+    results, _, _ = read(tmp_path / "out.png")
     assert times == TIMES and [frame.shape[:2] for frame in frames] == [frame.shape[:2] for frame in results]
+    grays = [cv2.cvtColor(frame[..., :3], cv2.COLOR_RGB2GRAY) for frame in results]
+    for frame, gray in zip(frames, grays):
+        plain = (frame[..., 0] == frame[..., 1]) & (frame[..., 1] == frame[..., 2])
+        assert plain.any() and np.abs(frame[..., 0].astype(int) - gray)[plain].max() <= 1
     (tmp_path / "film").mkdir()
     assert run(tmp_path / "in.gif", "-o", tmp_path / "film" / "out.mp4", "--show-masks").returncode == 0
     assert names(tmp_path / "film") == {"out.mp4", "out.masks.mp4"}

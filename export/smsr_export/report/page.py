@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +49,7 @@ def report(entries: Entries, exhibits: Sequence[Exhibit]) -> str:
         entries=entries,
         comparisons=[comparison(one) for one in exhibits],
         tables=tables,
+        worst=sections.worst(tables),
         psnr=sections.psnr(tables[0]),
         own_sample=sections.is_own_sample(tables),
         published=sections.published(entries, tables),
@@ -87,9 +89,9 @@ def _percent(value: float | None) -> str:
     return NONE if value is None else f"{100 * value:.0f}\u202f%"
 
 
-def _difference(value: float | None) -> str:
+def _difference(value: float) -> str:
     """Of 255, such as 3.7e-4."""
-    if value is None:
-        return NONE
+    if not math.isfinite(value):
+        return "not finite"
     digits, exponent = f"{value:.1e}".split("e")
     return f"{digits}e{int(exponent)}" if value else "0"

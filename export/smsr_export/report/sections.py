@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -67,9 +68,30 @@ class DialPoint:
 
 def parity(entries: Entries) -> list[PathTable]:
     """One table per path that was verified."""
-    rows = [ParityRow(**row) for row in entries["parity"]["rows"]]
+    rows = [_row(row) for row in entries["parity"]["rows"]]
     groups = [[row for row in rows if row.path == path] for path in dict.fromkeys(row.path for row in rows)]
     return [PathTable(group[0].path, group, summary(group) if len(group) > 1 else None) for group in groups]
+
+
+def _row(stored: Entries) -> ParityRow:
+    """JSON has null for what was not finite; PSNR is None without an original too."""
+    numbers = {name: math.nan if stored[name] is None else stored[name] for name in ("max_abs", "rmse")}
+    return ParityRow(**{**stored, **numbers})
+
+
+@dataclass(frozen=True)
+class Worst:
+    """flips: of the path that has most, of its mask_pixels; max_abs: the largest of any path, NaN where one is."""
+
+    flips: int
+    mask_pixels: int
+    max_abs: float
+
+
+def worst(tables: Sequence[PathTable]) -> Worst:
+    totals = [table.total or table.rows[0] for table in tables]
+    most = max(totals, key=lambda total: total.flips / total.mask_pixels)
+    return Worst(most.flips, most.mask_pixels, float(np.max([total.max_abs for total in totals])))
 
 
 def psnr(table: PathTable) -> float | None:
