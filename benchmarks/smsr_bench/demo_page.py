@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +75,7 @@ def write(folder: Path, bundle: Path, sample: NDArray[np.uint8], measured: Speed
         path=str(upscaler.compute_path),
         machine=machine.describe(),
         bundle=bundle.name,
+        bundle_path=shlex.quote(str(bundle)),
     )
     files.write_bytes(folder / "index.html", html.encode())
     return folder / "index.html"

@@ -130,6 +130,8 @@ def _export(options: argparse.Namespace) -> None:
     if options.dial and (single or not options.verify):
         got = "a single file, which cannot hold the curve" if single else "none"
         raise UsageError("--dial", "a bundle, and pictures with --verify", got, "leave --dial out, or name them")
+    if options.no_report and single:
+        raise UsageError("--no-report", "a bundle", "a single file, which has no report", "leave --no-report out")
     check_output(output, force=options.force)
     network, request = _read(checkpoint, output, options, engine)
     parity = export_file(network, request, inline=options.inline) if single else export(network, request)
@@ -169,7 +171,7 @@ def _export_served(source: Path, options: argparse.Namespace) -> None:
     from smsr_export.triton_repository import ServedModel, check_repository, parse_served_at, write_model
     from smsr_export.writing import export
 
-    for name in ("inline", "dial"):
+    for name in ("inline", "dial", "no_report"):
         if getattr(options, name):
             raise UsageError(_option(name), "another target with it", "--target triton", "leave it out")
     source = source if is_bundle(source) else locate(source)
@@ -210,7 +212,16 @@ def _finish_bundle(bundle: Path, options: argparse.Namespace, engine: EngineOpti
     if engine is None:
         raise UsageError(bundle, "a checkpoint", "a bundle", "add --target trt to build this bundle's engine")
     _refuse_with_bundle(
-        options, "output", "precision", "verify", "dial", "accept_parity_failure", "weights", "inline", "pending"
+        options,
+        "output",
+        "precision",
+        "verify",
+        "dial",
+        "accept_parity_failure",
+        "weights",
+        "inline",
+        "pending",
+        "no_report",
     )
     finish(bundle, engine)
     show(f"finished {bundle}; next: smsr-run {bundle} INPUT -o OUTPUT")

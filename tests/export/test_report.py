@@ -202,6 +202,18 @@ def test_without_a_report_the_bundle_is_the_same_and_works(
     assert self_test(upscaler.bundle, upscaler.opened).max_abs < 1e-3
 
 
+@pytest.mark.parametrize(
+    "words", [["-o", "x.onnx"], ["--inline"], ["--target", "triton"], ["--estimate", "photos"]], ids=" ".join
+)
+def test_no_report_where_there_would_be_none_is_refused(
+    words: list[str], small_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    assert cli.main([str(small_checkpoint), *words, "--no-report"]) == 2
+    assert "--no-report: expected" in capsys.readouterr().err and list(tmp_path.iterdir()) == []
+
+
 def test_a_changed_report_is_noticed_as_every_file_is(bundle: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy.smsr"
     copy.mkdir()

@@ -64,9 +64,9 @@ class Companion:
 
     def keep_partial(self) -> str:
         """The file's name, where there is one."""
-        self.result.keep_partial()
+        kept = self.result.keep_partial()
         partial = partial_name(self.result.task.target)
-        return f"; {partial} beside it" if partial.exists() else ""
+        return f"; {partial} beside it" if kept and partial.exists() else ""
 
 
 @contextlib.contextmanager
