@@ -1,103 +1,107 @@
-"""Pages in headless Chromium, as wide as a phone and a screen: what they link, ask for and complain of."""
+"""Our pages in a real Chromium: opened at a width and colour scheme, judged by what it lays out and loads."""
 
 from __future__ import annotations
 
 import contextlib
-import functools
-import http.server
+import importlib.util
 import shutil
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-PHONE, SCREEN = 390, 1280
-"""Widths in pixels."""
-FLAGS = ("--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-component-update")
-COLLECT = """() => ({
-  links: [...document.querySelectorAll('a[href]')].map((a) => a.href),
-  ids: [...document.querySelectorAll('[id]')].map((element) => element.id),
-  broken: [...document.images].filter((image) => !image.naturalWidth).map((image) => image.src),
-})"""
-STEADY = """() => Promise.allSettled(document.getAnimations().map((animation) => animation.finished))
-    .then(() => document.documentElement.scrollWidth)"""
+from tests.conftest import missing
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+PHONE, DESKTOP = (390, 844), (1280, 900)
+_FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+_DECODED = "Promise.all([...document.images].map(image => image.decode().then(() => image.naturalWidth > 0)))"
 
 
-@dataclass
-class Visit:
-    """links: absolute addresses; ids: what an anchor may name; broken: pictures that did not load.
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """Debian's browser, headless, driven by Playwright's Python package."""
+    path = shutil.which("chromium")
+    if path is None:
+        missing("no Chromium: apt install chromium")
+    if importlib.util.find_spec("playwright") is None:
+        missing("no Playwright: pip install playwright")
+    from playwright.sync_api import sync_playwright
 
-    elsewhere: requests to other hosts; complaints: console errors and exceptions; widths: content's by window's.
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=_FLAGS)
+        yield browser
+        browser.close()
+
+
+@contextlib.contextmanager
+def opened(browser: Browser, file: Path, size: tuple[int, int] = DESKTOP, scheme: str = "light") -> Iterator[Page]:
+    """The page of a file. Fails for errors in its console, dialogs, and requests of anything but itself.
+
+    size: (width, height); scheme: "light" or "dark".
     """
-
-    links: list[str] = field(default_factory=list)
-    ids: list[str] = field(default_factory=list)
-    broken: list[str] = field(default_factory=list)
-    elsewhere: list[str] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
-    widths: dict[int, int] = field(default_factory=dict)
-
-
-class _Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_: Any) -> None:
-        """Nothing: a test's output is for failures."""
-
-
-@contextlib.contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """The address at which `folder` is served on this machine alone."""
-    handler = functools.partial(_Quiet, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/"
-        finally:
-            server.shutdown()
-            thread.join()
+    faults: list[str] = []
+    width, height = size
+    context = browser.new_context(
+        viewport={"width": width, "height": height},
+        color_scheme="dark" if scheme == "dark" else "light",
+        has_touch=size == PHONE,
+    )
+    try:
+        page = context.new_page()
+        page.on("console", lambda message: faults.append(f"console: {message.text}"))
+        page.on("pageerror", lambda error: faults.append(f"script: {error}"))
+        page.on("dialog", lambda dialog: faults.append(f"dialog: {dialog.message}"))
+        page.on("request", lambda request: faults.append(f"request: {request.url[:99]}"))
+        page.goto(file.absolute().as_uri())
+        own = f"request: {file.absolute().as_uri()}"[: len("request: ") + 99]
+        yield page
+        assert [fault for fault in faults if fault != own and not fault.startswith("request: data:")] == []
+    finally:
+        context.close()
 
 
-@contextlib.contextmanager
-def chromium() -> Iterator[Any]:
-    """playwright's Browser over the installed Chromium; skips the test where one of the two is missing."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install playwright")
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("no chromium: apt install chromium")
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=program, args=["--no-sandbox", *FLAGS])
-        try:
-            yield browser
-        finally:
-            browser.close()
+def check_layout(page: Page) -> None:
+    """No scrolling sideways, every picture decoded, text readable on what lies behind it."""
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    decoded = page.evaluate(_DECODED)
+    assert decoded and all(decoded)
+    for selector in ("body", ".soft", ".eyebrow", "thead th"):
+        assert contrast(page, selector) >= 4.5, selector
 
 
-def visit(page: Any, address: str, home: str) -> Visit:
-    """Opens `address`, of the site at `home`, at both widths."""
-    found = Visit()
-    listeners = {
-        "console": lambda message: found.complaints.append(message.text) if message.type == "error" else None,
-        "pageerror": lambda error: found.complaints.append(str(error)),
-        "request": lambda request: _note(found.elsewhere, request.url, home),
-    }
-    for event, listener in listeners.items():
-        page.on(event, listener)
-    page.set_default_timeout(60_000)
-    page.set_viewport_size({"width": PHONE, "height": 800})
-    page.goto(address, wait_until="load")
-    for name, values in page.evaluate(COLLECT).items():
-        setattr(found, name, values)
-    for width in (PHONE, SCREEN):
-        page.set_viewport_size({"width": width, "height": 800})
-        found.widths[width] = page.evaluate(STEADY)
-    for event, listener in listeners.items():
-        page.remove_listener(event, listener)
-    return found
+def contrast(page: Page, selector: str) -> float:
+    """WCAG's ratio of an element's text colour to the page's background."""
+    colours = page.evaluate(
+        "selector => [document.querySelector(selector), document.body].map("
+        "(one, place) => getComputedStyle(one)[place ? 'backgroundColor' : 'color'])",
+        selector,
+    )
+    text, ground = (_luminance(colour) for colour in colours)
+    return (max(text, ground) + 0.05) / (min(text, ground) + 0.05)
 
 
-def _note(addresses: list[str], address: str, home: str) -> None:
-    if not address.startswith((home, "data:", "blob:")):
-        addresses.append(address)
+def background(page: Page) -> float:
+    """Luminance, 0 (black) to 1."""
+    return _luminance(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+
+
+def _luminance(colour: str) -> float:
+    """Of "rgb(r, g, b)", by WCAG."""
+    values = [int(value) / 255 for value in colour[colour.index("(") + 1 : -1].split(",")[:3]]
+    linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in values]
+    return sum(weight * value for weight, value in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def cut(page: Page, number: int = 0) -> str:
+    """Where the picture behind a slider begins to be seen, as CSS has it."""
+    clip: str = page.evaluate(
+        "number => getComputedStyle(document.querySelectorAll('.after')[number]).clipPath", number
+    )
+    return clip.removeprefix("inset(0px 0px 0px ").removesuffix(")")

@@ -32,7 +32,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     document = site_pages.repository_path(page.file.src_uri, ROOT)
-    return site_pages.for_the_site(markdown, document, lambda path: path in files.src_uris)
+    return site_pages.for_the_site(markdown, document, ROOT, lambda path: path in files.src_uris)
 
 
 def _index() -> str:

@@ -23,7 +23,7 @@ CODE = re.compile(r"^ *```.*?^ *```$", re.M | re.S)
 
 def navigation(index: str) -> list[dict[str, object]]:
     """The index's headings with the pages listed below each, as mkdocs takes them: [{title: path or list}, ...]."""
-    sections: list[dict[str, object]] = [{"smsr": "index.md"}]
+    sections: list[dict[str, object]] = [{"Home": "index.md"}]
     for part in re.split(r"^## ", index, flags=re.M)[1:]:
         title = part.partition("\n")[0]
         rows = re.findall(r"^\| \[([^\]]+)\]\(([^)\s]+)\) \|", part, re.M)
@@ -39,7 +39,7 @@ def listed(index: str) -> list[str]:
 
 
 def site_path(document: str) -> str:
-    """Where the site has a file of the repository: docs/a.md as a.md, plugins/README.md under its own path."""
+    """Where the site has a file of the repository: that of docs/design.md is design.md; elsewhere its own path."""
     return MOVED.get(document) or document.removeprefix("docs/")
 
 
@@ -50,17 +50,21 @@ def repository_path(uri: str, root: Path) -> str:
     return names.get(uri) or (inside if (root / inside).exists() else uri)
 
 
-def for_the_site(markdown: str, document: str, there: Callable[[str], bool]) -> str:
-    """The text of `document` (a path in the repository) with the site's links; `there` knows the site's files."""
+def for_the_site(markdown: str, document: str, root: Path, there: Callable[[str], bool]) -> str:
+    """The text of `document`, a path below the repository's `root`, with the site's links; `there` knows its files.
+
+    What neither has stays as it is, so that mkdocs complains of it.
+    """
     page = posixpath.dirname(site_path(document))
 
     def link(match: re.Match[str]) -> str:
         image, text, target, anchor = match.groups(default="")
         if not target or "://" in target or target.startswith("mailto:"):
             return match[0]
-        uri = site_path(_in_repository(target, document))
+        meant = _in_repository(target, document)
+        uri = site_path(meant)
         if not there(uri):
-            return text
+            return match[0] if image or not (root / meant).exists() else text
         return f"{image}[{text}]({posixpath.relpath(uri, page or '.')}{anchor})"
 
     parts, end = [], 0
