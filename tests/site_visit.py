@@ -37,7 +37,14 @@ class Visit:
     widths: dict[int, int] = field(default_factory=dict)
 
 
-class _Quiet(http.server.SimpleHTTPRequestHandler):
+class _Server(http.server.ThreadingHTTPServer):
+    request_queue_size = 128
+    """The usual 5 are fewer than a browser's connections: those that are dropped wait for seconds."""
+
+
+class _Files(http.server.SimpleHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"  # connections stay open
+
     def log_message(self, *_: Any) -> None:
         """Nothing: a test's output is for failures."""
 
@@ -45,8 +52,8 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
 @contextlib.contextmanager
 def served(folder: Path) -> Iterator[str]:
     """The address at which `folder` is served on this machine alone."""
-    handler = functools.partial(_Quiet, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    handler = functools.partial(_Files, directory=str(folder))
+    with _Server(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
