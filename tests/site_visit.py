@@ -1,4 +1,4 @@
-"""A site's pages in Chromium, as wide as a phone and a screen: what they link, ask for and complain of."""
+"""A site's pages in Chromium, as wide as a phone: what they link, ask for and complain of, and whether they fit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.browser import DESKTOP, PHONE
+from tests.browser import PHONE
 
 COLLECT = """() => ({
   links: [...document.querySelectorAll('a[href]')].map((a) => a.href),
@@ -26,7 +26,7 @@ STEADY = """() => Promise.allSettled(document.getAnimations().map((animation) =>
 class Visit:
     """links: absolute addresses; ids: what an anchor may name; broken: pictures that did not load.
 
-    elsewhere: requests to other hosts; complaints: console errors and exceptions; widths: content's by window's.
+    elsewhere: requests to other hosts; complaints: console errors and exceptions; width: of the content, pixels.
     """
 
     links: list[str] = field(default_factory=list)
@@ -34,7 +34,7 @@ class Visit:
     broken: list[str] = field(default_factory=list)
     elsewhere: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
-    widths: dict[int, int] = field(default_factory=dict)
+    width: int = 0
 
 
 class _Server(http.server.ThreadingHTTPServer):
@@ -64,7 +64,7 @@ def served(folder: Path) -> Iterator[str]:
 
 
 def visit(page: Any, address: str, home: str) -> Visit:
-    """Opens `address`, of the site at `home`, at both widths."""
+    """Opens `address`, of the site at `home`."""
     found = Visit()
     listeners = {
         "console": lambda message: found.complaints.append(message.text) if message.type == "error" else None,
@@ -74,20 +74,14 @@ def visit(page: Any, address: str, home: str) -> Visit:
     for event, listener in listeners.items():
         page.on(event, listener)
     page.set_default_timeout(60_000)
-    _resize(page, PHONE)
+    page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
     page.goto(address, wait_until="load")
     for name, values in page.evaluate(COLLECT).items():
         setattr(found, name, values)
-    for size in (PHONE, DESKTOP):
-        _resize(page, size)
-        found.widths[size[0]] = page.evaluate(STEADY)
+    found.width = page.evaluate(STEADY)
     for event, listener in listeners.items():
         page.remove_listener(event, listener)
     return found
-
-
-def _resize(page: Any, size: tuple[int, int]) -> None:
-    page.set_viewport_size({"width": size[0], "height": size[1]})
 
 
 def _note(addresses: list[str], address: str, home: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser import DESKTOP, PHONE, chromium
+from tests.browser import PHONE, chromium
 from tests.conftest import missing
 from tests.helpers import REPOSITORY
 from tests.site_visit import Visit, served, visit
@@ -93,8 +93,7 @@ def test_every_page_in_chromium(chromium: Any, site: Path) -> None:
         assert "troubleshooting.html" in found.get_attribute("href")
     assert len(visits) > 30
     assert not dead_links(visits, site)
-    for width, _ in (PHONE, DESKTOP):
-        assert not {page: seen.widths[width] for page, seen in visits.items() if seen.widths[width] > width}
+    assert not {page: seen.width for page, seen in visits.items() if seen.width > PHONE[0]}
     for kind in ("broken", "complaints", "elsewhere"):
         assert not {page: getattr(seen, kind) for page, seen in visits.items() if getattr(seen, kind)}
 
@@ -111,6 +110,6 @@ def test_a_bad_page_is_noticed(chromium: Any, tmp_path: Path) -> None:
     assert [link.rpartition("/")[2] for link in dead_links({"index.html": seen}, tmp_path)] == [
         "gone.html", "index.html#nowhere",
     ]  # fmt: skip
-    assert seen.widths[PHONE[0]] > PHONE[0] and seen.widths[DESKTOP[0]] == DESKTOP[0]
+    assert seen.width > PHONE[0]
     assert seen.elsewhere == seen.broken == ["http://127.0.0.2:9/x.png"]
     assert any("null" in complaint for complaint in seen.complaints)
