@@ -39,7 +39,7 @@ else
 NEON_TEST := @echo 'skipped: NEON kernels (apt install g++-aarch64-linux-gnu qemu-user)'
 endif
 
-.PHONY: kills hours setup native demo bench test test-trt test-gpu release reproducible check format clean mutants coverage test-asan test-tsan fuzz fuzz-native load fuzz-python faults
+.PHONY: site site-check kills hours setup native demo bench test test-trt test-gpu release reproducible check format clean mutants coverage test-asan test-tsan fuzz fuzz-native load fuzz-python faults
 
 setup: $(VENV)/.installed native
 
@@ -128,6 +128,14 @@ test-gpu: $(VENV)/.installed
 	    -DSMSR_BUILD_ORT=OFF -DCMAKE_CUDA_ARCHITECTURES=$(or $(CUDA_ARCHITECTURES),native)
 	cmake --build build/cuda --parallel $(JOBS) --target smsr_cuda_gpu_test smsr_cuda_gpu_bench
 	build/cuda/tests/cuda/smsr_cuda_gpu_test
+
+# The documents as a site in build/site; site-check looks at every page of it in Chromium (apt install chromium).
+site: $(VENV)/.installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
+	@echo 'See build/site/index.html; for its search: python3 -m http.server -d build/site'
+
+site-check: $(VENV)/.installed
+	$(BIN)/python -m pytest tests/test_site.py
 
 # Wheels and source distributions into dist/; `reproducible` makes them twice and compares.
 RELEASE_TOOLS := build/release-venv
