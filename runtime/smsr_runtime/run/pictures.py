@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from smsr_runtime.files import read_stdin, write_bytes, write_stdout
 from smsr_runtime.media.codecs import animation
@@ -21,12 +21,19 @@ from smsr_runtime.media.image import (
     fitted,
     read,
 )
-from smsr_runtime.media.masks import mosaic
+from smsr_runtime.media.masks import heat, mosaic
 from smsr_runtime.media.picture import Picture
 from smsr_runtime.run.jobs import STREAM, Job
 from smsr_runtime.run.settings import Settings, rounded
 from smsr_runtime.run.upscale import check_size, cut_of, upscale_picture
 from smsr_runtime.session import Upscaler
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_OF_MASKS = "PNG"
+"""What an animation's masks are shown in."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +88,7 @@ def upscale_bytes(
 
 def _stays_animated(job: Job, data: bytes) -> bool:
     kind = FORMATS[job.output.suffix[1:].lower()].kind
-    return kind in animation.KINDS and job.masks is None and animation.is_animated(data, str(job.input))
+    return kind in animation.KINDS and animation.is_animated(data, str(job.input))
 
 
 def _still(upscaler: Upscaler, job: Job, settings: Settings, source: Picture) -> Made:
@@ -91,7 +98,7 @@ def _still(upscaler: Upscaler, job: Job, settings: Settings, source: Picture) ->
     facts = _facts(upscaler, picture, result, upscaler.active_shares(margins))
     data, shown = encode(result, job.output, settings.saving), None
     if job.masks is not None:
-        shown = encode(mosaic(picture, [margin - upscaler.theta > 0 for margin in margins]), job.masks)
+        shown = encode(mosaic(picture, _masks(upscaler, margins)), job.masks)
     return Made(data, shown, facts)
 
 
@@ -99,21 +106,32 @@ def _animation(upscaler: Upscaler, job: Job, settings: Settings, data: bytes) ->
     """All frames; active: the mean of their shares."""
     where = str(job.input)
     results: list[animation.Frame] = []
+    worked: list[animation.Frame] = []
     shares: list[list[float]] = []
 
     def check(size: Header) -> None:
-        check_decoding(dataclasses.replace(size, pixel_bytes=4 * upscaler.scale**2), where)
+        channels = 7 if job.masks else 4
+        check_decoding(dataclasses.replace(size, pixel_bytes=channels * upscaler.scale**2), where)
 
     kind = FORMATS[job.output.suffix[1:].lower()].kind
     for source in animation.frames(data, where, check):
         frame = animation.fitting(source, kind)
         picture = fitted(frame.picture, job.output, upscaler.scale, settings.saving)
-        result, margins = upscale_picture(upscaler, picture, where, margins=settings.json)
+        result, margins = upscale_picture(upscaler, picture, where, margins=settings.json or job.masks is not None)
         results.append(dataclasses.replace(frame, picture=result))
         shares.append(upscaler.active_shares(margins))
+        if job.masks:
+            shown = Picture(heat(result.color, _masks(upscaler, margins)))
+            worked.append(animation.fitting(dataclasses.replace(source, picture=shown), _OF_MASKS))
     mean = [sum(parts) / len(parts) for parts in zip(*shares)]
     facts = {**_facts(upscaler, picture, result, mean), "frames": len(results)}
-    return Made(animation.encode(results, kind, settings.saving.quality), None, facts)
+    quality = settings.saving.quality
+    masks = animation.encode(worked, _OF_MASKS, quality) if job.masks else None
+    return Made(animation.encode(results, kind, quality), masks, facts)
+
+
+def _masks(upscaler: Upscaler, margins: list[NDArray[np.float32]]) -> list[NDArray[np.bool_]]:
+    return [margin - upscaler.theta > 0 for margin in margins]
 
 
 def _facts(upscaler: Upscaler, picture: Picture, result: Picture, active: list[float]) -> dict[str, Any]:
