@@ -41,3 +41,15 @@ def test_the_demo_stops_at_the_first_step_that_fails(checkpoint: Path, tmp_path:
     checkpoint.write_bytes(b"no checkpoint")
     assert demo.main([str(checkpoint), "--output", str(tmp_path / "demo")]) == 1
     assert [path.name for path in (tmp_path / "demo").iterdir()] == ["sample.png"]
+
+
+def test_without_native_library_the_demo_upscales_and_leaves_out_the_speed(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "SAMPLE_SIZE", (24, 32))
+    monkeypatch.setenv("SMSR_ORT_LIBRARY", "none")
+    assert demo.main([str(checkpoint), "--output", str(tmp_path / "demo")]) == 0
+    upscaled = cv2.imread(str(tmp_path / "demo" / "sample_upscaled.png"))
+    assert upscaled is not None and upscaled.shape == (48, 64, 3)
+    printed = capsys.readouterr().out
+    assert "function body" in printed and "rival" not in printed and "See " in printed
