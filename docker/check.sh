@@ -113,8 +113,9 @@ if [ "${REPEAT:-0}" = 1 ]; then
 fi
 
 if [ -n "${BUNDLE:-}" ]; then
+    cp -r "$BUNDLE" "$WORK/data/new.smsr"
     rm -rf "$WORK/data/model.smsr"
-    cp -r "$BUNDLE" "$WORK/data/model.smsr"
+    mv "$WORK/data/new.smsr" "$WORK/data/model.smsr"
 elif [ -n "${CHECKPOINT:-}" ] && want exporter; then
     say "export"
     cp "$CHECKPOINT" "$WORK/data/checkpoint.pt"
