@@ -27,10 +27,13 @@ cmake -S plugins -B build/$(1) -G Ninja -DSMSR_SANITIZE=$(2) -DSMSR_BUILD_ORT=OF
     -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS='-O1 -g1' >/dev/null
 cmake --build build/$(1) --parallel $(JOBS) --target $(3)
 endef
-# The shell's `files`: all C++ and CUDA sources; fails where git lists none.
-CPP_FILES = files=$$(git ls-files '*.h' '*.cpp' '*.cu' '*.cuh') && test -n "$$files"
+# The shell's `files`: all C++ and CUDA sources, without git those below plugins/; fails where there are none.
+CPP_FILES = files=$$(git ls-files '*.h' '*.cpp' '*.cu' '*.cuh' 2>/dev/null || \
+    find plugins -name build -prune -o \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' \) -print) && test -n "$$files"
 export ORT_DISABLE_TELEMETRY := 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+COMPILER := $(shell command -v "$${CXX:-c++}" || command -v g++ || command -v clang++)
 
 # The NEON kernels run under qemu where the cross compiler is; in CI they must.
 ifneq ($(CI)$(shell command -v aarch64-linux-gnu-g++),)
@@ -52,6 +55,7 @@ $(VENV)/.installed: pyproject.toml runtime/pyproject.toml constraints.txt
 
 # Finds ONNX Runtime's headers by itself (ONNXRUNTIME_INCLUDE_DIR, system, pinned download, Debian package).
 native: $(VENV)/.installed
+	@test -n "$(COMPILER)" || { echo 'make: no C++ compiler: expected c++, g++ or clang++, or its name in CXX; apt install g++' >&2; exit 2; }
 	@mkdir -p build
 	cmake -S plugins -B $(BUILD) -G Ninja -DCMAKE_BUILD_TYPE=Release -DSMSR_WERROR=$(WERROR) \
 	    -DSMSR_INSTALL_DIR=. -DSMSR_BUILD_TESTS=ON >$(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }

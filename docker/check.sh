@@ -4,9 +4,12 @@
 # Needs root on Debian or Ubuntu: apt-get install --no-install-recommends buildah debootstrap. All of it from outside:
 #   BASE            base image to pull instead of one made by debootstrap
 #   SUITE, MIRROR   what debootstrap takes (default: bookworm, the mirror this system uses)
+#   ARCH            amd64 or arm64 (default: this machine's); another one needs qemu-user-static 8 or newer
+#   WHEELS          folder with the wheels of `make release`, which the images then take: nothing is compiled
+#   TARGETS         images to build (default: runtime exporter)
 #   TORCH_INDEX     index of CPU torch wheels (default: the Dockerfile's)
 #   BUILD_FLAGS     more flags of `buildah bud`, such as --volume /etc/pip.conf:/etc/pip.conf:ro for a private index
-#   CHECKPOINT      trained weights; without them nothing is run but --version
+#   CHECKPOINT      trained weights, exported inside; or BUNDLE; without both nothing is run but --version
 #   PICTURE         picture to upscale (default: the bundle's golden input)
 #   OUTSIDE         command that runs bundles outside (default: .venv/bin/smsr-run)
 #   REPEAT=1        build everything twice and compare the images, not only their parts
@@ -14,47 +17,18 @@
 #   STORAGE_DRIVER  of buildah (default: overlay, 4 GB; vfs works inside containers too, slower and with 25 GB)
 set -eu
 cd "$(dirname "$0")/.."
-
-fail() { echo "check.sh: $*" >&2; exit 1; }
-say() { echo "== $*"; }
-
-[ "$(id -u)" = 0 ] || fail "root: expected, got user $(id -un); chroots and debootstrap need it"
-command -v buildah >/dev/null || fail "buildah: not installed; apt-get install --no-install-recommends buildah"
-if [ -z "${WORK:-}" ]; then
-    WORK=$(mktemp -d)
-    trap 'rm -rf "$WORK"' EXIT
-fi
-: "${SUITE:=bookworm}" "${STORAGE_DRIVER:=overlay}" "${BUILD_FLAGS:=}" "${OUTSIDE:=.venv/bin/smsr-run}"
-export BUILDAH_ISOLATION=chroot
-mkdir -p "$WORK"
-
-# With --root buildah does not look at STORAGE_DRIVER itself.
-image() { buildah --root "$WORK/storage" --runroot "$WORK/run" --storage-driver "$STORAGE_DRIVER" "$@"; }
-
-make_base() {
-    command -v debootstrap >/dev/null || fail "debootstrap: not installed; install it or set BASE"
-    # shellcheck disable=SC2016
-    : "${MIRROR:=$(apt-get indextargets --format '$(REPO_URI)' "Codename: $SUITE" 2>/dev/null | head -n 1)}"
-    : "${MIRROR:=http://deb.debian.org/debian}"
-    debootstrap --variant=minbase --include=ca-certificates,python3,python3-venv \
-        "$SUITE" "$WORK/base" "$MIRROR" >"$WORK/debootstrap.log" 2>&1 || fail "debootstrap: see $WORK/debootstrap.log"
-    rm -rf "$WORK"/base/var/cache/apt/archives/*.deb "$WORK"/base/var/lib/apt/lists/* "$WORK"/base/dev/*
-    tar -C "$WORK/base" -cf "$WORK/base.tar" .
-    container=$(image from scratch)
-    image add "$container" "$WORK/base.tar" / >/dev/null
-    image config --cmd python3 "$container"
-    image commit --quiet --rm "$container" localhost/smsr-base >/dev/null
-    rm -rf "$WORK/base" "$WORK/base.tar"
-}
+. docker/buildah.sh
+: "${OUTSIDE:=.venv/bin/smsr-run}"
 
 # build TARGET NAME [flag...]
 build() {
     target=$1 name=$2
     shift 2
-    log=$WORK/build-$target.log
+    log=$WORK/build-$target-$ARCH.log
     # BUILD_FLAGS is a list of words.
     # shellcheck disable=SC2086
-    image bud --isolation chroot --network host --layers --timestamp 1767225600 $BUILD_FLAGS \
+    image bud --isolation chroot --network host --layers --timestamp 1767225600 --arch "$ARCH" $BUILD_FLAGS \
+        ${WHEELS:+--build-context "wheels=$WHEELS"} \
         --build-arg "BASE=$BASE" ${TORCH_INDEX:+--build-arg "TORCH_INDEX=$TORCH_INDEX"} \
         --build-arg "REVISION=$(git rev-parse HEAD 2>/dev/null || echo unknown)" "$@" \
         --file docker/cpu.Dockerfile --target "$target" --tag "$name" . >"$log" 2>&1 ||
@@ -106,46 +80,56 @@ look() {
     [ -z "$unpinned" ] || fail "$1: constraints.txt does not name $(echo "$unpinned" | tr '\n' ' ')"
 }
 
-mkdir -p "$WORK/data"
+# want TARGET: whether it is among TARGETS
+want() { case " $TARGETS " in *" $1 "*) ;; *) return 1 ;; esac; }
+
+: "${TARGETS:=runtime exporter}"
 chown 1000:1000 "$WORK/data"
-if [ -z "${BASE:-}" ]; then
-    image inspect --type image localhost/smsr-base >/dev/null 2>&1 || { say "base: $SUITE by debootstrap"; make_base; }
-    BASE=localhost/smsr-base
-fi
-say "build runtime"
-build runtime smsr-cpu
-say "build exporter"
-build exporter smsr-export-cpu
+need_base
+for target in $TARGETS; do
+    say "build $target"
+    build "$target" "smsr-$target"
+done
 image images
 
 say "look inside"
-look smsr-cpu smsr-run
-look smsr-export-cpu smsr-export
-inside smsr-cpu python -c 'import importlib.util as u; assert not [m for m in ("torch", "onnx") if u.find_spec(m)]' ||
-    fail "smsr-cpu: expected neither torch nor onnx"
-inside smsr-cpu python -c 'import av, cv2, numpy, onnxruntime, PIL, smsr_runtime, tqdm'
+if want runtime; then
+    look smsr-runtime smsr-run
+    inside smsr-runtime python -c 'import importlib.util as u; assert not [m for m in ("torch", "onnx") if u.find_spec(m)]' ||
+        fail "smsr-runtime: expected neither torch nor onnx"
+    inside smsr-runtime python -c 'import av, cv2, numpy, onnxruntime, PIL, smsr_runtime, tqdm'
+fi
+if want exporter; then look smsr-exporter smsr-export; fi
 
 if [ "${REPEAT:-0}" = 1 ]; then
-    for target in runtime exporter; do
+    for target in $TARGETS; do
         say "build $target again, from nothing"
         build "$target" "smsr-again-$target" --no-cache
-    done
-    for pair in smsr-cpu:runtime smsr-export-cpu:exporter; do
-        first=$(image inspect --type image --format '{{.OCIv1.RootFS.DiffIDs}}' "localhost/${pair%:*}")
-        again=$(image inspect --type image --format '{{.OCIv1.RootFS.DiffIDs}}' "localhost/smsr-again-${pair#*:}")
-        [ "$first" = "$again" ] || fail "${pair%:*}: layers differ between two builds: $first, then $again"
-        say "${pair%:*}: two builds, the same layers"
+        first=$(image inspect --type image --format '{{.OCIv1.RootFS.DiffIDs}}' "localhost/smsr-$target")
+        again=$(image inspect --type image --format '{{.OCIv1.RootFS.DiffIDs}}' "localhost/smsr-again-$target")
+        [ "$first" = "$again" ] || fail "$target: layers differ between two builds: $first, then $again"
+        say "$target: two builds, the same layers"
     done
 fi
 
-[ -n "${CHECKPOINT:-}" ] || { say "passed; nothing was exported or upscaled: set CHECKPOINT"; exit 0; }
-say "export and upscale"
-cp "$CHECKPOINT" "$WORK/data/checkpoint.pt"
-inside smsr-export-cpu smsr-export checkpoint.pt -o model.smsr --force
-inside smsr-cpu smsr-run model.smsr --selftest
+if [ -n "${BUNDLE:-}" ]; then
+    cp -r "$BUNDLE" "$WORK/data/new.smsr"
+    rm -rf "$WORK/data/model.smsr"
+    mv "$WORK/data/new.smsr" "$WORK/data/model.smsr"
+elif [ -n "${CHECKPOINT:-}" ] && want exporter; then
+    say "export"
+    cp "$CHECKPOINT" "$WORK/data/checkpoint.pt"
+    inside smsr-exporter smsr-export checkpoint.pt -o model.smsr --force
+else
+    say "passed; nothing was exported or upscaled: set CHECKPOINT or BUNDLE"
+    exit 0
+fi
+want runtime || { say "passed; nothing was upscaled"; exit 0; }
+say "upscale"
+inside smsr-runtime smsr-run model.smsr --selftest
 cp "${PICTURE:-$WORK/data/model.smsr/golden/input.png}" "$WORK/data/picture.png"
-inside smsr-cpu smsr-run model.smsr picture.png -o inside.png --force --json | tee "$WORK/inside.json"
-grep -q '"path": .*native' "$WORK/inside.json" || fail "smsr-cpu: expected the native path, got the line above"
+inside smsr-runtime smsr-run model.smsr picture.png -o inside.png --force --json | tee "$WORK/inside.json"
+grep -q '"path": .*native' "$WORK/inside.json" || fail "smsr-runtime: expected the native path, got the line above"
 $OUTSIDE "$WORK/data/model.smsr" "$WORK/data/picture.png" -o "$WORK/data/outside.png" --force
 cmp "$WORK/data/inside.png" "$WORK/data/outside.png" || fail "inside.png and outside.png differ"
 say "passed; inside and outside agree byte for byte: $(sha256sum <"$WORK/data/inside.png" | cut -c 1-16)"

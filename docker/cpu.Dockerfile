@@ -3,31 +3,34 @@
 #   exporter  runtime + CPU torch and onnx: checkpoint to bundle  entrypoint smsr-export
 # Every stage stands on BASE, so the environments copied into the images find the interpreter they were made with.
 # BASE may name a digest (python@sha256:...) or any Debian or Ubuntu image with Python 3.10+ and its venv module.
-ARG BASE=docker.io/library/python:3.12-slim-bookworm
+ARG BASE=docker.io/library/python:3.11-slim-bookworm
 # Times of files inside the images: 2026-01-01.
 ARG SOURCE_DATE_EPOCH=1767225600
 
-# Compiler and build tools; nothing of it reaches an image.
+# The pip that installs; nothing of it reaches an image.
 FROM ${BASE} AS tools
 # Bytecode written in passing would carry the time of this build.
-ENV PYTHONDONTWRITEBYTECODE=1
+ENV PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+WORKDIR /src
+COPY docker/locks locks
+RUN python3 -m venv /opt/build \
+ && /opt/build/bin/pip install --require-hashes --requirement locks/pip.txt
+# 1000 is the first user of most machines, so that results in a mounted folder belong to it.
+RUN echo 'smsr:x:1000:1000:smsr:/tmp:/usr/sbin/nologin' >> /etc/passwd \
+ && echo 'smsr:x:1000:' >> /etc/group
+
+FROM tools AS compiler
 # The compiler's patch level is Debian's: its package versions leave the mirrors as soon as a fix replaces them.
 # hadolint ignore=DL3008
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends g++ libc6-dev \
  && rm -rf /var/lib/apt/lists/*
-WORKDIR /src
 COPY plugins/cmake/onnxruntime_headers.py ./
-RUN python3 onnxruntime_headers.py /opt/onnxruntime
-COPY constraints.txt ./
-RUN python3 -m venv /opt/build \
- && /opt/build/bin/pip install --no-cache-dir --constraint constraints.txt cmake ninja scikit-build-core hatchling
-# 1000 is the first user of most machines, so that results in a mounted folder belong to it.
-RUN echo 'smsr:x:1000:1000:smsr:/tmp:/usr/sbin/nologin' >> /etc/passwd \
- && echo 'smsr:x:1000:' >> /etc/group
+RUN python3 onnxruntime_headers.py /opt/onnxruntime \
+ && /opt/build/bin/pip install --require-hashes --requirement locks/build.txt
 
 # The wheels. runtime/pyproject.toml lets a build without compiler pass as a slow, pure one: here that is a failure.
-FROM tools AS wheel
+FROM compiler AS compiled
 ARG SOURCE_DATE_EPOCH
 COPY pyproject.toml README.md LICENSE THIRD_PARTY_NOTICES.md ./
 COPY plugins plugins
@@ -36,20 +39,30 @@ COPY export export
 COPY runtime runtime
 COPY benchmarks benchmarks
 RUN export PATH="/opt/build/bin:${PATH}" \
- && pip wheel ./runtime --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels \
+ && pip wheel ./runtime --no-deps --no-build-isolation --wheel-dir /wheels \
       --config-settings build-dir=/tmp/native \
       --config-settings cmake.define.ONNXRUNTIME_INCLUDE_DIR=/opt/onnxruntime \
  && python3 -c "import glob, zipfile; zipfile.ZipFile(*glob.glob('/wheels/*.whl')).getinfo('smsr_runtime/native/libsmsr_ort.so')" \
- && pip wheel . --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels
+ && pip wheel . --no-deps --no-build-isolation --wheel-dir /wheels
 
-# Bytecode that names no time keeps the images reproducible and spares each start its compilation. Some packages carry
-# files for other Pythons, which do not compile: no failure, as in pip.
-FROM wheel AS runtime-env
+# `--build-context wheels=dist` puts the wheels of `make release` here instead: nothing is compiled.
+FROM scratch AS wheels
+COPY --from=compiled /wheels /
+
+# Packages by hash, then our wheel alone. Tests of numpy and tools of ONNX Runtime stay out, 31 MB. Bytecode that names no time keeps the
+# images reproducible and spares each start its compilation; some packages carry files for other Pythons, which do not
+# compile: no failure, as in pip.
+FROM tools AS runtime-env
 ARG SOURCE_DATE_EPOCH
+COPY --from=wheels / /wheels
 RUN python3 -m venv --without-pip /opt/smsr \
- && /opt/build/bin/pip --python /opt/smsr/bin/python install --no-cache-dir --no-compile \
-      --constraint constraints.txt "$(echo /wheels/smsr_runtime-*.whl)[ort,video]" "pillow>=10" \
+ && install="/opt/build/bin/pip --python /opt/smsr/bin/python install --no-compile" \
+ && ${install} --require-hashes --requirement locks/runtime.txt \
+ && ${install} --no-deps --no-index --find-links /wheels smsr-runtime \
  && /opt/build/bin/pip --python /opt/smsr/bin/python check \
+ && site=$(echo /opt/smsr/lib/python3.*/site-packages) \
+ && rm -rf "${site}"/numpy/tests "${site}"/numpy/*/tests "${site}"/onnxruntime/transformers \
+      "${site}"/onnxruntime/quantization "${site}"/onnxruntime/tools "${site}"/onnxruntime/datasets \
  && { /opt/smsr/bin/python -m compileall -qq --invalidation-mode unchecked-hash /opt/smsr/lib || true; } \
  && find /opt/smsr -exec touch --no-dereference --date="@${SOURCE_DATE_EPOCH}" {} +
 
@@ -58,11 +71,11 @@ RUN python3 -m venv --without-pip /opt/smsr \
 FROM runtime-env AS exporter-env
 ARG SOURCE_DATE_EPOCH
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
-RUN /opt/build/bin/pip --python /opt/smsr/bin/python install --no-cache-dir --no-compile --no-deps \
-      --constraint constraints.txt --index-url "${TORCH_INDEX}" torch \
+RUN install="/opt/build/bin/pip --python /opt/smsr/bin/python install --no-compile" \
+ && ${install} --no-deps --require-hashes --index-url "${TORCH_INDEX}" --requirement locks/torch.txt \
  && rm -rf /opt/smsr/lib/python3.*/site-packages/torch/include /opt/smsr/lib/python3.*/site-packages/torch/test \
- && /opt/build/bin/pip --python /opt/smsr/bin/python install --no-cache-dir --no-compile \
-      --constraint constraints.txt --find-links /wheels "$(echo /wheels/smsr-*.whl)[export]" \
+ && ${install} --require-hashes --requirement locks/exporter.txt \
+ && ${install} --no-deps --no-index --find-links /wheels smsr \
  && /opt/build/bin/pip --python /opt/smsr/bin/python check \
  && { /opt/smsr/bin/python -m compileall -qq --invalidation-mode unchecked-hash /opt/smsr/lib || true; } \
  && find /opt/smsr -exec touch --no-dereference --date="@${SOURCE_DATE_EPOCH}" {} +

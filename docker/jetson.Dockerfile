@@ -7,18 +7,20 @@
 ARG BASE=nvcr.io/nvidia/l4t-tensorrt:r10.3.0-devel
 
 FROM ${BASE} AS tools
-ENV PYTHONDONTWRITEBYTECODE=1 DEBIAN_FRONTEND=noninteractive
+ENV PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 DEBIAN_FRONTEND=noninteractive
 # Patch levels are those of the base's Ubuntu.
 # hadolint ignore=DL3008
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends g++ libc6-dev python3-dev python3-venv \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
-COPY constraints.txt ./
-# JetPack 5 has a CMake too old for us, and a pip too old for today's wheels.
-RUN python3 -m venv /opt/build \
- && /opt/build/bin/pip install --no-cache-dir "pip>=23" \
- && /opt/build/bin/pip install --no-cache-dir --constraint constraints.txt cmake ninja
+# JetPack 5 has Python 3.8, for which the packages are others, a CMake too old for us and a pip too old for the wheels.
+COPY docker/locks all-locks
+RUN if python3 -c "import sys; sys.exit(sys.version_info >= (3, 10))"; then ln -s all-locks/py38 locks; \
+    else ln -s all-locks locks; fi \
+ && python3 -m venv /opt/build \
+ && /opt/build/bin/pip install --require-hashes --requirement locks/pip.txt \
+ && /opt/build/bin/pip install --require-hashes --requirement locks/build.txt
 
 FROM tools AS plugin
 # 72: Xavier, 87: Orin, 110: Thor (101 for CUDA 12.8 and 12.9); empty: all that this nvcc knows of those we support.
@@ -32,18 +34,15 @@ RUN export PATH="/opt/build/bin:/usr/local/cuda/bin:${PATH}" \
  && cmake --install /tmp/native --prefix /opt/native \
  && ls /opt/native/libsmsr_trt*.so
 
-# The environment sees the base's own packages: tensorrt is one of them. Versions are pinned where this Python is one
-# that constraints.txt is for; JetPack 5's 3.8 takes the newest that still supports it.
+# The environment sees the base's own packages: tensorrt is one of them. pycuda is compiled against the base's CUDA, by
+# the setuptools and numpy that are installed by then.
 FROM tools AS env
-# "pins" is two words, or none.
-# hadolint ignore=SC2086
-RUN python3 -m venv --without-pip --system-site-packages /opt/smsr \
+RUN export PATH="/usr/local/cuda/bin:${PATH}" \
+ && python3 -m venv --without-pip --system-site-packages /opt/smsr \
  && /opt/smsr/bin/python -c "import importlib.util as u; assert u.find_spec('tensorrt'), 'BASE lacks tensorrt'" \
- && pins="" \
- && if python3 -c "import sys; sys.exit(sys.version_info < (3, 10))"; then pins="--constraint constraints.txt"; fi \
- && export PATH="/usr/local/cuda/bin:${PATH}" \
- && /opt/build/bin/pip --python /opt/smsr/bin/python install --no-cache-dir ${pins} \
-      "numpy>=1.17" "opencv-python-headless>=4.5" "pillow>=9" "av>=9" "tqdm>=4.60" "pycuda>=2022.1"
+ && install="/opt/build/bin/pip --python /opt/smsr/bin/python install" \
+ && ${install} --require-hashes --requirement locks/jetson.txt \
+ && ${install} --require-hashes --no-deps --no-build-isolation --requirement locks/pycuda.txt
 
 FROM ${BASE} AS jetson
 ARG BASE

@@ -1,6 +1,6 @@
 """Runs a bundle without installing anything: python runtime/run.py BUNDLE INPUT -o OUTPUT (try --help)."""
 
-from smsr_runtime.run.command import main
+from smsr_runtime.start import run
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run())

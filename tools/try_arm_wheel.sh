@@ -18,7 +18,7 @@ if [[ ! -x $work/arm/usr/bin/python3.11 ]]; then
   for package in "$work"/arm/var/cache/apt/archives/*.deb; do dpkg -x "$package" "$work/arm"; done
 fi
 if [[ ! -d $work/site ]]; then
-  # Newer ONNX Runtimes crash at import in qemu 7.2.
+  # Newer ONNX Runtimes crash at import in qemu 7.2 (Debian 12's); qemu 10 runs 1.32.
   python3 -m pip install --quiet --target "$work/site" --only-binary :all: --python-version 3.11 --implementation cp \
       --platform manylinux2014_aarch64 --platform manylinux_2_27_aarch64 --platform manylinux_2_28_aarch64 \
       onnxruntime==1.19.2 numpy opencv-python-headless

@@ -1,6 +1,6 @@
 """python -m smsr_runtime BUNDLE INPUT -o OUTPUT: the same as smsr-run."""
 
-from smsr_runtime.run.command import main
+from smsr_runtime.start import run
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run())

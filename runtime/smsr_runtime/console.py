@@ -89,7 +89,7 @@ def as_smsr(where: object, error: Exception) -> SmsrError:
 def missing_package(where: object, package: str) -> MissingPackageError:
     """The one wording for a package that an optional part of smsr needs."""
     extra = _OF_PROGRAMS.get(str(where), EXTRAS[package]) if package in EXTRAS else None
-    todo = f"pip install 'smsr[{extra}]'" if extra else f"pip install {package}"
+    todo = f"pip install 'smsr[{extra}]'" if extra else f"pip install {_OF_PIP.get(package, package)}"
     return MissingPackageError(where, f"the package {package}", "not installed", todo)
 
 
@@ -100,6 +100,8 @@ EXTRAS = {
     "starlette": "serve", "uvicorn": "serve", "ray": "ray", "pyarrow": "ray",
 }  # fmt: skip
 """The extra of the distribution `smsr` that brings each package."""
+_OF_PIP = {"cv2": "opencv-python-headless"}
+"""Packages that pip knows by another name."""
 _OF_PROGRAMS = {"smsr-train": "train", "smsr-eval": "train", "smsr-bench": "bench"}
 """The extra that brings all that a program needs."""
 

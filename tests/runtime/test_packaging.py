@@ -75,3 +75,12 @@ def test_truncated_jpeg_is_found_without_pillow(bundle: Path, picture: Path) -> 
 def test_missing_onnxruntime_says_so(bundle: Path, picture: Path) -> None:
     done = plain_python(upscale(bundle, picture, ("onnxruntime",)), extra={"SMSR_ORT_LIBRARY": "none"})
     assert_one_line_error(done, 1, "pip install onnxruntime")
+
+
+@pytest.mark.parametrize("command", ["run", "doctor"])
+@pytest.mark.parametrize(("module", "package"), [("numpy", "numpy"), ("cv2", "opencv-python-headless")])
+def test_a_command_without_a_package_it_needs_says_what_to_install(command: str, module: str, package: str) -> None:
+    code = f"import sys; sys.modules[{module!r}] = None; from smsr_runtime.start import {command} as go; sys.exit(go())"
+    done = plain_python(code)
+    expected = f"smsr-{command}: error: smsr-{command}: expected the package {module}, got not installed"
+    assert (done.returncode, done.stderr) == (1, f"{expected}; pip install {package}\n")
