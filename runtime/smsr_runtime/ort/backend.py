@@ -108,12 +108,13 @@ class OrtBackend:
 
     def _cutter(self) -> Cutter:
         native = self.path.native
-        return Cutter(self._bundle.features, self._bundle.scale, NATIVE_BYTES if native else BODY_BYTES, native)
+        bundle = self._bundle
+        return Cutter(bundle.features, bundle.modules, bundle.scale, NATIVE_BYTES if native else BODY_BYTES, native)
 
     @functools.cached_property
     def _strip_network(self) -> StripNetwork:
         bundle = self._bundle
-        parts = read_parts(bundle.model, bundle.modules, bundle.scale, half=self.path.computes_in("fp16"))
+        parts = read_parts(bundle.model, bundle.modules, bundle.scale, native=self.path.native)
         open_part = functools.partial(open_session, library=self._native, threads=self._threads, arena=False)
         return StripNetwork(parts, self._where, open_part)
 
