@@ -31,7 +31,7 @@ class PassBytes:
     module: float
 
 
-NATIVE_BYTES = PassBytes(ends=3.3, module=0.25)
+NATIVE_BYTES = PassBytes(ends=2.7, module=0.25)
 BODY_BYTES = PassBytes(ends=5.5, module=10.5)
 
 
@@ -75,13 +75,16 @@ class Cutter:
     def _module_rows(self, width: int, room: int, *, in_file: bool) -> int:
         rings = _RING_ROWS * width * self._features if self.native else 0
         per_pixel = (self.bytes.module + (2 if in_file else 1)) * self._features + 8  # features in, sums out
-        starts = self._maps * max(START_BYTES, width * self._features) if in_file else 0
-        return _fitting(room - _FIXED - rings - starts, width, per_pixel, MODULE_HALO)
+        return _fitting(room - _FIXED - rings - self._starts(width), width, per_pixel, MODULE_HALO)
 
     def _end_rows(self, width: int, room: int, *, in_file: bool) -> int:
         picture = 12 * (2 + 5 * self.scale**2)  # rows read, and rows of the result while they are rounded
-        per_pixel = (self.bytes.ends + (self._maps if in_file else 0)) * self._features + picture
-        return min(_MOST_END_ROWS, _fitting(room - _FIXED, width, per_pixel, END_HALO))
+        per_pixel = (self.bytes.ends + (2 if in_file else 1)) * self._features + picture  # collected, and the head's
+        return min(_MOST_END_ROWS, _fitting(room - _FIXED - self._starts(width), width, per_pixel, END_HALO))
+
+    def _starts(self, width: int) -> int:
+        """Bytes while features are made of sums: of all maps, and what ONNX Runtime allocates."""
+        return (self._maps + 3) * max(START_BYTES, width * self._features)
 
     def _too_small(self, height: int, width: int, room: int) -> MemoryLimitError:
         needed = self.least(width)

@@ -72,10 +72,13 @@ class Module:
 
 @dataclass(frozen=True)
 class Parts:
-    """head: image -> HEAD. tail: HEAD, sums of all modules, SCALES, image -> upscaled."""
+    """head: image -> HEAD. collect: HEAD, sums of all modules, SCALES -> `collected`. tail: that, HEAD, image ->
+    upscaled."""
 
     head: bytes
     modules: tuple[Module, ...]
+    collect: bytes
+    collected: str
     tail: bytes
     scale: int
 
@@ -91,7 +94,9 @@ def read_parts(model: Path, modules: int, scale: int, *, native: bool) -> Parts:
         return Parts(
             head=cut.whole.part({"image": 4}, [HEAD]),
             modules=tuple(cut.module(index) for index in range(1, modules + 1)),
-            tail=cut.tail(modules),
+            collect=cut.collect(modules),
+            collected=_collected(modules),
+            tail=cut.whole.part({_collected(modules): 4, HEAD: 4, "image": 4}, ["upscaled"]),
             scale=scale,
         )
     except (OSError, KeyError, ValueError) as error:
@@ -131,8 +136,7 @@ class _Cut:
 
     def _start(self, modules: int) -> bytes:
         """Features after so many modules."""
-        inputs = {HEAD: 4, SCALES: 2, **{sum_of(k): 4 for k in range(1, modules + 1)}}
-        steps = {}
+        inputs, steps = _sums(modules), {}
         if self.native:
             add = self.whole.node("collect.2")
             steps[f"features_{modules}"] = [add.of("ScaledSum", list(inputs), [f"features_{modules}"])]
@@ -140,11 +144,9 @@ class _Cut:
             steps = {f"features_{k}": self._step(k) for k in range(1, modules + 1)}
         return self.whole.part(inputs, [f"features_{modules}"], _rows_of(modules), steps)
 
-    def tail(self, modules: int) -> bytes:
-        sums = {sum_of(k): 4 for k in range(1, modules + 1)}
+    def collect(self, modules: int) -> bytes:
         steps = {f"features_{k}": self._step(k) for k in range(1, modules + 1)}
-        inputs = {HEAD: 4, SCALES: 2, "image": 4, **sums}
-        return self.whole.part(inputs, ["upscaled"], _rows_of(modules), steps)
+        return self.whole.part(_sums(modules), [_collected(modules)], _rows_of(modules), steps)
 
     def _step(self, module: int) -> list[Node]:
         """Features after a module, of those before it."""
@@ -157,6 +159,15 @@ class _Cut:
         scaled = f"scaled_{module}"
         multiply = standard_node("Mul", [sum_of(module), scale], scaled)
         return [pick, multiply, standard_node("Add", [scaled, before], after)]
+
+
+def _collected(modules: int) -> str:
+    return f"collect.0_{modules}"
+
+
+def _sums(modules: int) -> dict[str, int]:
+    """What features after so many modules are made of, with the ranks."""
+    return {HEAD: 4, SCALES: 2, **{sum_of(k): 4 for k in range(1, modules + 1)}}
 
 
 def _rows_of(modules: int) -> dict[str, NDArray[np.int64]]:

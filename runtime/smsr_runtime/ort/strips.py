@@ -79,7 +79,7 @@ class _Passes:
         modules = len(network.parts.modules)
         self._total = modules * _count(job.height, strips.rows) + 2 * _count(job.height, strips.ends)
         self._scales = np.empty((modules, network.parts.channels), np.float32)
-        self._features = np.empty(0, np.float32)
+        self._buffer = np.empty(0, np.float32)
 
     def run(self) -> list[NDArray[np.float32]]:
         self._head()
@@ -117,30 +117,33 @@ class _Passes:
         module = self._parts.modules[index]
         if module.start is None:
             return self._maps.read(HEAD, strip.low, strip.high)
+        return self._made(module.start, module.features, index, strip)
+
+    def _made(self, part: bytes, name: str, modules: int, strip: Strip) -> NDArray[np.float32]:
+        """The output of a part that takes so many modules' sums, in the rows of a strip; until the next call."""
         channels, width = self._parts.channels, self._job.width
         size = (strip.high - strip.low) * width * channels
-        if self._features.size < size:
-            self._features = np.empty(size, np.float32)
-        features = self._features[:size].reshape(1, -1, width, channels)
+        if self._buffer.size < size:
+            self._buffer = np.empty(size, np.float32)
+        made = self._buffer[:size].reshape(1, -1, width, channels)
+        names = [HEAD, *(sum_of(k + 1) for k in range(modules))]
         step = max(1, START_BYTES // (4 * width * channels))
         for first in range(strip.low, strip.high, step):
             end = min(first + step, strip.high)
-            made = features[:, first - strip.low : end - strip.low]
-            self._network.compute(module.start, self._sums(index, first, end), {module.features: made})
-        return features
-
-    def _sums(self, modules: int, first: int, end: int) -> dict[str, NDArray[np.float32]]:
-        """Rows of the head's features and of so many modules' sums, with their scales."""
-        names = [HEAD, *(sum_of(k + 1) for k in range(modules))]
-        return {SCALES: self._scales[:modules], **{name: self._maps.read(name, first, end) for name in names}}
+            inputs = {one: self._maps.read(one, first, end) for one in names}
+            output = {name: made[:, first - strip.low : end - strip.low]}
+            self._network.compute(part, {SCALES: self._scales[:modules], **inputs}, output)
+        return made
 
     def _tail(self) -> None:
-        scale, modules = self._parts.scale, len(self._parts.modules)
+        parts, scale = self._parts, self._parts.scale
         for strip in self._strips(self._cut.ends, END_HALO):
             low, high = strip.low, strip.high
+            collected = self._made(parts.collect, parts.collected, len(parts.modules), strip)
+            inputs = {parts.collected: collected, HEAD: self._maps.read(HEAD, low, high)}
+            image = self._job.read(low, high)
             upscaled = np.empty((1, 3, scale * (high - low), scale * self._job.width), np.float32)
-            inputs = {**self._sums(modules, low, high), "image": self._job.read(low, high)}
-            self._network.compute(self._parts.tail, inputs, {"upscaled": upscaled})
+            self._network.compute(parts.tail, {**inputs, "image": image}, {"upscaled": upscaled})
             own = slice(scale * strip.own.start, scale * strip.own.stop)
             self._job.write(scale * strip.first, upscaled[:, :, own])
 
