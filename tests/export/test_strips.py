@@ -166,8 +166,14 @@ def test_the_least_memory_is_enough_and_a_megabyte_less_is_refused(bytes_per_pas
     least = cutter.least(3840)
     cut = cutter.cut(2160, 3840, least)
     assert cut.in_file and strips.TILE in {cut.rows, cut.ends}
-    with pytest.raises(MemoryLimitError, match=rf"at least {least >> 20} MiB .* got .* 3840x2160; raise --memory"):
-        cutter.cut(2160, 3840, least - (1 << 20))
+    needed, less, result = resources.in_units(least), least - (1 << 20), 1 << 30
+    for free, beside, words in ((less, 0, ""), (less + result, result, r", and 1\.0 GiB for the result")):
+        got = resources.in_units(free)
+        expected = (
+            f"at least {needed} of memory free for strips of 3840 pixels{words}, got {got} for 3840x2160; raise --m"
+        )
+        with pytest.raises(MemoryLimitError, match=expected):
+            cutter.cut(2160, 3840, free, beside)
 
 
 @pytest.mark.parametrize("room", [300 << 20, 1 << 30, 2 << 30, 10 << 30])
@@ -203,7 +209,7 @@ def test_a_disk_without_room_is_named_with_both_figures(tmp_path: Path, monkeypa
     monkeypatch.delenv("TMPDIR", raising=False)
     monkeypatch.setattr(features, "in_memory", lambda _: False)
     names = ("a", "b")
-    with pytest.raises(OutputError, match=rf"^{tmp_path}: expected \d+\.0 GiB of disk .* got .* GiB free; free some"):
+    with pytest.raises(OutputError, match=rf"^{tmp_path}: expected \d+\.\d GiB of disk .* got .* GiB free; free some"):
         features.MapsInFile(names, (1 << 20, 1 << 14, 64), tmp_path)
     with pytest.raises(OutputError, match="no such file"):
         features.MapsInFile(names, (4, 4, 4), tmp_path / "none")

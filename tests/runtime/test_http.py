@@ -53,7 +53,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content if self.path == "/clip.mkv" else content[: len(content) * 2 // 3])
 
-    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002  the base class's name
+    def log_message(self, format: str, *arguments: object) -> None:
         """Nothing."""
 
 

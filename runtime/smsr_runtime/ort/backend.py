@@ -76,8 +76,7 @@ class OrtBackend:
             check_memory(height, width, self._per_pixel + beside // (height * width))
         if self._held:
             self._release()
-        room = available_memory() or 0
-        return self._cutter().cut(height, width, room - beside)
+        return self._cutter().cut(height, width, available_memory() or 0, beside)
 
     @functools.cached_property
     def cuts(self) -> bool:

@@ -45,11 +45,13 @@ class Cutter:
     bytes: PassBytes
     native: bool
 
-    def cut(self, height: int, width: int, room: int) -> Strips:
-        """The largest strips for `room` bytes; features in memory where strips of a fair height fit beside them.
+    def cut(self, height: int, width: int, free: int, beside: int = 0) -> Strips:
+        """The largest strips for `free` bytes, `beside` of which are taken by the result; features in memory where
+        strips of a fair height fit beside them.
 
         Raises MemoryLimitError where not even the smallest ones fit.
         """
+        room = free - beside
         features = self._maps * height * width * self._features
         rows = self._module_rows(width, room - features, in_file=False)
         in_file = rows < min(height, _LEAST_IN_MEMORY)
@@ -57,7 +59,7 @@ class Cutter:
             rows = self._module_rows(width, room, in_file=True)
         ends = self._end_rows(width, room - (0 if in_file else features), in_file=in_file)
         if min(rows, ends) < TILE:
-            raise self._too_small(height, width, room)
+            raise self._too_small(height, width, free, beside)
         count = -(-height // rows)
         rows = min(rows, -(-height // (count * TILE)) * TILE)
         return Strips(rows, ends, count, features, in_file)
@@ -86,11 +88,11 @@ class Cutter:
         """Bytes while features are made of sums: of all maps, and what ONNX Runtime allocates."""
         return (self._maps + 3) * max(START_BYTES, width * self._features)
 
-    def _too_small(self, height: int, width: int, room: int) -> MemoryLimitError:
-        needed = self.least(width)
-        expected = f"at least {in_units(needed)} of memory free for strips of {width} pixels"
+    def _too_small(self, height: int, width: int, free: int, beside: int) -> MemoryLimitError:
+        result = f", and {in_units(beside)} for the result" if beside else ""
+        expected = f"at least {in_units(self.least(width))} of memory free for strips of {width} pixels{result}"
         todo = "raise --memory, cut the picture into narrower parts or use a machine with more memory"
-        return MemoryLimitError("picture", expected, f"{in_units(max(room, 0))} for {width}x{height}", todo)
+        return MemoryLimitError("picture", expected, f"{in_units(free)} for {width}x{height}", todo)
 
     def least(self, width: int) -> int:
         """Bytes for strips of TILE rows."""
