@@ -9,7 +9,7 @@ from smsr_runtime.ort.strips import END_HALO, MODULE_HALO, START_BYTES, TILE
 from smsr_runtime.resources import in_units
 from smsr_runtime.strips import Strips
 
-_FIXED = 96 << 20
+_FIXED = 112 << 20
 """Bytes for the sessions of the parts, their packed weights and threads."""
 _RING_ROWS = 80
 """Rows of features that the native module keeps of its layers, whatever the strip's height (measured: 70)."""
@@ -77,16 +77,18 @@ class Cutter:
     def _module_rows(self, width: int, room: int, *, in_file: bool) -> int:
         rings = _RING_ROWS * width * self._features if self.native else 0
         per_pixel = (self.bytes.module + (2 if in_file else 1)) * self._features + 8  # features in, sums out
-        return _fitting(room - _FIXED - rings - self._starts(width), width, per_pixel, MODULE_HALO)
+        return _fitting(room - _FIXED - rings - self._starts(width, in_file=in_file), width, per_pixel, MODULE_HALO)
 
     def _end_rows(self, width: int, room: int, *, in_file: bool) -> int:
         picture = 12 * (2 + 5 * self.scale**2)  # rows read, and rows of the result while they are rounded
         per_pixel = (self.bytes.ends + (2 if in_file else 1)) * self._features + picture  # collected, and the head's
-        return min(_MOST_END_ROWS, _fitting(room - _FIXED - self._starts(width), width, per_pixel, END_HALO))
+        return min(
+            _MOST_END_ROWS, _fitting(room - _FIXED - self._starts(width, in_file=in_file), width, per_pixel, END_HALO)
+        )
 
-    def _starts(self, width: int) -> int:
-        """Bytes while features are made of sums: of all maps, and what ONNX Runtime allocates."""
-        return (self._maps + 3) * max(START_BYTES, width * self._features)
+    def _starts(self, width: int, *, in_file: bool) -> int:
+        """Bytes while features are made of sums: rows of all maps, and what ONNX Runtime allocates."""
+        return ((self._maps if in_file else 0) + 3) * max(START_BYTES, width * self._features)
 
     def _too_small(self, height: int, width: int, free: int, beside: int) -> MemoryLimitError:
         result = f", and {in_units(beside)} for the result" if beside else ""

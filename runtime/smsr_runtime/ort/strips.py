@@ -34,7 +34,7 @@ MODULE_HALO = 20
 to the 12th row. Their margin comes from a branch at half resolution that reads 5 more: whole tiles again."""
 END_HALO = 8
 """The same for head and tail: two convolutions of 3x3."""
-START_BYTES = 8 << 20
+START_BYTES = 4 << 20
 """Of features that are made at a time: with all sums they come of, few enough to be nowhere but in the cache."""
 
 
