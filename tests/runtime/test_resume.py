@@ -275,7 +275,9 @@ def test_a_disk_that_will_be_full_is_seen_in_time(clip: Path, tmp_path: Path, mo
     """After the first segment there is less room than the result takes: that much is put together, and plays."""
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1_000_000))
-    with pytest.raises(OutputError, match=r"MiB free to write it, got 976\.6 KiB; free some space; .*60 frames made so far"):
+    with pytest.raises(
+        OutputError, match=r"MiB free to write it, got 976\.6 KiB; free some space; .*60 frames made so far"
+    ):
         made(clip, tmp_path / "out.mp4")
     assert len(decoded(tmp_path / "out.partial.mp4")) == 60
     monkeypatch.undo()
