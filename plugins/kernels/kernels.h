@@ -24,9 +24,9 @@ struct Kernels {
   DenseKernels dense;
   // sum[c] = sum over `pixels` pixels of row[x][c]
   void (*sum_row)(const float* row, int64_t pixels, int64_t channels, float* sum);
-  // row[x][c] = row[x][c] * scale[c] + residual[x][c]
-  void (*scale_add_row)(float* row, const float* residual, const float* scale, int64_t pixels,
-                        int64_t channels);
+  // out[x][c] = row[x][c] * scale[c] + residual[x][c]; out may be row or residual
+  void (*scale_add_row)(float* out, const float* row, const float* residual, const float* scale,
+                        int64_t pixels, int64_t channels);
   // Multiply-adds of independent accumulators, for measuring the machine's peak; returns their number.
   double (*peak)(int64_t rounds);
   const ReducedKernels* reduced;  // null where the instruction set has none

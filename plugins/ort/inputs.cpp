@@ -1,5 +1,6 @@
 #include "inputs.h"
 
+#include <algorithm>
 #include <map>
 
 #include "errors.h"
@@ -48,8 +49,9 @@ void Shapes::match(int first, int end) {
     const auto input = static_cast<size_t>(i);
     const Dimensions got = context_.GetInput(input).GetTensorTypeAndShapeInfo().GetShape();
     contract::Letters letters = letters_;
-    if (!matches(got, signature_.inputs[i], &letters))
-      fail(where_, signature_.names[i], text(signature_.inputs[i], letters_), text(got));
+    const int known = std::min(i, signature_.count - 1);
+    if (!matches(got, signature_.inputs[known], &letters))
+      fail(where_, signature_.names[known], text(signature_.inputs[known], letters_), text(got));
     letters_ = letters;
   }
 }

@@ -14,13 +14,16 @@ using Dimensions = std::vector<int64_t>;
 
 std::string text(const Dimensions& dimensions);
 
-// An operator's names and shapes by the contract; `count` inputs of them.
+// An operator's names and shapes, most by the contract; `count` inputs of them. repeated: the last input may
+// be given several times. output: of the first of `outputs`.
 struct Signature {
   const char* name;
   int count;
   const char* const* names;
   const contract::TensorShape* inputs;
   contract::TensorShape output;
+  int outputs = 1;
+  bool repeated = false;
 };
 
 // The shapes of one call's inputs. Letters get their values from the inputs that are matched first.
@@ -31,7 +34,7 @@ class Shapes {
 
   int64_t operator[](char letter) const { return letters_[letter]; }
   void set(char letter, int64_t value) { letters_[letter] = value; }
-  // Inputs [first, end) must have the contract's shapes; unknown letters get their sizes.
+  // Inputs [first, end) must have the signature's shapes; unknown letters get their sizes.
   void match(int first, int end);
   // The size of that letter, which error texts call `what`, must be a positive multiple.
   void expect_multiple(char letter, const char* what, int64_t multiple) const;

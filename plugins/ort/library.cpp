@@ -34,6 +34,8 @@ SMSR_EXPORT OrtStatus* ORT_API_CALL RegisterCustomOps(OrtSessionOptions* options
     static const Ort::CustomOpDomain domain = [&] {
       Ort::CustomOpDomain made(smsr::contract::kDomain);
       made.Add(smsr::ort::sparse_mask_module_op());
+      made.Add(smsr::ort::sparse_mask_sums_op());
+      made.Add(smsr::ort::scaled_sum_op());
       made.Add(smsr::ort::mask_branch_op());
       for (const OrtCustomOp* op : smsr::ort::convolution_ops(runtime_version(base))) made.Add(op);
       return made;

@@ -11,6 +11,8 @@
 namespace smsr::ort {
 
 const OrtCustomOp* sparse_mask_module_op();
+const OrtCustomOp* sparse_mask_sums_op();
+const OrtCustomOp* scaled_sum_op();
 const OrtCustomOp* mask_branch_op();
 // Convolution, ConvolutionRelu and ConvolutionAdd. runtime: the API version of the ONNX Runtime that loads
 // us.
@@ -25,7 +27,7 @@ struct Guarded : Kernel {
   }
 };
 
-// An operator of float tensors with one output. Kernel: made from Ort::ConstKernelInfo, with a static
+// An operator of float tensors. Kernel: made from Ort::ConstKernelInfo, with a static
 // signature() and compute(OrtKernelContext*).
 template <class Kernel>
 struct FloatOp : Ort::CustomOpBase<FloatOp<Kernel>, Guarded<Kernel>, true> {
@@ -39,7 +41,12 @@ struct FloatOp : Ort::CustomOpBase<FloatOp<Kernel>, Guarded<Kernel>, true> {
   const char* GetName() const { return Kernel::signature().name; }
   size_t GetInputTypeCount() const { return static_cast<size_t>(Kernel::signature().count); }
   ONNXTensorElementDataType GetInputType(size_t) const { return ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT; }
-  size_t GetOutputTypeCount() const { return 1; }
+  OrtCustomOpInputOutputCharacteristic GetInputCharacteristic(size_t index) const {
+    const Signature& signature = Kernel::signature();
+    return signature.repeated && static_cast<int>(index) + 1 == signature.count ? INPUT_OUTPUT_VARIADIC
+                                                                                : INPUT_OUTPUT_REQUIRED;
+  }
+  size_t GetOutputTypeCount() const { return static_cast<size_t>(Kernel::signature().outputs); }
   ONNXTensorElementDataType GetOutputType(size_t) const { return ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT; }
   OrtStatusPtr CreateKernelV2(const OrtApi&, const OrtKernelInfo* info, void** kernel) const {
     return as_status([&] { *kernel = new Guarded<Kernel>(Ort::ConstKernelInfo(info)); });

@@ -1,4 +1,5 @@
-// smsr::SparseMaskModule for ONNX Runtime: checks what the session hands over and calls the kernels.
+// smsr::SparseMaskModule for ONNX Runtime, and SparseMaskSums: what it computes before attention, for
+// pictures in strips. Checks what the session hands over and calls the kernels.
 #include "module/sparse_mask_module.h"
 #include "operators.h"
 
@@ -8,6 +9,9 @@ namespace {
 namespace op = contract::sparse_mask_module;
 constexpr Signature kSignature = {op::kName, op::kInputs, op::kInputNames, op::kInputShapes,
                                   op::kOutputShape};
+// No operator of the contract: bundles hold none, the runtime makes them of the module's nodes.
+constexpr Signature kSumsSignature = {"SparseMaskSums", op::kSqueezeWeight, op::kInputNames,
+                                      op::kInputShapes, op::kOutputShape,   2};
 
 // dense_channels as far as the node alone shows; its length and upper bound need the shapes.
 Dimensions dense_channels(const std::string& where, const Ort::ConstKernelInfo& info) {
@@ -33,11 +37,15 @@ Params parameters(const Ort::KernelContext& context, const Shape& shape, const D
   p.conv_weights = data(context, op::kConvWeights);
   p.collect_weight = data(context, op::kCollectWeight);
   p.collect_bias = data(context, op::kCollectBias);
+  return p;
+}
+
+void add_attention(const Ort::KernelContext& context, Params* params) {
+  Params& p = *params;
   p.squeeze_weight = data(context, op::kSqueezeWeight);
   p.squeeze_bias = data(context, op::kSqueezeBias);
   p.excite_weight = data(context, op::kExciteWeight);
   p.excite_bias = data(context, op::kExciteBias);
-  return p;
 }
 
 // Whether weights are known, and have shapes that compute() will not refuse.
@@ -65,12 +73,13 @@ PreparedWeights prepared_weights(const Node& node, const Constant& weights, cons
           {}};
 }
 
+template <bool sums>
 class SparseMaskModuleKernel {
  public:
-  static const Signature& signature() { return kSignature; }
+  static const Signature& signature() { return sums ? kSumsSignature : kSignature; }
 
   explicit SparseMaskModuleKernel(const Ort::ConstKernelInfo& info)
-      : node_(info, kSignature, op::kLayoutAttribute, op::kComputeAttribute),
+      : node_(info, signature(), op::kLayoutAttribute, op::kComputeAttribute),
         dense_channels_(dense_channels(node_.where, info)),
         prepared_(
             prepared_weights(node_, constant(info, op::kConvWeights), constant(info, op::kCollectWeight))) {}
@@ -83,7 +92,13 @@ class SparseMaskModuleKernel {
     params.prepared_weights = prepared_.single.data();
     params.reduced_weights = prepared_.reduced.data();
     params.reduced_tiles = node_.winograd;
-    params.output = context.GetOutput(0, shapes.output()).GetTensorMutableData<float>();
+    params.output = context.GetOutput(0, shapes.output()).template GetTensorMutableData<float>();
+    if constexpr (sums) {
+      const Dimensions rows{shape.batch, shape.height, 1, shape.channels};
+      params.row_sums = context.GetOutput(1, rows).template GetTensorMutableData<float>();
+    } else {
+      add_attention(context, &params);
+    }
     const size_t bytes = workspace_bytes(shape);
     node_.run(raw, shapes, bytes, [&](const Parallel& parallel, void* workspace) {
       return sparse_mask_module(params, *node_.kernels, parallel, workspace, bytes);
@@ -92,13 +107,13 @@ class SparseMaskModuleKernel {
 
  private:
   Shapes matched(const Ort::KernelContext& context) const {
-    Shapes shapes(node_.where, kSignature, context);
+    Shapes shapes(node_.where, signature(), context);
     shapes.match(op::kFeatures, op::kMargin);
     shapes.expect_multiple('C', "features' channels", contract::kChannelAttentionReduction);
     const int64_t channels = shapes['C'];
     shapes.set('R', channels / contract::kChannelAttentionReduction);
     shapes.set('L', static_cast<int64_t>(dense_channels_.size()));
-    shapes.match(op::kMargin, op::kInputs);
+    shapes.match(op::kMargin, signature().count);
     for (const int64_t count : dense_channels_)
       if (count > channels)
         fail(node_.where, "attribute dense_channels", "counts within 0.." + std::to_string(channels),
@@ -114,7 +129,12 @@ class SparseMaskModuleKernel {
 }  // namespace
 
 const OrtCustomOp* sparse_mask_module_op() {
-  static const FloatOp<SparseMaskModuleKernel> op;
+  static const FloatOp<SparseMaskModuleKernel<false>> op;
+  return &op;
+}
+
+const OrtCustomOp* sparse_mask_sums_op() {
+  static const FloatOp<SparseMaskModuleKernel<true>> op;
   return &op;
 }
 

@@ -55,6 +55,14 @@ def parse_memory(text: str | int, option: str = "--memory") -> int:
     return size
 
 
+def in_units(size: float) -> str:
+    """Bytes in words, such as "1.5 GiB", "84.0 MiB" or "17 bytes"."""
+    for shift, unit in ((30, "GiB"), (20, "MiB"), (10, "KiB")):
+        if size >= 1 << shift:
+            return f"{size / (1 << shift):.1f} {unit}"
+    return f"{size:.0f} bytes"
+
+
 def available_memory() -> int | None:
     """Bytes that can still be allocated without an out-of-memory kill and `limited`; None where there is no limit."""
     limits = [_meminfo(), _cgroup_free("memory.max", "memory.current")]
@@ -83,8 +91,8 @@ def check_memory(height: int, width: int, per_pixel: int, where: str = "picture"
     needed, available = height * width * per_pixel, available_memory()
     if available is None or needed <= available:
         return
-    expected = f"at most {available // per_pixel} pixels ({available / 2**30:.1f} GiB of memory free)"
-    got = f"{width}x{height} = {height * width} pixels (about {needed / 2**30:.1f} GiB)"
+    expected = f"at most {available // per_pixel} pixels ({in_units(available)} of memory free)"
+    got = f"{width}x{height} = {height * width} pixels (about {in_units(needed)})"
     raise MemoryLimitError(where, expected, got, "cut the picture into parts or use a machine with more memory")
 
 
@@ -92,7 +100,7 @@ def check_file(size: int, where: str) -> None:
     """Raises MemoryLimitError where a file of this many bytes, read and taken apart, would not fit."""
     available = available_memory()
     if available is not None and _COPIES_OF_FILE * size > available:
-        expected, got = f"less than the {available / 2**30:.1f} GiB of memory free", f"a file of {size / 2**30:.1f} GiB"
+        expected, got = f"less than the {in_units(available)} of memory free", f"a file of {in_units(size)}"
         raise MemoryLimitError(where, expected, got, "use a machine with more memory")
 
 

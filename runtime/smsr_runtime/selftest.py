@@ -81,7 +81,7 @@ def _in_strips(backend: Backend, image: NDArray[np.float32], shape: tuple[int, .
 
     height, width = image.shape[2:]
     job = StripJob(height, width, 0.0, lambda first, end: np.ascontiguousarray(image[:, :, first:end]), write)
-    backend.run_strips(job, Strips(_ROWS, _ROWS, _ROWS, -(-height // _ROWS), 0, in_file=False))
+    backend.run_strips(job, Strips(_ROWS, _ROWS, -(-height // _ROWS), 0, in_file=False))
     return output
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable
 
+from smsr_runtime.resources import in_units
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -22,14 +24,12 @@ if TYPE_CHECKING:
 class Strips:
     """How one picture is computed.
 
-    rows: of a strip in a module; ends: in head and tail; finish: where a module's scale and residual are applied.
-    count: of a module's strips. feature_bytes: the whole picture's features, kept between passes in memory or, where
-    `in_file`, in a temporary file.
+    rows: of a strip in a module; ends: in head and tail. count: of a module's strips. feature_bytes: the whole
+    picture's features, kept between passes in memory or, where `in_file`, in a temporary file.
     """
 
     rows: int
     ends: int
-    finish: int
     count: int
     feature_bytes: int
     in_file: bool
@@ -40,7 +40,7 @@ class Strips:
 
     def __str__(self) -> str:
         where = "a temporary file" if self.in_file else "memory"
-        return f"{self.count} strips of {self.rows} rows, {self.feature_bytes / 2**30:.1f} GiB of features in {where}"
+        return f"{self.count} strips of {self.rows} rows, {in_units(self.feature_bytes)} of features in {where}"
 
 
 def _ignore(_done: int, _total: int) -> None:

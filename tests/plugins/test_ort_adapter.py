@@ -201,3 +201,54 @@ def test_another_value_of_smsr_winograd_is_refused(
     monkeypatch.setenv("SMSR_WINOGRAD", "off")
     with pytest.raises(Exception, match="environment variable SMSR_WINOGRAD: expected 0 or 1, got off"):
         run(native_library, name, arrays(name))
+
+
+def strip_model(name: str, inputs: Sequence[str], outputs: Sequence[str], **attributes: Any) -> onnx.ModelProto:
+    """One node of an operator that the library has for pictures in strips; all inputs are fed, of any shape."""
+    graph = helper.make_graph(
+        [
+            helper.make_node(
+                name, inputs, outputs, domain=contract.DOMAIN, layout="NHWC", compute="float32", **attributes
+            )
+        ],
+        "operator",
+        [helper.make_tensor_value_info(key, TensorProto.FLOAT, None) for key in inputs],
+        [helper.make_tensor_value_info(key, TensorProto.FLOAT, None) for key in outputs],
+    )
+    domains = [helper.make_opsetid("", OPSET), helper.make_opsetid(contract.DOMAIN, contract.OPERATOR_VERSION)]
+    return helper.make_model(graph, opset_imports=domains, ir_version=IR_VERSION)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_scaled_sums_are_added_in_order(native_library: Path, variant: str, count: int) -> None:
+    """61 pixels: less than one block, and not a whole one; 2500: more than one task."""
+    random = np.random.default_rng(1)
+    sums = [f"sum_{k}" for k in range(count)]
+    made = session(strip_model("ScaledSum", ["features", "scales", *sums], ["out"]), native_library, 2)
+    for height, width in ((1, 61), (50, 50)):
+        shape = (1, height, width, 32)
+        given = {name: random.standard_normal(shape).astype(np.float32) for name in ("features", *sums)}
+        scales = random.random((count, 32)).astype(np.float32)
+        expected = given["features"].astype(np.float64)
+        for row, name in zip(scales, sums, strict=True):
+            expected = (expected + row.astype(np.float64) * given[name]).astype(np.float32).astype(np.float64)
+        out = made.run(None, {**given, "scales": scales})[0]
+        assert np.abs(out - expected).max() <= np.spacing(np.float32(8))
+    with pytest.raises(Exception, match=r"ScaledSum.*scales: expected \(\d, 32\), got \(9, 32\)"):
+        made.run(None, {**given, "scales": np.zeros((9, 32), np.float32)})
+    with pytest.raises(Exception, match=r"ScaledSum.*sums: expected \(1, 50, 50, 32\), got \(1, 50, 49, 32\)"):
+        made.run(None, {**given, sums[-1]: np.zeros((1, 50, 49, 32), np.float32), "scales": scales})
+
+
+def test_a_module_s_sums_give_its_result_by_attention_and_residual(native_library: Path, variant: str) -> None:
+    given = arrays("SparseMaskModule")
+    expected = run(native_library, "SparseMaskModule", given, weights_as_inputs=True)
+    names = list(given)[:6]
+    made = session(strip_model("SparseMaskSums", names, ["sum", "rows"], dense_channels=[10, 0]), native_library)
+    z, rows = made.run(None, {name: given[name] for name in names})
+    assert rows.shape == (2, 9, 1, 32)
+    assert np.allclose(rows, z.sum(axis=2, keepdims=True, dtype=np.float64), atol=1e-4)
+    mean = z.mean(axis=(1, 2), dtype=np.float64)
+    squeezed = np.maximum(mean @ given["squeeze_weight"] + given["squeeze_bias"], 0)
+    scale = 1 / (1 + np.exp(-(squeezed @ given["excite_weight"] + given["excite_bias"])))
+    assert np.allclose(scale[:, None, None] * z + given["features"], expected, atol=1e-5)

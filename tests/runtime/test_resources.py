@@ -141,3 +141,11 @@ def test_a_file_is_refused_where_three_of_its_size_do_not_fit(monkeypatch: pytes
     resources.check_file(GIB, "in.png")
     with pytest.raises(smsr_runtime.MemoryLimitError, match=r"in\.png: expected less than the 3\.0 GiB"):
         resources.check_file(GIB + 1, "in.png")
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [(0, "0 bytes"), (1023, "1023 bytes"), (1024, "1.0 KiB"), (84 << 20, "84.0 MiB"), (3 << 29, "1.5 GiB")],
+)
+def test_sizes_are_said_in_units_that_fit_them(size: int, words: str) -> None:
+    assert resources.in_units(size) == words

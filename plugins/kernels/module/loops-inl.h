@@ -154,10 +154,11 @@ void sum_row(const float* row, int64_t pixels, int64_t channels, float* sum) {
   }
 }
 
-void scale_add_row(float* row, const float* residual, const float* scale, int64_t pixels, int64_t channels) {
-  for (int64_t x = 0; x < pixels; ++x, row += channels, residual += channels)
+void scale_add_row(float* out, const float* row, const float* residual, const float* scale, int64_t pixels,
+                   int64_t channels) {
+  for (int64_t x = 0; x < pixels; ++x, out += channels, row += channels, residual += channels)
     for (int64_t c = 0; c < channels; c += Wide::kLanes)
-      Wide::store(row + c,
+      Wide::store(out + c,
                   Wide::multiply_add(Wide::load(row + c), Wide::load(scale + c), Wide::load(residual + c)));
 }
 

@@ -95,10 +95,11 @@ void finish(const ModuleImage& image) {
   const ModuleWorkspace& workspace = image.workspace;
   attention_scale(params, workspace.row_sums, workspace.squeezed, workspace.scale);
   parallel_parts(image.parallel, shape.height, kFinishRowsPerTask, [&](int64_t first, int64_t count) {
-    for (int64_t y = first; y < first + count; ++y)
-      image.kernels.scale_add_row(image.output + y * params.output_row_stride,
-                                  image.features + y * params.features_row_stride, workspace.scale,
+    for (int64_t y = first; y < first + count; ++y) {
+      float* const row = image.output + y * params.output_row_stride;
+      image.kernels.scale_add_row(row, row, image.features + y * params.features_row_stride, workspace.scale,
                                   shape.width, shape.channels);
+    }
   });
 }
 
@@ -121,7 +122,9 @@ struct Extent {
 
 Status check_memory(const Params& p) {
   if (any_null({p.dense_channels, p.features, p.margin, p.conv_weights, p.collect_weight, p.collect_bias,
-                p.squeeze_weight, p.squeeze_bias, p.excite_weight, p.excite_bias, p.output}))
+                p.output}))
+    return Status::kBadPointer;
+  if (p.row_sums == nullptr && any_null({p.squeeze_weight, p.squeeze_bias, p.excite_weight, p.excite_bias}))
     return Status::kBadPointer;
   const int64_t row = p.shape.width * p.shape.channels;
   const Extent features(p.shape, row, p.features_row_stride, p.features_image_stride);
@@ -185,7 +188,11 @@ Status sparse_mask_module(const Params& params, const Kernels& kernels, const Pa
         params.margin + n * params.margin_image_stride};
     index_mask(image.margin, params.margin_row_stride, params.theta, parallel, workspace.index);
     run_steps(image);
-    finish(image);
+    const int64_t sums = params.shape.height * params.shape.channels;
+    if (params.row_sums != nullptr)
+      std::copy_n(workspace.row_sums, sums, params.row_sums + n * sums);
+    else
+      finish(image);
   }
   return Status::kOk;
 }

@@ -38,6 +38,9 @@ struct Params {
   const float* excite_weight;   // [R][C]
   const float* excite_bias;     // [C]
   float* output;                // [N, H, W, C], must not overlap features
+  // Not null: neither attention nor residual, whose weights may be null; output gets the collect's sums, and
+  // this the sums of each of their rows, [N, H, C].
+  float* row_sums;
 };
 
 // The number of prepared_weights, and filling them from conv_weights [L][9][C][C]: once per model. With them,

@@ -41,9 +41,9 @@ def examine(path: str) -> Prognosis:
     memory = available_memory()
     per_pixel = bytes_per_pixel(backend.path, bundle.features)
     if memory is not None:
-        why.append(
-            f"about {per_pixel} bytes per input pixel: {memory // per_pixel / 1e6:.1f} megapixels fit the memory"
-        )
+        beyond = "larger pictures are computed in strips" if backend.cuts else "larger pictures are refused"
+        fit = f"{memory // per_pixel / 1e6:.1f} megapixels fit the memory whole, {beyond}"
+        why.append(f"about {per_pixel} bytes per input pixel: {fit}")
     if bundle.precision != "fp32" and not backend.path.computes_in(bundle.precision):
         why.append(f"this CPU has no kernels for {bundle.precision}: float32 is computed")
     return Prognosis(about, str(backend.path), tuple(why))

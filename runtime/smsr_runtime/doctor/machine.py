@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 from smsr_runtime.doctor.finding import Finding, fact
-from smsr_runtime.resources import available_memory, usable_processors
+from smsr_runtime.resources import available_memory, in_units, usable_processors
 
 _L4T = Path("/etc/nv_tegra_release")
 _BOARD = Path("/proc/device-tree/model")
@@ -21,7 +21,7 @@ def findings() -> list[Finding]:
     return [
         fact("system", f"{platform.system()} {platform.release()}, {_system()}, Python {platform.python_version()}"),
         fact("processor", f"{_processor()}, {usable_processors() or os.cpu_count()} threads usable"),
-        fact("memory free", "unknown" if memory is None else f"{memory / 2**30:.1f} GiB"),
+        fact("memory free", "unknown" if memory is None else in_units(memory)),
         *_jetson(),
     ]
 

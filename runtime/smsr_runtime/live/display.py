@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -22,10 +25,19 @@ def check_display() -> None:
     if re.search(r"GUI:\s+NONE", cv2.getBuildInformation()):
         todo = "pip uninstall opencv-python-headless, then pip install opencv-python"
         raise UsageError("--display", "an OpenCV with windows", f"{cv2.__version__} without (headless)", todo)
-    try:
-        cv2.namedWindow(_TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
-    except cv2.error as error:
-        raise UsageError("--display", "a screen to open a window on", str(error.err), "set DISPLAY") from error
+    if not _opens_windows():
+        screen = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+        got = f"none at {screen}" if screen else "none"
+        raise UsageError("--display", "a screen to open a window on", got, "set DISPLAY, or leave --display out")
+    cv2.namedWindow(_TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
+
+
+def _opens_windows() -> bool:
+    """Tried by another process: where there is no screen, Qt ends the one that asks for a window."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", "import cv2; cv2.namedWindow('smsr')"]
+    tried = subprocess.run(command, env=environment, capture_output=True, check=False)
+    return tried.returncode == 0
 
 
 class Display:

@@ -76,8 +76,7 @@ class OrtBackend:
             check_memory(height, width, self._per_pixel + beside // (height * width))
         if self._held:
             self._release()
-        room = available_memory() or 0
-        return self._cutter().cut(height, width, room - beside)
+        return self._cutter().cut(height, width, available_memory() or 0, beside)
 
     @functools.cached_property
     def cuts(self) -> bool:
@@ -108,12 +107,13 @@ class OrtBackend:
 
     def _cutter(self) -> Cutter:
         native = self.path.native
-        return Cutter(self._bundle.features, self._bundle.scale, NATIVE_BYTES if native else BODY_BYTES, native)
+        bundle = self._bundle
+        return Cutter(bundle.features, bundle.modules, bundle.scale, NATIVE_BYTES if native else BODY_BYTES, native)
 
     @functools.cached_property
     def _strip_network(self) -> StripNetwork:
         bundle = self._bundle
-        parts = read_parts(bundle.model, bundle.modules, bundle.scale, half=self.path.computes_in("fp16"))
+        parts = read_parts(bundle.model, bundle.modules, bundle.scale, native=self.path.native)
         open_part = functools.partial(open_session, library=self._native, threads=self._threads, arena=False)
         return StripNetwork(parts, self._where, open_part)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import shutil
 import tempfile
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, ContextManager, Iterator, NamedTuple, Protocol
 import numpy as np
 
 from smsr_runtime.errors import OutputError, reason
-from smsr_runtime.resources import in_memory
+from smsr_runtime.resources import in_memory, in_units
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,18 +39,10 @@ class Strip(NamedTuple):
 
 
 class Maps(Protocol):
-    """Named maps (1, H, W, C) float32; what was never put is 0."""
+    """Named maps (1, H, W, C) float32, written from the top."""
 
     def read(self, name: str, first: int, end: int) -> Rows:
-        """Rows first .. end, not to be changed unless `put` follows."""
-        ...
-
-    def target(self, name: str, first: int, end: int) -> Rows:
-        """As `read`, for rows that are written only."""
-        ...
-
-    def put(self, name: str, first: int, rows: Rows) -> None:
-        """Keeps what `read` or `target` gave for these rows."""
+        """Rows first .. end, not to be changed."""
         ...
 
     def window(self, name: str, strip: Strip) -> ContextManager[Rows]:
@@ -62,15 +55,10 @@ class MapsInMemory:
 
     def __init__(self, names: Sequence[str], shape: tuple[int, int, int]) -> None:
         """shape: (H, W, C)."""
-        self._maps = {name: np.zeros((1, *shape), np.float32) for name in names}  # pages come when they are written
+        self._maps = {name: np.empty((1, *shape), np.float32) for name in names}  # pages come when they are written
 
     def read(self, name: str, first: int, end: int) -> Rows:
         return self._maps[name][:, first:end]
-
-    target = read
-
-    def put(self, name: str, first: int, rows: Rows) -> None:
-        """Nothing: `rows` is a view."""
 
     @contextlib.contextmanager
     def window(self, name: str, strip: Strip) -> Iterator[Rows]:
@@ -81,7 +69,8 @@ class MapsInMemory:
 
 
 class MapsInFile:
-    """Rows are read and written explicitly: only those in use count as resident memory."""
+    """Rows are written explicitly: a full disk is an error then, where writing to a mapping would be a signal. They are
+    read through mappings of their own, which go with the arrays: only those in use count as resident memory."""
 
     def __init__(self, names: Sequence[str], shape: tuple[int, int, int], folder: Path | None) -> None:
         """shape: (H, W, C). Raises OutputError where the disk has no room."""
@@ -89,6 +78,7 @@ class MapsInFile:
         self._row = shape[1] * shape[2] * 4
         self._start = {name: index * shape[0] * self._row for index, name in enumerate(names)}
         self._folder = _folder(folder, len(names) * shape[0] * self._row)
+        self._rows = np.empty(0, np.float32)
         with self._errors():
             self._file = tempfile.TemporaryFile(  # noqa: SIM115  open as long as this object is
                 prefix="smsr.", dir=self._folder, buffering=0
@@ -99,32 +89,32 @@ class MapsInFile:
         self._file.close()
 
     def read(self, name: str, first: int, end: int) -> Rows:
-        rows = self.target(name, first, end)
-        left = rows.data.cast("B")
+        start = self._start[name] + first * self._row
+        before = start % mmap.ALLOCATIONGRANULARITY
         with self._errors():
-            self._file.seek(self._start[name] + first * self._row)
-            while left:
-                got = self._file.readinto(left)
-                if not got:
-                    raise OSError("the file became shorter")
-                left = left[got:]
-        return rows
-
-    def target(self, name: str, first: int, end: int) -> Rows:
-        return np.empty((1, end - first, *self._shape[1:]), np.float32)
-
-    def put(self, name: str, first: int, rows: Rows) -> None:
-        left = rows.data.cast("B")
-        with self._errors():
-            self._file.seek(self._start[name] + first * self._row)
-            while left:
-                left = left[self._file.write(left) :]
+            mapped = mmap.mmap(
+                self._file.fileno(),
+                before + (end - first) * self._row,
+                access=mmap.ACCESS_READ,
+                offset=start - before,
+            )
+        return np.frombuffer(mapped, np.float32, offset=before).reshape(1, end - first, *self._shape[1:])
 
     @contextlib.contextmanager
     def window(self, name: str, strip: Strip) -> Iterator[Rows]:
-        rows = self.target(name, strip.low, strip.high)
+        size = (strip.high - strip.low) * self._row // 4
+        if self._rows.size < size:
+            self._rows = np.empty(size, np.float32)  # kept: new memory would cost more time than writing it out
+        rows = self._rows[:size].reshape(1, -1, *self._shape[1:])
         yield rows
-        self.put(name, strip.first, rows[:, strip.own])
+        self._write(self._start[name] + strip.first * self._row, rows[:, strip.own])
+
+    def _write(self, position: int, rows: Rows) -> None:
+        left = rows.data.cast("B")
+        with self._errors():
+            self._file.seek(position)
+            while left:
+                left = left[self._file.write(left) :]
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
@@ -164,6 +154,6 @@ def _folder(folder: Path | None, needed: int) -> Path:
     except OSError as error:
         raise OutputError(place, "a folder for a temporary file", reason(error), _TODO) from error
     if free < needed:
-        expected = f"{needed / 2**30:.1f} GiB of disk for the picture's features"
-        raise OutputError(place, expected, f"{free / 2**30:.1f} GiB free", _TODO)
+        expected = f"{in_units(needed)} of disk for the picture's features"
+        raise OutputError(place, expected, f"{in_units(free)} free", _TODO)
     return place

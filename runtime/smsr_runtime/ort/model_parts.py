@@ -32,9 +32,10 @@ class Node:
     outputs: tuple[str, ...]
     rest: bytes
 
-    def renamed(self, inputs: Sequence[str], output: str) -> Node:
-        """The same operation on other tensors."""
-        return Node(tuple(inputs), (output,), self.rest)
+    def of(self, operator: str, inputs: Sequence[str], outputs: Sequence[str]) -> Node:
+        """Another operator of the same domain, with the same attributes, on other tensors."""
+        fields = [field for number, _, field in _fields(memoryview(self.rest)) if number != _NODE_OPERATOR]
+        return Node(tuple(inputs), tuple(outputs), b"".join(fields) + _text(_NODE_OPERATOR, operator))
 
     def encoded(self) -> bytes:
         names = [(_NODE_INPUT, name) for name in self.inputs] + [(_NODE_OUTPUT, name) for name in self.outputs]
@@ -97,15 +98,16 @@ class ModelParts:
         inputs: Mapping[str, int],
         outputs: Sequence[str],
         constants: Mapping[str, NDArray[Any]] | None = None,
-        nodes: Sequence[Node] = (),
+        instead: Mapping[str, Sequence[Node]] | None = None,
     ) -> bytes:
         """The model that computes `outputs` from `inputs`, float32 tensors of these ranks.
 
-        constants: in place of initializers of the same name, or beside them; nodes: appended to the model's own.
-        Raises KeyError for a tensor that neither a node nor an initializer gives.
+        constants: in place of initializers of the same name, or beside them; instead: nodes in the place of the one
+        that computes this tensor. Raises KeyError for a tensor that neither a node nor an initializer gives.
         """
         kept, needed = [], set(outputs)
-        for node in reversed([*self._nodes, *nodes]):
+        nodes = [new for node in self._nodes for new in (instead or {}).get(node.outputs[0], [node])]
+        for node in reversed(nodes):
             if needed.intersection(node.outputs) and not set(node.outputs).issubset(inputs):
                 kept.append(node)
                 needed.update(node.inputs)

@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from smsr_runtime.errors import MemoryLimitError
-from smsr_runtime.ort.strips import END_HALO, MAPS, MODULE_HALO, TILE
+from smsr_runtime.ort.strips import END_HALO, MODULE_HALO, START_BYTES, TILE
+from smsr_runtime.resources import in_units
 from smsr_runtime.strips import Strips
 
-_FIXED = 96 << 20
+_FIXED = 112 << 20
 """Bytes for the sessions of the parts, their packed weights and threads."""
 _RING_ROWS = 80
 """Rows of features that the native module keeps of its layers, whatever the strip's height (measured: 70)."""
-_FINISH_BYTES = 128 << 20
-"""Of features in one step of scale and residual, where they lie in memory and our kernels need no more of it."""
 _MOST_END_ROWS = 64
 """Of head and tail: more rows gain nothing, their halo is small."""
 _LEAST_IN_MEMORY = 128
@@ -24,47 +23,51 @@ _LEAST_IN_MEMORY = 128
 class PassBytes:
     """Memory per pixel of a strip, its halo included, in multiples of one pixel's features (4 C bytes).
 
-    ends: in head and tail. What ONNX Runtime allocates in one pass, with a tenth on top: resident sets of version 1.32,
-    float32 and bf16, noise.
+    ends: in head and tail. Inputs and outputs are not counted. What ONNX Runtime allocates in one pass, with a tenth on
+    top: resident sets of version 1.32, float32 and bf16, noise.
     """
 
     ends: float
     module: float
-    finish: float
 
 
-NATIVE_BYTES = PassBytes(ends=2.7, module=0.25, finish=0.0)
-BODY_BYTES = PassBytes(ends=5.5, module=10.5, finish=5.5)
+NATIVE_BYTES = PassBytes(ends=2.7, module=0.25)
+BODY_BYTES = PassBytes(ends=5.5, module=10.5)
 
 
 @dataclass(frozen=True)
 class Cutter:
-    """channels and scale of the network; bytes: of the compute path; native: whether our kernels run it."""
+    """channels, modules and scale of the network; bytes: of the compute path; native: whether our kernels run it."""
 
     channels: int
+    modules: int
     scale: int
     bytes: PassBytes
     native: bool
 
-    def cut(self, height: int, width: int, room: int) -> Strips:
-        """The largest strips for `room` bytes; features in memory where strips of a fair height fit beside them.
+    def cut(self, height: int, width: int, free: int, beside: int = 0) -> Strips:
+        """The largest strips for `free` bytes, `beside` of which are taken by the result; features in memory where
+        strips of a fair height fit beside them.
 
         Raises MemoryLimitError where not even the smallest ones fit.
         """
-        features = len(MAPS) * height * width * self._features
+        room = free - beside
+        features = self._maps * height * width * self._features
         rows = self._module_rows(width, room - features, in_file=False)
         in_file = rows < min(height, _LEAST_IN_MEMORY)
         if in_file:
             rows = self._module_rows(width, room, in_file=True)
         ends = self._end_rows(width, room - (0 if in_file else features), in_file=in_file)
         if min(rows, ends) < TILE:
-            raise self._too_small(height, width, room)
+            raise self._too_small(height, width, free, beside)
         count = -(-height // rows)
         rows = min(rows, -(-height // (count * TILE)) * TILE)
-        finish = ends
-        if self.native and not in_file:
-            finish = max(TILE, _FINISH_BYTES // (width * self._features) // TILE * TILE)
-        return Strips(rows, ends, finish, count, features, in_file)
+        return Strips(rows, ends, count, features, in_file)
+
+    @property
+    def _maps(self) -> int:
+        """The head's features, and each module's sums."""
+        return 1 + self.modules
 
     @property
     def _features(self) -> int:
@@ -73,19 +76,25 @@ class Cutter:
 
     def _module_rows(self, width: int, room: int, *, in_file: bool) -> int:
         rings = _RING_ROWS * width * self._features if self.native else 0
-        per_pixel = (self.bytes.module + (2 if in_file else 0)) * self._features + 8  # features in, sums out
-        return _fitting(room - _FIXED - rings, width, per_pixel, MODULE_HALO)
+        per_pixel = (self.bytes.module + (2 if in_file else 1)) * self._features + 8  # features in, sums out
+        return _fitting(room - _FIXED - rings - self._starts(width, in_file=in_file), width, per_pixel, MODULE_HALO)
 
     def _end_rows(self, width: int, room: int, *, in_file: bool) -> int:
         picture = 12 * (2 + 5 * self.scale**2)  # rows read, and rows of the result while they are rounded
-        per_pixel = (max(self.bytes.ends, self.bytes.finish) + (4 if in_file else 0)) * self._features + picture
-        return min(_MOST_END_ROWS, _fitting(room - _FIXED, width, per_pixel, END_HALO))
+        per_pixel = (self.bytes.ends + (2 if in_file else 1)) * self._features + picture  # collected, and the head's
+        return min(
+            _MOST_END_ROWS, _fitting(room - _FIXED - self._starts(width, in_file=in_file), width, per_pixel, END_HALO)
+        )
 
-    def _too_small(self, height: int, width: int, room: int) -> MemoryLimitError:
-        needed = self.least(width)
-        expected = f"at least {needed / 2**20:.0f} MiB of memory free for strips of {width} pixels"
+    def _starts(self, width: int, *, in_file: bool) -> int:
+        """Bytes while features are made of sums: rows of all maps, and what ONNX Runtime allocates."""
+        return ((self._maps if in_file else 0) + 3) * max(START_BYTES, width * self._features)
+
+    def _too_small(self, height: int, width: int, free: int, beside: int) -> MemoryLimitError:
+        result = f", and {in_units(beside)} for the result" if beside else ""
+        expected = f"at least {in_units(self.least(width))} of memory free for strips of {width} pixels{result}"
         todo = "raise --memory, cut the picture into narrower parts or use a machine with more memory"
-        return MemoryLimitError("picture", expected, f"{max(room, 0) / 2**20:.0f} MiB for {width}x{height}", todo)
+        return MemoryLimitError("picture", expected, f"{in_units(free)} for {width}x{height}", todo)
 
     def least(self, width: int) -> int:
         """Bytes for strips of TILE rows."""

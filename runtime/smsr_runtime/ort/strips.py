@@ -1,8 +1,9 @@
 """A picture through ONNX Runtime in strips of rows, with the result of the whole picture.
 
-Passes over all strips: the head; per module its mask branch and convolutions, then scale, residual and the running
-collect; the tail. What a strip needs of its neighbours' rows, the halo, is read from the features of the pass before
-and computed again, so zeros pad at the picture's borders only. With the native library the result has the same bits as
+Passes over all strips: the head; per module its mask branch and convolutions, which leave sums z, each written once;
+the tail. A module's scale is known when its last strip is done; features are then made of the head's and of all sums so
+far, where they are needed: reading is cheaper than writing them. What a strip needs of its neighbours' rows, the halo,
+is computed again, so zeros pad at the picture's borders only. With the native library the result has the same bits as
 the whole picture's: strips begin at multiples of the Winograd tiles' rows, halos are whole tiles, and channel attention
 sums in the kernels' order.
 """
@@ -15,13 +16,13 @@ import numpy as np
 
 from smsr_runtime.errors import BackendError, reason
 from smsr_runtime.ort.features import Strip, open_maps
-from smsr_runtime.ort.strip_parts import HEAD
+from smsr_runtime.ort.strip_parts import HEAD, ROWS, SCALES, SUM, sum_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from smsr_runtime.ort.features import Maps
-    from smsr_runtime.ort.strip_parts import Module, Parts
+    from smsr_runtime.ort.strip_parts import Parts
     from smsr_runtime.strips import StripJob, Strips
 
     Arrays = Mapping[str, NDArray[np.float32]]
@@ -33,7 +34,8 @@ MODULE_HALO = 20
 to the 12th row. Their margin comes from a branch at half resolution that reads 5 more: whole tiles again."""
 END_HALO = 8
 """The same for head and tail: two convolutions of 3x3."""
-_START, _FEATURES, _SUM, _COLLECTED = MAPS = ("start", "features", "sum", "collected")
+START_BYTES = 4 << 20
+"""Of features that are made at a time: with all sums they come of, few enough to be nowhere but in the cache."""
 
 
 class StripNetwork:
@@ -48,11 +50,12 @@ class StripNetwork:
     def run(self, job: StripJob, strips: Strips) -> list[NDArray[np.float32]]:
         """Writes the result and returns the margins (1, 1, H, W), or an empty list where not asked for."""
         shape = (job.height, job.width, self.parts.channels)
-        with open_maps(MAPS, shape, in_file=strips.in_file, folder=job.folder) as maps:
+        names = [HEAD, *(sum_of(k + 1) for k in range(len(self.parts.modules)))]
+        with open_maps(names, shape, in_file=strips.in_file, folder=job.folder) as maps:
             return _Passes(self, job, strips, maps).run()
 
     def compute(self, model: bytes, inputs: Arrays, outputs: Arrays) -> None:
-        """Computes into the arrays of `outputs`; that of a ConvolutionAdd may be its addend's. Raises BackendError."""
+        """Computes into the arrays of `outputs`. Raises BackendError."""
         if model not in self._sessions:
             self._sessions[model] = self._open(model)
         session = self._sessions[model]
@@ -72,67 +75,74 @@ class _Passes:
 
     def __init__(self, network: StripNetwork, job: StripJob, strips: Strips, maps: Maps) -> None:
         self._network, self._parts, self._job, self._cut, self._maps = network, network.parts, job, strips, maps
-        per_module = _count(job.height, strips.rows) + _count(job.height, strips.finish)
         self._done = 0
-        self._total = len(network.parts.modules) * per_module + 2 * _count(job.height, strips.ends)
+        modules = len(network.parts.modules)
+        self._total = modules * _count(job.height, strips.rows) + 2 * _count(job.height, strips.ends)
+        self._scales = np.empty((modules, network.parts.channels), np.float32)
+        self._buffer = np.empty(0, np.float32)
 
     def run(self) -> list[NDArray[np.float32]]:
         self._head()
-        margins = []
-        source = _START
-        for module in self._parts.modules:
-            margin, sums = self._module(module, source)
-            margins += [margin] if self._job.margins else []
-            self._finish(module, source, sums)
-            source = _FEATURES
+        margins = [self._module(index) for index in range(len(self._parts.modules))]
         self._tail()
-        return margins
+        return margins if self._job.margins else []
 
     def _head(self) -> None:
         for strip in self._strips(self._cut.ends, END_HALO):
             image = self._job.read(strip.low, strip.high)
-            with self._maps.window(_START, strip) as rows:
+            with self._maps.window(HEAD, strip) as rows:
                 self._network.compute(self._parts.head, {"image": image}, {HEAD: rows})
 
-    def _module(self, module: Module, source: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Leaves the module's sums z; returns its margin, and z summed over each row (H, C)."""
-        job = self._job
+    def _module(self, index: int) -> NDArray[np.float32]:
+        """Leaves the module's sums and its scale; returns its margin where margins are asked for."""
+        job, module = self._job, self._parts.modules[index]
         theta = np.array(job.theta, np.float32)
         margin = np.empty((1, 1, job.height if job.margins else 0, job.width), np.float32)
-        sums = np.empty((job.height, self._parts.channels), np.float32)
+        row_sums = np.empty((job.height, self._parts.channels), np.float32)
         for strip in self._strips(self._cut.rows, MODULE_HALO):
-            part = np.empty((1, 1, strip.high - strip.low, job.width), np.float32)
-            inputs = {module.features: self._maps.read(source, strip.low, strip.high), "theta": theta}
-            with self._maps.window(_SUM, strip) as rows:
-                self._network.compute(module.model, inputs, {module.sum: rows, module.margin: part})
-                np.add.reduce(rows[0, strip.own], axis=1, out=sums[strip.first : strip.end])
+            size = strip.high - strip.low
+            part = np.empty((1, 1, size, job.width), np.float32)
+            sums = np.empty((1, size, 1, self._parts.channels), np.float32)
+            inputs = {module.features: self._start(index, strip), "theta": theta}
+            with self._maps.window(sum_of(index + 1), strip) as rows:
+                self._network.compute(module.model, inputs, {SUM: rows, ROWS: sums, module.margin: part})
+            row_sums[strip.first : strip.end] = sums[0, strip.own, 0]
             if job.margins:
                 margin[:, :, strip.first : strip.end] = part[:, :, strip.own]
-        return margin, sums
+        self._scales[index] = module.scale(row_sums, job.height * job.width)
+        return margin
 
-    def _finish(self, module: Module, source: str, sums: NDArray[np.float32]) -> None:
-        """Scale, residual and the running collect; in place, but for the head's features, which the tail needs."""
-        channels, maps = self._parts.channels, self._maps
-        scale = np.diag(module.scale(sums, self._job.height * self._job.width))[None]
-        weight, bias = (np.ascontiguousarray(value) for value in module.collect)
-        constants = {"scale": np.ascontiguousarray(scale), "zero": np.zeros(channels, np.float32)}
-        constants.update(weight=weight, bias=bias)
-        for first, _, end, _ in self._strips(self._cut.finish, 0):
-            features, collected = maps.read(source, first, end), maps.read(_COLLECTED, first, end)
-            following = features if source == _FEATURES else maps.target(_FEATURES, first, end)
-            inputs = {"sum": maps.read(_SUM, first, end), "features": features, "collected": collected, **constants}
-            self._network.compute(self._parts.finish, inputs, {"next": following, "total": collected})
-            maps.put(_FEATURES, first, following)
-            maps.put(_COLLECTED, first, collected)
+    def _start(self, index: int, strip: Strip) -> NDArray[np.float32]:
+        """A module's features in the rows of a strip, halo included."""
+        module = self._parts.modules[index]
+        if module.start is None:
+            return self._maps.read(HEAD, strip.low, strip.high)
+        return self._made(module.start, module.features, index, strip)
+
+    def _made(self, part: bytes, name: str, modules: int, strip: Strip) -> NDArray[np.float32]:
+        """The output of a part that takes so many modules' sums, in the rows of a strip; until the next call."""
+        channels, width = self._parts.channels, self._job.width
+        size = (strip.high - strip.low) * width * channels
+        if self._buffer.size < size:
+            self._buffer = np.empty(size, np.float32)
+        made = self._buffer[:size].reshape(1, -1, width, channels)
+        names = [HEAD, *(sum_of(k + 1) for k in range(modules))]
+        step = max(1, START_BYTES // (4 * width * channels))
+        for first in range(strip.low, strip.high, step):
+            end = min(first + step, strip.high)
+            inputs = {one: self._maps.read(one, first, end) for one in names}
+            output = {name: made[:, first - strip.low : end - strip.low]}
+            self._network.compute(part, {SCALES: self._scales[:modules], **inputs}, output)
+        return made
 
     def _tail(self) -> None:
-        maps, parts = self._maps, self._parts
+        parts, scale = self._parts, self._parts.scale
         for strip in self._strips(self._cut.ends, END_HALO):
             low, high = strip.low, strip.high
-            inputs = {parts.collected: maps.read(_COLLECTED, low, high), HEAD: maps.read(_START, low, high)}
-            scale = parts.scale
-            upscaled = np.empty((1, 3, scale * (high - low), scale * self._job.width), np.float32)
+            collected = self._made(parts.collect, parts.collected, len(parts.modules), strip)
+            inputs = {parts.collected: collected, HEAD: self._maps.read(HEAD, low, high)}
             image = self._job.read(low, high)
+            upscaled = np.empty((1, 3, scale * (high - low), scale * self._job.width), np.float32)
             self._network.compute(parts.tail, {**inputs, "image": image}, {"upscaled": upscaled})
             own = slice(scale * strip.own.start, scale * strip.own.stop)
             self._job.write(scale * strip.first, upscaled[:, :, own])

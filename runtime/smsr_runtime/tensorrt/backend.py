@@ -12,6 +12,7 @@ import numpy as np
 from smsr_runtime.backend import TENSORRT, ComputePath, check_outputs
 from smsr_runtime.bundle import ENGINE, REBUILD, Bundle
 from smsr_runtime.errors import BackendError, InputError, MemoryLimitError, reason
+from smsr_runtime.resources import in_units
 from smsr_runtime.signals import held_signals
 from smsr_runtime.sizes import Profile, text
 from smsr_runtime.tensorrt.execution import Execution
@@ -103,7 +104,7 @@ class TrtBackend:
         try:
             yield
         except cuda.MemoryError as error:
-            free = f"{self._machine.free_memory() / 2**30:.1f} GiB free"
+            free = f"{in_units(self._machine.free_memory())} free"
             todo = "close other programs, cut the picture, or --rebuild with a smaller --max-shape"
             raise MemoryLimitError("GPU", "memory for this picture", free, todo) from error
         except cuda.Error as error:

@@ -40,6 +40,8 @@ def is_animated(data: bytes, where: str) -> bool:
     if not (data[:4] == b"GIF8" or webp or (data[:4] == _PNG and b"acTL" in data)) or not pillow.installed():
         return False
     with pillow.opened(data, where, _SOURCES) as image:
+        if image.format == "GIF":  # whose number of frames takes reading all of them
+            return bool(getattr(image, "is_animated", False))
         return _last(image) > _first(image)
 
 

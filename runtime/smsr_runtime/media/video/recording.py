@@ -11,6 +11,7 @@ from smsr_runtime.media.video.encoding import Encoding
 from smsr_runtime.media.video.journal import SEGMENT_FRAMES, Journal
 from smsr_runtime.media.video.options import Task
 from smsr_runtime.media.video.segments import Segment, SegmentWriter, packets
+from smsr_runtime.resources import in_units
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -96,8 +97,8 @@ class Recording:
         needed = sum(segment.size for segment in self.segments) + self.beside + _SPARE
         free = shutil.disk_usage(self._journal.folder).free
         if free < needed:
-            got = f"{free / 1e6:.1f} MB"
-            raise OutputError(self._task.target, f"{needed / 1e6:.1f} MB free to write it", got, "free some space")
+            got = in_units(free)
+            raise OutputError(self._task.target, f"{in_units(needed)} free to write it", got, "free some space")
 
     def end_early(self) -> None:
         """Ends the segment at work where it is, in memory alone: another run makes it again, in full length."""

@@ -102,7 +102,12 @@ class SegmentWriter:
     def _encode(self, frame: Any) -> None:
         with encoding(self._task, self._plan.codec):
             packets = self._stream.encode(frame)
-        self.segment.times += [[packet.pts, packet.dts, packet.duration or 0] for packet in packets]
+        times = [[packet.pts, packet.dts, packet.duration or 0] for packet in packets]
+        if frame is None and not self.segment.times:  # all come at the end: there are few
+            times = with_sound_dts(times)
+            for packet, (_, dts, _) in zip(packets, times):
+                packet.dts = dts
+        self.segment.times += times
         with muxing(self._task, self._plan.codec):
             self._container.mux(packets)
 
