@@ -50,8 +50,8 @@ def build_trt_model(
     precision: one of tensorrt_engine.PRECISIONS.
     functions: with the module's definition as a model-local function, which runs in any ONNX runtime and makes an
     engine without plugins. The shipped file has none: TensorRT 9.0 to 10.6 would prefer it to the plugin.
-    branch_plugin: the mask branches as nodes of the plugin MaskBranch instead of standard layers. fp16 only; no shipped
-    file has it, because no GPU has measured it yet.
+    branch_plugin: the mask branches as nodes of the plugin MaskBranch instead of standard layers. fp16 only; not
+    the default, because no GPU has measured it yet.
     Raises ExportError where a weight is too large for T, or the network is larger than the plugin takes.
     """
     _check_limits(network)

@@ -18,7 +18,7 @@ from smsr_export.freeze import freeze
 from smsr_export.op_function import OPSET
 from smsr_export.parity.pictures import Picture
 from smsr_export.records import FoldedNetwork
-from smsr_export.tensorrt_bundle import function_variant, verify_tensorrt
+from smsr_export.tensorrt_bundle import TensorRtTarget, function_variant, verify_tensorrt
 from smsr_export.tensorrt_engine import PRECISIONS
 from smsr_export.trt_model import build_trt_model
 from smsr_runtime.errors import ExportError
@@ -161,7 +161,7 @@ def test_real_pictures_are_within_parity(
 ) -> None:
     pictures = [picture for picture, _ in set5_x2 if picture.name in names]
     assert len(pictures) == len(names)
-    parity = verify_tensorrt(x2_network, fold(freeze(x2_network)), pictures, kind)
+    parity = verify_tensorrt(x2_network, fold(freeze(x2_network)), pictures, TensorRtTarget(kind))
     assert parity.passed, parity.failures
     if kind == "fp16":
         assert max(row.rmse for row in parity.rows) > 1e-3  # it really rounds
