@@ -22,8 +22,8 @@ _BYTES_PER_PIXEL = {
 """Peak memory of one inference per input pixel at 64 features, x2, by kernels and type of the tensors.
 
 ONNX Runtime: measured, with a tenth on top: resident set of version 1.32 on noise: 2110 native at 1280x720, 6020
-function body at 640x360. TensorRT in float16: the context of an engine for up to 1280x720 in TensorRT 8.6.0 took 1007 MB,
-1093 bytes per pixel, to which 80 for image, result and margins are added; float32: twice that, not measured.
+function body at 640x360. TensorRT in float16: the context of an engine for up to 1280x720 took 1007 MB in TensorRT
+8.6.0, 1093 bytes per pixel, to which 80 for image, result and margins are added; float32: twice that, not measured.
 """
 _MEASURED_FEATURES = 64
 

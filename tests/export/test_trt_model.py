@@ -218,6 +218,23 @@ def test_the_mask_branch_as_a_plugin_computes_the_same(folded: FoldedNetwork) ->
             np.testing.assert_array_equal(one, other)
 
 
+def test_the_bicubic_path_in_float16_is_close_and_only_where_it_is_asked_for(folded: FoldedNetwork) -> None:
+    """Rounding 25 weights (2^-11 of each) and sums of up to about 255 (a sixteenth): less than a quarter level."""
+    plain = build_trt_model(folded, "fp16", functions=True)
+    half = build_trt_model(folded, "fp16", functions=True, half_bicubic=True)
+    kinds = [{item.name: item.data_type for item in model.graph.initializer} for model in (plain, half)]
+    assert [kind["bicubic.weight"] for kind in kinds] == [TensorProto.FLOAT, TensorProto.FLOAT16]
+    assert {"image_padded/Pad", "bicubic/Conv"}.isdisjoint(node.name for node in half.graph.node)
+    image = np.random.default_rng(5).integers(0, 256, (1, 3, 24, 31)).astype(np.float32)
+    image[..., :8] = 255.0
+    inputs = {"image": image, "theta": np.zeros((), np.float32)}
+    expected, computed = (open_session(model.SerializeToString()).run(None, inputs) for model in (plain, half))
+    difference = np.abs(expected[0] - computed[0])
+    assert 0.0 < difference.max() < 0.25 and np.sqrt(np.mean(difference**2)) < 0.06
+    for one, other in zip(expected[1:], computed[1:], strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_the_mask_branch_s_plugin_is_for_fp16_only(folded: FoldedNetwork) -> None:
     with pytest.raises(ExportError, match="mask branch as a plugin: expected precision fp16, got fp32"):
         build_trt_model(folded, "fp32", branch_plugin=True)
