@@ -305,6 +305,7 @@ def test_wrong_use_of_the_script_measures_nothing(words: tuple[str, ...]) -> Non
 def engine(graph: float | None, active: list[float], layers: list[tuple[str, float]]) -> str:
     row = {
         "name": "bird", "height": 144, "width": 140, "batch": 1, "ms": 3.0, "graph_ms": graph, "psnr": 71.25,
+        "transfers_ms": [0.5, 0.125, 1.5, 0.375],
         "psnr_y": 38.5, "active": active, "flipped": [0.001 for _ in active],
     }  # fmt: skip
     return json.dumps({
@@ -327,6 +328,8 @@ def test_the_table_says_how_often_as_fast_as_the_rival(tmp_path: Path) -> None:
     assert "| bird 140x144 | 1 | .12 .50 | 2.000 | 3.000 (no graph) | 1.50x |" in lines
     assert "| smsr | H200 | 8.6.0 | 49 | 1007 | 0 |" in lines
     assert "| smsr | 71.25 | 0.00100 | 38.5000 (1) |" in lines and "| dense | 71.25 | - | 38.5000 (1) |" in lines
+    assert "| smsr, bird 140x144 | 0.500 | 2.000 | 1.500 | 4.000 | 2.500 | 2.000 | 1.000 |" in lines
+    assert "| dense, bird 140x144 | 0.500 | 3.000 | 1.500 | 5.000 | 3.500 | 3.000 | - |" in lines
     for line in (
         "| sparse mask modules | 900 | 0 |", "| mask branches | 150 | 0 |", "| running collect | 60 | 0 |",
         "| reformats | 30 | 0 |", "| dense modules | 0 | 146 |", "| others | 7 | 0 |", "| all | 1147 | 146 |",

@@ -54,6 +54,7 @@ int main(int count, char** arguments) {
   Spec spec = {{1, height, width, 64, 4}, {24, 9, 3, 0}, "clustered"};
   spec.share = share;
   const ModuleCase module_case(spec, smsr::cuda::Type::kFloat16);
+  smsr::emulated::gpu.fair = true;
   std::printf(
       "kernel launch load_requests load_sectors store_requests store_sectors copy_requests copy_sectors "
       "shared_requests shared_wavefronts least_wavefronts matrix_loads mma most_of_block most_of_warp\n");

@@ -2,6 +2,7 @@
 #include "interface_test.h"
 
 #include <cstdlib>
+#include <cstring>
 
 #include "cuda/module.h"
 #include "expect.h"
@@ -53,6 +54,7 @@ void refuse(Status expected, const std::string& what, Change change) {
   const Status got = call.status();
   expect(got == expected, "refuses " + what + ", got: " + cuda::describe(got));
   expect(emulated::launches == before, what + ": nothing queued");
+  expect(std::string(cuda::describe(got)).find('\n') == std::string::npos, what + ": one line");
 }
 
 void check_shapes() {
@@ -123,25 +125,35 @@ void check_arguments() {
          [](Call* c) { c->params.output = reinterpret_cast<char*>(c->inputs[op::kFeatures].data()) + 16; });
 }
 
+// Out of memory among them, which CUDA may report at any launch. The next call in the same workspace gives
+// what it would have given.
 void check_failing_launches(cuda::Kernels kernels) {
   emulated::gpu = {};
   const cuda::Device device = {emulated::gpu.processors, emulated::gpu.shared_memory};
   const int before = emulated::launches;
-  expect(Call().status(kernels, device) == Status::kOk, "the unchanged call is accepted");
+  Call call;
+  std::memset(call.inputs[op::kFeatures].data(), 0x3c, sizeof(Line));  // about 1 each
+  expect(call.status(kernels, device) == Status::kOk, "the unchanged call is accepted");
+  expect(call.output[0].bytes[0] != 0, "features reach the output");
+  const std::vector<Line> output = call.output;
   const int all = emulated::launches - before;
   for (int i = 0; i < all; ++i) {
     for (const bool no_code : {false, true}) {
       emulated::gpu.launches_until_failure = i;
-      emulated::gpu.failure = no_code ? cudaErrorNoKernelImageForDevice : cudaErrorLaunchFailure;
+      emulated::gpu.failure = no_code ? cudaErrorNoKernelImageForDevice : cudaErrorMemoryAllocation;
       const int start = emulated::launches;
       const Status expected = no_code ? Status::kBadDevice : Status::kLaunchFailed;
-      expect(Call().status(kernels, device) == expected, "launch " + std::to_string(i) + " fails: reported");
+      expect(call.status(kernels, device) == expected, "launch " + std::to_string(i) + " fails: reported");
       expect(emulated::launches == start + i + 1,
              "launch " + std::to_string(i) + " fails: nothing queued behind it");
       const std::string text = cuda::describe(Status::kLaunchFailed);
       expect(text == (no_code ? "no error" : "emulated failure"), "CUDA's own text, got " + text);
       expect(cudaGetLastError() == cudaSuccess, "the error is cleared");
       emulated::gpu = {};
+      std::memset(call.output.data(), 0x11, sizeof(Line));
+      expect(call.status(kernels, device) == Status::kOk &&
+                 std::memcmp(call.output.data(), output.data(), 32) == 0,
+             "launch " + std::to_string(i) + " failed: the next call gives its result");
     }
   }
 }

@@ -449,8 +449,8 @@ void let_others_take(const void* counter) {
     if (counting) let_idle_warps();
     return;
   }
-  if (!together) return;
   progress = true;
+  if (!together || !gpu.fair) return;
   let_others();
 }
 

@@ -18,7 +18,9 @@ namespace smsr::emulated {
 struct Gpu {
   int major = 9, minor = 0, processors = 3;
   int shared_memory = 227 * 1024;
-  bool reversed = false;            // blocks and warps run in the opposite order
+  bool reversed = false;  // blocks and warps run in the opposite order
+  bool fair = false;  // blocks of a cooperative launch take turns where they take work; else each runs until
+                      // it must wait
   int launches_until_failure = -1;  // negative: none fails
   cudaError_t failure = cudaErrorLaunchFailure;
 };
