@@ -2,12 +2,16 @@
 
     build/native/tests/cuda/smsr_cuda_counts 180 320 0.3 > counts.txt
     python3 tools/predict_gpu_times.py counts.txt --scale 16        # 720 x 1280 has 16 times as many pixels
+    build/native/tests/cuda/smsr_cuda_counts 128 128 0.63 227 132 > small.txt   # as a whole: its slowest block counts
+    python3 tools/predict_gpu_times.py small.txt --step 0.7712 --unit 2.0562    # fitted by the command above
 
 A launch takes at least what each unit of the machine needs alone: tensor cores, first-level cache and shared memory,
 DRAM. The gathering kernel waits for its loads besides: a warp needs a time per step of its sum and a time per unit of
 64 pixels. These two are fitted to the times of convolutions measured at 720 x 1280, share 0.3 (`--measured`). The
 staged kernel has never been timed: its range is from no loss at all to the part of the tensor cores' peak that
-TensorRT's own dense convolution reaches. docs/kernels-cuda.md states the error.
+TensorRT's own dense convolution reaches. A picture counted as a whole (`--scale 1`) waits for its slowest block and
+warp. Modules: launches take 5 us each (measured: about 5 even in a graph); a phase of the staged kernel 2.5 us, an
+assumption: a barrier of all blocks, and the time to fill the first tiles. docs/kernels-cuda.md states the error.
 """
 
 from __future__ import annotations
@@ -23,6 +27,10 @@ WAVEFRONTS_PER_SECOND = PROCESSORS * HERTZ
 DRAM_BYTES_PER_SECOND = 4.2e12
 DENSE_EFFICIENCY = 106.0 / 147.0
 """TensorRT's dense 3x3 convolution of 64 channels takes 147 us at 720 x 1280; 106 us at the peak."""
+SCHEDULERS = 4
+"""Of a multiprocessor: a warp reaches a quarter of its peak."""
+LAUNCH_US = 5.0
+PHASE_US = 2.5
 SECTOR = 32
 GATHER_WARPS = {"convolution": 8, "collect": 12}
 GATHER_INPUTS = {"convolution": 8, "collect": 4}
@@ -37,6 +45,7 @@ class Launch(NamedTuple):
     kernel: str
     kind: str
     counts: dict[str, float]
+    whole: bool
 
     def floors(self) -> dict[str, float]:
         """Microseconds that each unit of the machine needs alone."""
@@ -46,8 +55,11 @@ class Launch(NamedTuple):
         bytes_moved = SECTOR * (c["copy_sectors"] + c["store_sectors"])
         if self.kernel == "gather":  # most loads are served by the caches: only the staged kernel's copies count
             bytes_moved = 0
+        mma = c["mma"]
+        if self.whole and self.kernel == "staged":
+            mma = max(mma, PROCESSORS * c["most_of_block"], PROCESSORS * SCHEDULERS * c["most_of_warp"])
         return {
-            "tensor cores": 1e6 * c["mma"] / MMA_PER_SECOND,
+            "tensor cores": 1e6 * mma / MMA_PER_SECOND,
             "shared memory": 1e6 * wavefronts / WAVEFRONTS_PER_SECOND,
             "DRAM": 1e6 * bytes_moved / DRAM_BYTES_PER_SECOND,
         }
@@ -60,20 +72,24 @@ class Launch(NamedTuple):
         return loads / GATHER_INPUTS[self.kind] / warps, units / warps
 
 
-def read(path: str, scale: float) -> list[Launch]:
-    """The launches that multiply: convolutions, then the collect."""
+def read(path: str, scale: float) -> tuple[list[Launch], dict[str, float]]:
+    """The launches, or phases, that multiply: convolutions, then the collect; and the time of all launches' starts."""
     with open(path, encoding="utf-8") as file:
         lines = [line.split() for line in file if line.strip()]
     names = lines[0][2:]
     launches: list[Launch] = []
+    starts = {
+        "gather": LAUNCH_US * sum(line[0] == "gather" for line in lines),
+        "staged": 2 * LAUNCH_US + PHASE_US * sum(line[0] == "staged" for line in lines[1:]),
+    }
     for kernel in ("gather", "staged"):
         rows = [[float(number) * scale for number in line[2:]] for line in lines[1:] if line[0] == kernel]
         multiplying = [dict(zip(names, row)) for row in rows if row[names.index("mma")] > 0]
         if not multiplying:
             raise SystemExit(f"{path}: expected launches of {kernel} with mma, got none; write it by smsr_cuda_counts")
         kinds = ["convolution"] * (len(multiplying) - 1) + ["collect"]
-        launches += [Launch(kernel, kind, counts) for kind, counts in zip(kinds, multiplying)]
-    return launches
+        launches += [Launch(kernel, kind, counts, scale == 1) for kind, counts in zip(kinds, multiplying)]
+    return launches, starts
 
 
 def fit(rows: list[tuple[float, float]], times: list[float]) -> tuple[float, float]:
@@ -102,7 +118,7 @@ def main() -> None:
         help="us of the gathering kernel's launches, the collect last; default: 720 x 1280, share 0.3, one H200",
     )
     given = parser.parse_args()
-    launches = read(given.counts, given.scale)
+    launches, starts = read(given.counts, given.scale)
     gather = [launch for launch in launches if launch.kernel == "gather"]
     step, unit = given.step, given.unit
     if step is None or unit is None:
@@ -130,7 +146,8 @@ def main() -> None:
                 error = 100 * (low / given.measured[number] - 1)
                 measured = f"; measured {given.measured[number]:.0f}, error {error:+.0f} %"
             print(f"{kernel} {launch.kind}: {time} us (alone: {parts}; bank conflicts {conflicts:.0f} %{measured})")
-        print(f"{kernel}: {low_sum:.0f} us" + (f" to {high_sum:.0f}" if kernel == "staged" else ""))
+        low_sum, high_sum = low_sum + starts[kernel], high_sum + starts[kernel]
+        print(f"{kernel} module: {low_sum:.0f} us" + (f" to {high_sum:.0f}" if kernel == "staged" else ""))
 
 
 if __name__ == "__main__":

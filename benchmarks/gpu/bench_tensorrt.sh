@@ -11,7 +11,8 @@
 #                                        CUDA, into parts PARTS/1, PARTS/2, ... of PART_BYTES (60000000): one per transfer
 #   bench_tensorrt.sh keep PART STORE    there: keeps a transferred part; when all are there, give STORE to `run`
 # Results go to OUT (FOLDER/results). Other variables:
-#   KERNELS          for `run`: measure the plugin once with each SMSR_CUDA_KERNEL of this list; "": its own choice
+#   KERNELS          for `run`: measure the plugin with each SMSR_CUDA_KERNEL of this list ("gather staged"), which share
+#                    one engine: the kernel is chosen when it runs
 #   TENSORRT_INCLUDE for `prepare`: folder of NvInfer.h and NvOnnxParser.h; unset: CMake's search
 #   ARCHITECTURES    for `prepare`: compute capabilities, default 90
 set -euo pipefail
@@ -79,9 +80,10 @@ unpacked() {
   echo "$folder/libraries"
 }
 
-# measure NAME MODEL REFERENCES [OPTION...]: one engine, within the time left. Saved plans spare the build.
+# measure NAME MODEL REFERENCES [OPTION...]: one engine, within the time left. Plans that were kept, or that another
+# kernel's measurement has just saved, spare the build.
 measure() {
-  local name=$1 model=$2 references=$3 left=$((deadline - SECONDS)) status=0
+  local name=$1 model=$2 references=$3 left=$((deadline - SECONDS)) status=0 plan
   shift 3
   if ((left < ${LEAST_SECONDS:-45})); then
     echo "== $name: skipped, $left s left"
@@ -91,12 +93,14 @@ measure() {
     --json "$out/$name.json" "$@")
   [[ -z $tensorrt ]] || command+=(--tensorrt "$tensorrt")
   echo "== $name"
-  if [[ -e $plans/$name.plan ]]; then
-    "${command[@]}" --load-plan "$plans/$name.plan" && return || status=$?
+  for plan in "$out/$model.plan" "$plans/$model.plan"; do
+    [[ -e $plan ]] || continue
+    "${command[@]}" --load-plan "$plan" && return || status=$?
     ((status == 2)) || { failed+=" $name"; return; }
     echo "building it instead"
-  fi
-  "${command[@]}" --onnx "$data/$model.onnx" --save-plan "$out/$name.plan" || failed+=" $name"
+    break
+  done
+  "${command[@]}" --onnx "$data/$model.onnx" --save-plan "$out/$model.plan" || failed+=" $name"
 }
 
 measure_model() {
@@ -108,11 +112,7 @@ measure_model() {
     return
   fi
   options+=(--plugin "$library")
-  if [[ -z ${KERNELS:-} ]]; then
-    measure "$model" "$model" "$references" "${options[@]}"
-    return
-  fi
-  for kernel in $KERNELS; do
+  for kernel in ${KERNELS:-gather staged}; do
     SMSR_CUDA_KERNEL=$kernel measure "$model-$kernel" "$model" "$references" "${options[@]}"
   done
 }

@@ -37,7 +37,7 @@ def main(files: Sequence[str]) -> int:
     if not engines:
         print("table.py: expected files of results, got none; see bench_tensorrt.sh", file=sys.stderr)
         return 2
-    print("\n\n".join([facts(engines), times(engines), quality(engines), layers(engines)]))
+    print("\n\n".join([facts(engines), times(engines), quality(engines), frames(engines), layers(engines)]))
     return 0
 
 
@@ -111,6 +111,26 @@ def quality(engines: dict[str, Row]) -> str:
     return markdown(
         ["engine", "least PSNR against float32, dB", "most flipped mask pixels", "mean PSNR on Y, dB (pictures)"], rows
     )
+
+
+def frames(engines: dict[str, Row]) -> str:
+    """Where the milliseconds of the largest picture go, alone; frames in a row wait for the longest part at least.
+
+    Without what the CPU does: reading, numbers of one type from another, writing.
+    """
+    rows = []
+    for name, engine in engines.items():
+        singles = [row for row in engine["pictures"] if row["batch"] == 1]
+        if not singles:
+            continue
+        row = max(singles, key=lambda one: float(one["width"] * one["height"]))
+        up, up_bytes, down, down_bytes = row["transfers_ms"]
+        run = best(row) or 0.0
+        graph = "-" if row["graph_ms"] is None else f"{row['ms'] - row['graph_ms']:.3f}"
+        parts = (up, run, down, up + run + down, up_bytes + run + down_bytes, max(up_bytes, run, down_bytes))
+        rows.append([f"{name}, {key(row)[0]}", *(f"{part:.3f}" for part in parts), graph])
+    head = ["a frame, ms", "upload", "engine", "download", "sum", "sum with bytes", "bytes, overlapped", "graph saves"]
+    return markdown(head, rows)
 
 
 def layers(engines: dict[str, Row]) -> str:

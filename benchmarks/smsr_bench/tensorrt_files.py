@@ -160,14 +160,17 @@ def _middle(picture: images.Image, height: int, width: int) -> images.Image:
 def models(network: Network) -> list[Model]:
     """The network with its plugins, and its two dense rivals, all with float16 inside. Raises ExportError.
 
-    smsr-branch: the mask branches are plugins, too.
+    smsr-branch: the mask branches are plugins, too; smsr-half: and the bicubic path is float16, as the rivals' is.
     """
     folded = fold(freeze(network))
     ours, branch = build_trt_model(folded, "fp16"), build_trt_model(folded, "fp16", branch_plugin=True)
+    half = build_trt_model(folded, "fp16", branch_plugin=True, half_bicubic=True)
+    float32 = [name for name in FLOAT32_NODES if "bicubic" not in name and "padded" not in name]
     dense, masked = rivals.build_dense, rivals.build_masked
     return [
         Model("smsr", ours, _torch_run(network), True, "smsr", 65.0, FLOAT32_NODES),
         Model("smsr-branch", branch, None, True, "smsr", 65.0, FLOAT32_NODES),
+        Model("smsr-half", half, None, True, "smsr", 60.0, float32),
         Model("dense", dense(folded), _ort_run(dense, folded), False, "dense", 50.0),
         Model("masked", masked(folded), _ort_run(masked, folded), False, "masked", 50.0),
     ]

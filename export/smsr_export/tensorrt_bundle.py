@@ -27,27 +27,33 @@ from smsr_runtime.sizes import Wanted
 
 @dataclass(frozen=True)
 class TensorRtTarget:
-    """precision: one of tensorrt_engine.PRECISIONS; wanted: the sizes that the user named for the engine."""
+    """precision: one of tensorrt_engine.PRECISIONS; wanted: the sizes that the user named for the engine;
+    branch_plugin: see build_trt_model."""
 
     precision: str
     wanted: Wanted = field(default_factory=Wanted)
+    branch_plugin: bool = False
 
 
 def add_tensorrt(work: Path, facts: dict[str, Any], folded: FoldedNetwork, target: TensorRtTarget) -> None:
     """Writes model.trt.onnx into the bundle and its entries into the manifest's `facts`; the engine is pending."""
-    onnx.save_model(build_trt_model(folded, target.precision), work / MODEL_TRT)
+    model = build_trt_model(folded, target.precision, branch_plugin=target.branch_plugin)
+    onnx.save_model(model, work / MODEL_TRT)
     facts.update(target="trt", precision=target.precision, engine=PENDING, profile=target.wanted.as_json())
     rmse = contract.TOLERANCES[target.precision].golden_rmse
     if rmse is not None:
         facts["golden"]["engine_rmse"] = rmse
 
 
-def verify_tensorrt(network: Network, folded: FoldedNetwork, pictures: Sequence[Picture], precision: str) -> Parity:
-    """Parity of model.trt.onnx's graph through its function body."""
-    candidate = Candidate(f"{MODEL_TRT}, {precision}", function_variant(folded, precision), precision)
-    return verify_paths(network, [candidate], pictures, precision)
+def verify_tensorrt(
+    network: Network, folded: FoldedNetwork, pictures: Sequence[Picture], target: TensorRtTarget
+) -> Parity:
+    """Parity of model.trt.onnx's graph through its function bodies."""
+    precision = target.precision
+    upscaler = function_variant(folded, precision, branch_plugin=target.branch_plugin)
+    return verify_paths(network, [Candidate(f"{MODEL_TRT}, {precision}", upscaler, precision)], pictures, precision)
 
 
-def function_variant(folded: FoldedNetwork, precision: str) -> ModelUpscaler:
-    """model.trt.onnx with the module's function, which ONNX Runtime runs."""
-    return ModelUpscaler(build_trt_model(folded, precision, functions=True))
+def function_variant(folded: FoldedNetwork, precision: str, *, branch_plugin: bool = False) -> ModelUpscaler:
+    """model.trt.onnx with its operators' functions, which ONNX Runtime runs."""
+    return ModelUpscaler(build_trt_model(folded, precision, functions=True, branch_plugin=branch_plugin))

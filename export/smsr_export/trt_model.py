@@ -43,15 +43,22 @@ class _BranchParts(StandardParts):
 
 
 def build_trt_model(
-    network: FoldedNetwork, precision: str, *, functions: bool = False, branch_plugin: bool = False
+    network: FoldedNetwork,
+    precision: str,
+    *,
+    functions: bool = False,
+    branch_plugin: bool = False,
+    half_bicubic: bool = False,
 ) -> onnx.ModelProto:
     """image, theta (required) -> upscaled, margin_1 .. margin_K, all float32.
 
     precision: one of tensorrt_engine.PRECISIONS.
     functions: with the module's definition as a model-local function, which runs in any ONNX runtime and makes an
     engine without plugins. The shipped file has none: TensorRT 9.0 to 10.6 would prefer it to the plugin.
-    branch_plugin: the mask branches as nodes of the plugin MaskBranch instead of standard layers. fp16 only; no shipped
-    file has it, because no GPU has measured it yet.
+    branch_plugin: the mask branches as nodes of the plugin MaskBranch instead of standard layers. fp16 only; not
+    the default, because no GPU has measured it yet.
+    half_bicubic: with fp16, the bicubic path (164 us in float32 at 1280x720) in float16, too, up to the last sum; wrong
+    by less than a quarter of one of 255 levels. Only benchmarks ask for it, until a GPU has measured it.
     Raises ExportError where a weight is too large for T, or the network is larger than the plugin takes.
     """
     _check_limits(network)
@@ -59,9 +66,13 @@ def build_trt_model(
     if branch_plugin and precision != "fp16":
         raise ExportError("mask branch as a plugin", "precision fp16", precision, "leave the plugin out")
     built = build_graph(network, _BranchParts() if branch_plugin else StandardParts())
+    if half_bicubic:
+        _rename_bicubic(built.graph)
     _put_plugins(built.graph, compute)
     _round_weights(built.graph, np.dtype(compute))
     _put_casts(built.graph, np.dtype(compute))
+    if half_bicubic:
+        _put_bicubic_casts(built.graph, np.dtype(compute))
     bodies = [module_function(network.layers, "NCHW", plugin=True)] if functions else []
     if functions and branch_plugin:
         bodies.append(branch_function("NCHW", plugin=True))
@@ -115,6 +126,22 @@ def _put_casts(graph: gs.Graph, dtype: np.dtype[np.floating]) -> None:
     cast_for_readers(graph, theta, "theta_inside", dtype, behind=centred.inputs[0])
     cast_for_readers(graph, tail, "residual", np.dtype(np.float32), behind=tail.inputs[0])
     graph.outputs = [graph.outputs[0], *(cast_output(graph, margin) for margin in graph.outputs[1:])]
+
+
+def _rename_bicubic(graph: gs.Graph) -> None:
+    """Away from FLOAT32_NODES, whose weights stay float32 and which the runtime pins."""
+    for tensor in ("image_padded", "bicubic"):
+        (node,) = graph.tensors()[tensor].inputs
+        node.name = f"half_{node.name}"
+
+
+def _put_bicubic_casts(graph: gs.Graph, dtype: np.dtype[np.floating]) -> None:
+    """Integers up to 255 are exact in float16, the sums of 25 of them are rounded to an eighth at most."""
+    tensors = graph.tensors()
+    (pad,) = tensors["image_padded"].inputs
+    pad.inputs[0] = _insert_cast(graph, pad.inputs[0], "image_inside", dtype, behind=None)
+    bicubic = tensors["bicubic"]
+    cast_for_readers(graph, bicubic, "bicubic_outside", np.dtype(np.float32), behind=bicubic.inputs[0])
 
 
 def cast_for_readers(

@@ -132,7 +132,7 @@ def _fill(work: Path, network: Network, folded: FoldedNetwork, request: ExportRe
     parity = verify(network, work, request.pictures, facts["precision"], see)
     if request.tensorrt:
         add_tensorrt(work, facts, folded, request.tensorrt)
-        parity = together(parity, verify_tensorrt(network, folded, request.pictures, request.tensorrt.precision))
+        parity = together(parity, verify_tensorrt(network, folded, request.pictures, request.tensorrt))
     _check_parity(parity, request)
     if request.dial:
         facts[ENTRY] = _dial(work, request)

@@ -23,6 +23,7 @@ from tests.helpers import REPOSITORY
 
 SCRIPT = REPOSITORY / "benchmarks" / "gpu" / "bench_tensorrt.sh"
 TABLE = REPOSITORY / "benchmarks" / "gpu" / "table.py"
+OURS = ("smsr", "smsr-branch", "smsr-half")
 
 
 def call(program: Path, *words: object, **environment: object) -> subprocess.CompletedProcess[str]:
@@ -205,12 +206,14 @@ def test_the_whole_measurement_can_be_rehearsed(folder: Path) -> None:
     done = rehearse(folder)
     assert done.returncode == 0, done.stderr + done.stdout
     assert [line for line in done.stdout.splitlines() if line.startswith("==")] == [
-        "== smsr", "== smsr-branch", "== dense", "== masked"
+        *(f"== {model}-{kernel}" for model in OURS for kernel in ("gather", "staged")), "== dense", "== masked"
     ]  # fmt: skip
     results = folder / "results"
     names = {path.name for path in results.iterdir()}
     assert names == {
-        *(f"{model}.{kind}" for model in ("dense", "masked", "smsr", "smsr-branch") for kind in ("json", "plan")),
+        *(f"{model}-{kernel}.json" for model in OURS for kernel in ("gather", "staged")),
+        *(f"{model}.plan" for model in OURS),
+        *(f"{model}.{kind}" for model in ("dense", "masked") for kind in ("json", "plan")),
         "table.md",
     }
     table = (results / "table.md").read_text()
@@ -218,9 +221,14 @@ def test_the_whole_measurement_can_be_rehearsed(folder: Path) -> None:
     assert len(json.loads((results / "masked.json").read_text())["pictures"]) == 4
 
 
-def test_kernels_are_measured_one_by_one(folder: Path) -> None:
-    done = rehearse(folder, KERNELS="gather staged")
+def test_kernels_are_measured_one_by_one_with_one_engine(folder: Path) -> None:
+    done = rehearse(folder)
     assert done.returncode == 0, done.stderr
+    built = {
+        kernel: json.loads((folder / "results" / f"smsr-half-{kernel}.json").read_text())["build_seconds"]
+        for kernel in ("gather", "staged")
+    }
+    assert built == {"gather": 0, "staged": None}
     table = (folder / "results" / "table.md").read_text()
     assert "| dense / smsr-branch-gather | masked / smsr-branch-gather | dense / smsr-branch-staged |" in table
     assert "| dense / smsr-staged | masked / smsr-staged |" in table
@@ -242,7 +250,7 @@ def test_kept_plans_are_loaded_and_others_built_again(folder: Path) -> None:
 
 def test_what_there_is_no_time_for_is_skipped(folder: Path) -> None:
     done = rehearse(folder, SECONDS_LEFT=100, LEAST_SECONDS=101)
-    assert "== smsr: skipped, 100 s left" in done.stdout
+    assert "== smsr-staged: skipped, 100 s left" in done.stdout
     assert done.returncode == 1 and "bench_tensorrt.sh: failed: table" in done.stderr
 
 
@@ -297,6 +305,7 @@ def test_wrong_use_of_the_script_measures_nothing(words: tuple[str, ...]) -> Non
 def engine(graph: float | None, active: list[float], layers: list[tuple[str, float]]) -> str:
     row = {
         "name": "bird", "height": 144, "width": 140, "batch": 1, "ms": 3.0, "graph_ms": graph, "psnr": 71.25,
+        "transfers_ms": [0.5, 0.125, 1.5, 0.375],
         "psnr_y": 38.5, "active": active, "flipped": [0.001 for _ in active],
     }  # fmt: skip
     return json.dumps({
@@ -319,6 +328,8 @@ def test_the_table_says_how_often_as_fast_as_the_rival(tmp_path: Path) -> None:
     assert "| bird 140x144 | 1 | .12 .50 | 2.000 | 3.000 (no graph) | 1.50x |" in lines
     assert "| smsr | H200 | 8.6.0 | 49 | 1007 | 0 |" in lines
     assert "| smsr | 71.25 | 0.00100 | 38.5000 (1) |" in lines and "| dense | 71.25 | - | 38.5000 (1) |" in lines
+    assert "| smsr, bird 140x144 | 0.500 | 2.000 | 1.500 | 4.000 | 2.500 | 2.000 | 1.000 |" in lines
+    assert "| dense, bird 140x144 | 0.500 | 3.000 | 1.500 | 5.000 | 3.500 | 3.000 | - |" in lines
     for line in (
         "| sparse mask modules | 900 | 0 |", "| mask branches | 150 | 0 |", "| running collect | 60 | 0 |",
         "| reformats | 30 | 0 |", "| dense modules | 0 | 146 |", "| others | 7 | 0 |", "| all | 1147 | 146 |",

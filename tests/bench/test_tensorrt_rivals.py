@@ -97,6 +97,7 @@ def test_files_hold_the_models_and_what_they_compute(
     float32 = "centred/Sub,image_padded/Pad,bicubic/Conv,phases/Add,upscaled/DepthToSpace"
     assert models == {
         "smsr": f"plugin smsr 65.0 {float32}", "smsr-branch": f"plugin smsr 65.0 {float32}",
+        "smsr-half": "plugin smsr 60.0 centred/Sub,phases/Add,upscaled/DepthToSpace",
         "dense": "- dense 50.0 -", "masked": "- masked 50.0 -",
     }  # fmt: skip
     assert (data / "smsr.onnx").read_bytes() == build_trt_model(folded, "fp16").SerializeToString(deterministic=True)

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import smsr_runtime
+from smsr import contract
 from smsr.network import Network
 from smsr_export import cli, manifest
 from smsr_export.fold import fold
@@ -94,6 +95,31 @@ def test_a_fp32_bundle_holds_its_engine_to_the_largest_difference(calm_checkpoin
     assert entries["precision"] == "fp32" and entries["profile"] is None and "engine_rmse" not in entries["golden"]
 
 
+def test_the_mask_branches_are_plugins_where_that_is_asked_for(calm_checkpoint: Path, tmp_path: Path) -> None:
+    """Verified through their functions, and TensorRT's parser has them in front of the modules, two of each."""
+    done = export(calm_checkpoint, "--target", "trt", "--branch-plugin", "--pending", "-o", "x.smsr", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    model = onnx.load(tmp_path / "x.smsr" / "model.trt.onnx")
+    names = [node.op_type for node in model.graph.node if node.domain == contract.DOMAIN]
+    assert names == ["MaskBranch", "SparseMaskModule"] * 2 and not model.functions
+    assert "model.trt.onnx, fp16" in {row["path"] for row in facts(tmp_path / "x.smsr")["parity"]["rows"]}
+
+
+@pytest.mark.parametrize(
+    ("options", "parts"),
+    [
+        (["--target", "trt", "--precision", "fp32"], ("--branch-plugin", "--precision fp16", "got fp32")),
+        ([], ("--branch-plugin", "--target trt with it", "got --target onnx")),
+    ],
+    ids=str,
+)
+def test_the_branch_plugin_is_refused_where_there_is_none(
+    options: list[str], parts: tuple[str, ...], calm_checkpoint: Path, tmp_path: Path
+) -> None:
+    assert_refused(export(calm_checkpoint, "--branch-plugin", *options, "-o", "x.smsr", cwd=tmp_path), 2, *parts)
+    assert tree(tmp_path) == {}
+
+
 def test_the_pending_bundle_runs_on_the_cpu_meanwhile(exported: tuple[Path, Any]) -> None:
     with pytest.warns(smsr_runtime.BackendWarning, match="package tensorrt"):
         assert smsr_runtime.load(exported[0]).backend == "ort"
@@ -116,7 +142,15 @@ def test_failed_parity_in_float16_leaves_no_bundle(small_checkpoint: Path, tmp_p
 
 
 @pytest.mark.parametrize(
-    "extra", [["-o", "x.smsr"], ["--precision", "fp16"], ["--verify", "p.png"], ["--accept-parity-failure"]], ids=str
+    "extra",
+    [
+        ["-o", "x.smsr"],
+        ["--precision", "fp16"],
+        ["--verify", "p.png"],
+        ["--accept-parity-failure"],
+        ["--branch-plugin"],
+    ],
+    ids=str,
 )
 def test_options_for_a_checkpoint_are_wrong_usage_with_a_bundle(extra: list[str], pending: Path) -> None:
     before = tree(pending.parent)

@@ -83,6 +83,19 @@ def test_the_function_variant_becomes_an_engine_of_its_types(
     assert len(engine.data) > 10_000 and engine.profile == SMALL[0] and engine.cache
 
 
+def test_mask_branches_and_bicubic_of_the_benchmark_s_variant_become_an_engine(
+    trt: ModuleType, small_network: Network, tmp_path: Path
+) -> None:
+    """Both operators by their functions; the branches' margins are float16 up to their casts, the last sum float32."""
+    model = build_trt_model(fold(freeze(small_network)), "fp16", functions=True, branch_plugin=True, half_bicubic=True)
+    onnx.save_model(model, tmp_path / "half.onnx")
+    network = parsed(trt, tmp_path / "half.onnx")
+    layers = {network.get_layer(i).name: network.get_layer(i) for i in range(network.num_layers)}
+    assert layers["half_bicubic/Conv"].get_input(0).dtype == trt.float16
+    assert layers["phases/Add"].get_output(0).dtype == trt.float32
+    assert len(build_engine(trt, of_functions(tmp_path / "half.onnx", "fp16"), SMALL, silent).data) > 10_000
+
+
 def parsed(trt: ModuleType, model: Path) -> Any:
     logger = trt.Logger(trt.Logger.ERROR)
     network = trt.Builder(logger).create_network(0)

@@ -18,7 +18,7 @@ from smsr_export.freeze import freeze
 from smsr_export.op_function import OPSET
 from smsr_export.parity.pictures import Picture
 from smsr_export.records import FoldedNetwork
-from smsr_export.tensorrt_bundle import function_variant, verify_tensorrt
+from smsr_export.tensorrt_bundle import TensorRtTarget, function_variant, verify_tensorrt
 from smsr_export.tensorrt_engine import PRECISIONS
 from smsr_export.trt_model import build_trt_model
 from smsr_runtime.errors import ExportError
@@ -161,7 +161,7 @@ def test_real_pictures_are_within_parity(
 ) -> None:
     pictures = [picture for picture, _ in set5_x2 if picture.name in names]
     assert len(pictures) == len(names)
-    parity = verify_tensorrt(x2_network, fold(freeze(x2_network)), pictures, kind)
+    parity = verify_tensorrt(x2_network, fold(freeze(x2_network)), pictures, TensorRtTarget(kind))
     assert parity.passed, parity.failures
     if kind == "fp16":
         assert max(row.rmse for row in parity.rows) > 1e-3  # it really rounds
@@ -216,6 +216,23 @@ def test_the_mask_branch_as_a_plugin_computes_the_same(folded: FoldedNetwork) ->
         )
         for one, other in zip(expected, computed, strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+def test_the_bicubic_path_in_float16_is_close_and_only_where_it_is_asked_for(folded: FoldedNetwork) -> None:
+    """Rounding 25 weights (2^-11 of each) and sums of up to about 255 (a sixteenth): less than a quarter level."""
+    plain = build_trt_model(folded, "fp16", functions=True)
+    half = build_trt_model(folded, "fp16", functions=True, half_bicubic=True)
+    kinds = [{item.name: item.data_type for item in model.graph.initializer} for model in (plain, half)]
+    assert [kind["bicubic.weight"] for kind in kinds] == [TensorProto.FLOAT, TensorProto.FLOAT16]
+    assert {"image_padded/Pad", "bicubic/Conv"}.isdisjoint(node.name for node in half.graph.node)
+    image = np.random.default_rng(5).integers(0, 256, (1, 3, 24, 31)).astype(np.float32)
+    image[..., :8] = 255.0
+    inputs = {"image": image, "theta": np.zeros((), np.float32)}
+    expected, computed = (open_session(model.SerializeToString()).run(None, inputs) for model in (plain, half))
+    difference = np.abs(expected[0] - computed[0])
+    assert 0.0 < difference.max() < 0.25 and np.sqrt(np.mean(difference**2)) < 0.06
+    for one, other in zip(expected[1:], computed[1:], strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_the_mask_branch_s_plugin_is_for_fp16_only(folded: FoldedNetwork) -> None:

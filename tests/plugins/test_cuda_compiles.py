@@ -85,14 +85,13 @@ def test_tensor_core_kernels_compile_and_hardly_spill(nvcc: str, architectures: 
 
 
 @pytest.mark.slow
-def test_staged_kernels_compile_and_do_not_spill(nvcc: str, architectures: list[int], tmp_path: Path) -> None:
+def test_the_staged_kernel_compiles_and_hardly_spills(nvcc: str, architectures: list[int], tmp_path: Path) -> None:
     newer = [number for number in architectures if number >= 80]
     report = compile_for(nvcc, CORE / "module_staged.cu", newer, tmp_path)
-    # Convolutions with their weights in shared memory; those with weights in global memory spill a little.
-    spills = spilled(report, r"staged_gemm.*ConvolutionOutputsELb1E")
-    assert len(spills) == len(newer)
-    assert max(spills) == 0
-    assert max(spilled(report, "staged_gemm")) <= 2 * HOT_LIMIT
+    # Two sizes of tiles; weights in shared memory, in global memory, the latter also with small boxes of the collect.
+    spills = spilled(report, "staged_module")
+    assert len(spills) == 6 * len(newer)
+    assert max(spills) <= 3 * HOT_LIMIT
 
 
 @pytest.mark.slow

@@ -75,21 +75,28 @@ SMSR_DEVICE void finish(const ConvolutionOutputs& to, const GemmInputs& in, cons
   }
 }
 
+// (sums + bias) * scale, of the tile's output channels from `column` on.
 template <class Tile>
-SMSR_DEVICE void finish(const CollectOutputs& to, const GemmInputs& in, const Unit& unit,
-                        const Rows<Tile>& rows, int slice, Tile* tile) {
-  using T = typename Tile::Type;
-  const int column = slice * Tile::kColumns, channels = in.channels - column;
-  const T* bias = static_cast<const T*>(to.bias) + column;
-  const float* scale = to.scale + unit.image * in.channels + column;
+SMSR_DEVICE void scale_sums(const CollectOutputs& to, int image, int channels, int column, Tile* tile) {
+  const auto* bias = static_cast<const typename Tile::Type*>(to.bias) + column;
+  const float* scale = to.scale + image * channels + column;
+  const int left = channels - column;
   tile->map([=](int channel) {
     float add = 0.0f, times = 0.0f;  // past the last channel, where no sum is written
-    if (channel < channels) {
+    if (channel < left) {
       add = to_float(bias[channel]);
       times = scale[channel];
     }
     return [=](float sum) { return (sum + add) * times; };
   });
+}
+
+template <class Tile>
+SMSR_DEVICE void finish(const CollectOutputs& to, const GemmInputs& in, const Unit& unit,
+                        const Rows<Tile>& rows, int slice, Tile* tile) {
+  using T = typename Tile::Type;
+  const int column = slice * Tile::kColumns;
+  scale_sums(to, unit.image, in.channels, column, tile);
 #pragma unroll
   for (int group = 0; group < Tile::kGroups; ++group) {
     const int channel = column + tile->output_channel(group);

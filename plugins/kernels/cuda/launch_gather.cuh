@@ -19,9 +19,24 @@ class GatherLauncher : public Launcher<ConvTile, CollectTile> {
  private:
   void plan() override {
     const PlanSizes& sizes = this->workspace_.sizes;
-    this->mark(0);
-    this->queue(write_lists, sizes.batch * sizes.blocks + 1, 1, kPlanThreads, Base::kPlanShared, sizes,
-                this->workspace_.plan, (this->shape_.layers + 1) * kMaxSlices);
+    const Plan& plan = this->workspace_.plan;
+    const PackParams<T> pack = this->pack_params();
+    this->queue(pack_weights<ConvTile, CollectTile>, Base::pack_blocks(pack), this->shape_.layers + 1,
+                kPackThreads, 0, pack);
+    this->queue(mark_columns<T>, sizes.batch * sizes.blocks, 1, kPlanThreads, kPlanShared, sizes,
+                this->input(op::kMargin), this->input(op::kTheta), plan);
+    this->queue(write_lists, sizes.batch * sizes.blocks + 1, 1, kPlanThreads, kPlanShared, sizes, plan,
+                (this->shape_.layers + 1) * kMaxSlices);
+  }
+
+  void compute(const void* features, void* output) override {
+    for (int layer = 0; layer < this->shape_.layers; ++layer)
+      convolve(layer, layer == 0 ? features : this->map(layer - 1));
+    this->queue(reduce_units, kSegments * this->shape_.layers * this->shape_.batch, 1, kReduceThreads,
+                kReduceThreads * sizeof(float), this->reduce_params(0));
+    this->queue(attend<T>, this->shape_.batch, 1, kAttentionThreads, this->attention_shared(),
+                this->attention_params());
+    collect(features, output);
   }
 
   Lists lists(int layer) const {
@@ -35,7 +50,8 @@ class GatherLauncher : public Launcher<ConvTile, CollectTile> {
             this->pixels()};
   }
 
-  void convolve(int layer, const void* from) override {
+  // Layer `layer`: from [N, H, W, C] to map(layer).
+  void convolve(int layer, const void* from) {
     GemmInputs in = {};
     in.sources = from;
     in.dense = static_cast<DenseChannels>(layer == 0 ? this->shape_.channels : this->dense(layer - 1));
@@ -44,7 +60,7 @@ class GatherLauncher : public Launcher<ConvTile, CollectTile> {
     gemm<ConvTile>(in, ConvolutionOutputs{this->map(layer), sums, this->dense(layer)}, layer);
   }
 
-  void collect(const void* features, void* output) override {
+  void collect(const void* features, void* output) {
     GemmInputs in = {};
     in.sources = this->workspace_.maps;
     in.stride = this->workspace_.map_size;
@@ -54,6 +70,8 @@ class GatherLauncher : public Launcher<ConvTile, CollectTile> {
                       CollectOutputs{output, features, this->input(op::kCollectBias), this->workspace_.scale},
                       this->shape_.layers);
   }
+
+  static constexpr size_t kPlanShared = kPlanThreads / kWarpSize * sizeof(uint32);
 
   template <class Tile, class Outputs>
   void gemm(GemmInputs in, const Outputs& to, int layer) {

@@ -29,13 +29,9 @@ class Launcher {
     const bool planar = shape_.layout == Layout::kNchw;
     const void* features = planar ? workspace_.features : input(op::kFeatures);
     void* output = planar ? workspace_.output : params_.output;
-    pack();
     plan();
     if (planar) transpose_images(input(op::kFeatures), workspace_.features, shape_.channels, pixels());
-    for (int layer = 0; layer < shape_.layers; ++layer)
-      convolve(layer, layer == 0 ? features : map(layer - 1));
-    attention();
-    collect(features, output);
+    compute(features, output);
     if (planar) transpose_images(workspace_.output, params_.output, pixels(), shape_.channels);
     if (status_ == cudaSuccess) return Status::kOk;
     const bool no_code =
@@ -45,12 +41,9 @@ class Launcher {
   }
 
  protected:
-  virtual void plan() = 0;
-  // Layer `layer`: from [N, H, W, C] to map(layer).
-  virtual void convolve(int layer, const void* from) = 0;
-  virtual void collect(const void* features, void* output) = 0;
-  // Units of every image, where lists of pixels do not say how many: one row of unit_sums each.
-  virtual int units_per_image() const { return 0; }
+  virtual void plan() = 0;  // packs weights, turns the mask into lists
+  // features, output [N, H, W, C]
+  virtual void compute(const void* features, void* output) = 0;
 
   int pixels() const { return shape_.height * shape_.width; }
   const T* input(op::Input which) const { return static_cast<const T*>(params_.inputs[which]); }
@@ -62,20 +55,17 @@ class Launcher {
     if (status_ == cudaSuccess) status_ = launch(kernel, x, y, threads, shared, stream_, arguments...);
   }
 
-  void pack() {
-    const int conv = packed_size<ConvTile>(kTaps, shape_.channels);
-    const int collect = packed_size<CollectTile>(shape_.layers, shape_.channels);
-    queue(pack_weights<ConvTile, CollectTile>, divide(conv, 4 * kPackThreads), shape_.layers + 1,
-          kPackThreads, 0, input(op::kConvWeights), input(op::kCollectWeight), shape_.layers, shape_.channels,
-          conv, collect, static_cast<T*>(workspace_.weights));
+  PackParams<T> pack_params() const {
+    return {input(op::kConvWeights),
+            input(op::kCollectWeight),
+            shape_.layers,
+            shape_.channels,
+            packed_size<ConvTile>(kTaps, shape_.channels),
+            packed_size<CollectTile>(shape_.layers, shape_.channels),
+            static_cast<T*>(workspace_.weights)};
   }
-
-  // Zeroes the counters too where no lists follow, which do.
-  void mark(int counters) {
-    const PlanSizes& sizes = workspace_.sizes;
-    queue(mark_columns<T>, shape_.batch * sizes.blocks, 1, kPlanThreads, kPlanShared, sizes,
-          input(op::kMargin), input(op::kTheta), workspace_.plan, counters);
-  }
+  // Blocks that share the packing of a layer's weights.
+  static int pack_blocks(const PackParams<T>& pack) { return divide(pack.conv_size, 4 * kPackThreads); }
 
   // [N, rows, columns] -> [N, columns, rows]
   void transpose_images(const void* from, void* to, int rows, int columns) {
@@ -103,33 +93,33 @@ class Launcher {
     return reinterpret_cast<const Vector*>(static_cast<const T*>(workspace_.weights) + offset);
   }
 
-  void attention() {
+  // units_per_image: rows of unit_sums, 0 where lists of pixels say how many.
+  ReduceParams reduce_params(int units_per_image) const {
     const Plan& plan = workspace_.plan;
-    const ReduceParams reduce = {workspace_.unit_sums, workspace_.segment_sums, plan.active_units,
-                                 plan.inactive_units,  workspace_.units,        shape_.batch,
-                                 shape_.layers,        shape_.channels,         units_per_image(),
-                                 all_dense()};
-    queue(reduce_units, kSegments * shape_.layers * shape_.batch, 1, kReduceThreads,
-          kReduceThreads * sizeof(float), reduce);
-    const AttentionParams attention = {workspace_.segment_sums,
-                                       input(op::kCollectWeight),
-                                       input(op::kCollectBias),
-                                       input(op::kSqueezeWeight),
-                                       input(op::kSqueezeBias),
-                                       input(op::kExciteWeight),
-                                       input(op::kExciteBias),
-                                       workspace_.scale,
-                                       shape_.layers,
-                                       shape_.channels,
-                                       static_cast<float>(pixels())};
-    const int floats = (shape_.layers + 1) * shape_.channels + shape_.channels / kReduction;
-    queue(attend<T>, shape_.batch, 1, kAttentionThreads, static_cast<size_t>(floats) * sizeof(float),
-          attention);
+    return {workspace_.unit_sums, workspace_.segment_sums, plan.active_units,
+            plan.inactive_units,  workspace_.units,        shape_.batch,
+            shape_.layers,        shape_.channels,         units_per_image,
+            all_dense()};
+  }
+  AttentionParams attention_params() const {
+    return {workspace_.segment_sums,
+            input(op::kCollectWeight),
+            input(op::kCollectBias),
+            input(op::kSqueezeWeight),
+            input(op::kSqueezeBias),
+            input(op::kExciteWeight),
+            input(op::kExciteBias),
+            workspace_.scale,
+            shape_.layers,
+            shape_.channels,
+            static_cast<float>(pixels())};
+  }
+  size_t attention_shared() const {
+    return sizeof(float) * static_cast<size_t>(attention_floats(shape_.layers, shape_.channels));
   }
 
   static int divide(int value, int by) { return static_cast<int>(smsr::divide_up(value, by)); }
 
-  static constexpr size_t kPlanShared = kPlanThreads / kWarpSize * sizeof(uint32);
   const Device& device_;
   const Params& params_;
   const Shape& shape_;

@@ -25,22 +25,33 @@ SMSR_DEVICE void pack_one(const typename Tile::Type* weights, int groups, int ch
   packed[at] = value;
 }
 
-// Blocks (any number, layers + 1), the last for the collect. conv [layers, kTaps, channels, channels],
-// collect [layers, channels, channels]; packed: conv_size numbers per layer, then collect_size.
+template <class T>
+struct PackParams {
+  const T* conv;     // [layers, kTaps, channels, channels]
+  const T* collect;  // [layers, channels, channels]
+  int layers, channels, conv_size, collect_size;
+  T* packed;  // conv_size numbers per layer, then collect_size
+};
+
+// One row of blocks: the weights of a layer, or, behind all layers, of the collect.
+template <class Tile, class CollectTile>
+SMSR_DEVICE void pack_layer(const PackParams<typename Tile::Type>& p, int layer) {
+  const int size = layer < p.layers ? p.conv_size : p.collect_size;
+  auto* to = p.packed + static_cast<long long>(layer) * p.conv_size;
+  const auto* conv = p.conv + static_cast<long long>(layer) * kTaps * p.channels * p.channels;
+  for (int at = block_x() * kPackThreads + thread_index(); at < size; at += blocks_x() * kPackThreads) {
+    if (layer < p.layers)
+      pack_one<Tile>(conv, kTaps, p.channels, at, to);
+    else
+      pack_one<CollectTile>(p.collect, p.layers, p.channels, at, to);
+  }
+}
+
+// Blocks (any number, layers + 1).
 template <class Tile, class CollectTile>
 SMSR_KERNEL(kPackThreads, 1)
-void pack_weights(const typename Tile::Type* conv, const typename Tile::Type* collect, int layers,
-                  int channels, int conv_size, int collect_size, typename Tile::Type* packed) {
-  const int layer = block_y();
-  const int size = layer < layers ? conv_size : collect_size;
-  typename Tile::Type* to = packed + static_cast<long long>(layer) * conv_size;
-  for (int at = block_x() * kPackThreads + thread_index(); at < size; at += blocks_x() * kPackThreads) {
-    if (layer < layers)
-      pack_one<Tile>(conv + static_cast<long long>(layer) * kTaps * channels * channels, kTaps, channels, at,
-                     to);
-    else
-      pack_one<CollectTile>(collect, layers, channels, at, to);
-  }
+void pack_weights(PackParams<typename Tile::Type> p) {
+  pack_layer<Tile, CollectTile>(p, block_y());
 }
 
 }  // namespace smsr::cuda

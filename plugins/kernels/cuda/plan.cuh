@@ -31,12 +31,15 @@ SMSR_DEVICE int rows_of_band(const PlanSizes& s, int band) {
   return smaller(kBandRows, s.height - band * kBandRows);
 }
 
-// Blocks [N * s.blocks]: writes plan.columns and plan.block_counts, and zeros to the first plan.counters.
-// margin [N, 1, H, W], theta [].
+template <class T>
+SMSR_DEVICE bool is_active(T margin, float theta) {
+  return to_float(margin) - theta > 0.0f;  // NaN: inactive
+}
+
+// Blocks [N * s.blocks]: writes plan.columns and plan.block_counts. margin [N, 1, H, W], theta [].
 template <class T>
 SMSR_KERNEL(kPlanThreads, 1)
-void mark_columns(PlanSizes s, const T* margin, const T* theta, Plan plan, int counters) {
-  if (block_x() == 0 && thread_index() < counters) plan.counters[thread_index()] = 0;
+void mark_columns(PlanSizes s, const T* margin, const T* theta, Plan plan) {
   const int image = block_x() / s.blocks, column = block_x() % s.blocks * kPlanThreads + thread_index();
   uint32 counts = 0;
   if (column < s.bands * s.width) {
@@ -49,7 +52,7 @@ void mark_columns(PlanSizes s, const T* margin, const T* theta, Plan plan, int c
     uint32 bits = 0;
 #pragma unroll
     for (int row = 0; row < kBandRows; ++row)
-      if (row < rows && to_float(values[row]) - threshold > 0.0f) bits |= 1u << row;
+      if (row < rows && is_active(values[row], threshold)) bits |= 1u << row;
     plan.columns[static_cast<long long>(image) * s.bands * s.width + column] = static_cast<uint8>(bits);
     const uint32 active = static_cast<uint32>(count_bits(bits));
     counts = active | (static_cast<uint32>(rows) - active) << 16;

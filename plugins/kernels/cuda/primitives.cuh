@@ -25,6 +25,7 @@ SMSR_DEVICE int thread_index() { return static_cast<int>(threadIdx.x); }
 SMSR_DEVICE int block_x() { return static_cast<int>(blockIdx.x); }
 SMSR_DEVICE int block_y() { return static_cast<int>(blockIdx.y); }
 SMSR_DEVICE int blocks_x() { return static_cast<int>(gridDim.x); }
+SMSR_DEVICE int blocks_y() { return static_cast<int>(gridDim.y); }
 SMSR_DEVICE void sync_block() { __syncthreads(); }
 
 SMSR_DEVICE void sync_warp() { __syncwarp(); }
@@ -46,6 +47,18 @@ SMSR_DEVICE uint32 shuffle_up(uint32 value, int lanes) { return __shfl_up_sync(0
 SMSR_DEVICE uint32 shuffle(uint32 value, int lane) { return __shfl_sync(0xffffffffu, value, lane); }
 SMSR_DEVICE uint32 ballot(bool value) { return __ballot_sync(0xffffffffu, value); }
 SMSR_DEVICE uint32 atomic_add(uint32* at, uint32 value) { return atomicAdd(at, value); }
+// What this thread wrote before, or has seen, is there for whoever sees what it writes after.
+SMSR_DEVICE void fence_device() { __threadfence(); }
+// Waits until other blocks have raised the number to `least`; what they wrote before is then there.
+SMSR_DEVICE void wait_for_count(const uint32* at, uint32 least) {
+#if __CUDA_ARCH__ >= 700
+  uint32 now;
+  do {
+    asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(now) : "l"(at) : "memory");
+  } while (now < least);
+  fence_device();
+#endif
+}
 SMSR_DEVICE int count_bits(uint32 value) { return __popc(value); }
 
 SMSR_DEVICE float exponential(float value) { return expf(value); }
@@ -129,6 +142,14 @@ SMSR_DEVICE void copy_or_zero(bool copies, uint32 to, const void* from, bool exi
 SMSR_DEVICE void barrier_create(uint32 barrier, int count) {
 #if __CUDA_ARCH__ >= 800
   asm volatile("mbarrier.init.shared.b64 [%0], %1;" ::"r"(barrier), "r"(count) : "memory");
+#else
+  __trap();
+#endif
+}
+// Before its memory is used for something else.
+SMSR_DEVICE void barrier_destroy(uint32 barrier) {
+#if __CUDA_ARCH__ >= 800
+  asm volatile("mbarrier.inval.shared.b64 [%0];" ::"r"(barrier) : "memory");
 #else
   __trap();
 #endif

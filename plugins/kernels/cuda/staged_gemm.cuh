@@ -4,6 +4,7 @@
 // copies of the tile that it needs next, so that tiles of different numbers of active pixels even out.
 #pragma once
 
+#include "cuda/grid_barrier.cuh"
 #include "cuda/staged_tile.cuh"
 
 namespace smsr::cuda {
@@ -19,13 +20,13 @@ struct TileUnit {
 
 template <class Box>
 SMSR_DEVICE TileUnit unit_of(const StageHeader<Box>& header, int index) {
-  const int active_units = Box::kCollect ? Box::kUnits : divide_up(header.active, kUnitRows);
+  const int active_units = Box::kCollect ? Box::kUnits : divide_up(header.active, Box::kUnitPixels);
   TileUnit unit;
   unit.active = Box::kCollect ? header.active > 0 : index < active_units;
-  const int ahead = (index < active_units ? index : index - active_units) * kUnitRows;
+  const int ahead = (index < active_units ? index : index - active_units) * Box::kUnitPixels;
   const int count = Box::kCollect ? Box::kPixels : unit.active ? header.active : header.inactive;
   const int left = count - ahead;
-  unit.rows = left < 0 ? 0 : smaller(left, kUnitRows);
+  unit.rows = left < 0 ? 0 : smaller(left, Box::kUnitPixels);
   unit.step = Box::kCollect || unit.active ? 1 : -1;
   unit.first = unit.step > 0 ? ahead : Box::kPixels - 1 - ahead;
   return unit;
@@ -46,7 +47,7 @@ class Gather {
                      uint32 boxes, int channels)
       : pixel_bytes_(static_cast<uint32>(bytes_per_pixel(channels))), piece_(tile.source_piece()) {
 #pragma unroll
-    for (int pair = 0; pair < StagedTile::kPairs; ++pair) {
+    for (int pair = 0; pair < Box::kPairs; ++pair) {
       const int row = tile.source_row(pair);
       const int pixel = pixel_of(header, unit, row < unit.rows ? row : 0);  // rows past the end: any pixel
       const int y = pixel / kTileColumns, x = pixel % kTileColumns;
@@ -66,10 +67,10 @@ class Gather {
     place();
   }
   template <bool kAllPairs>
-  SMSR_DEVICE void load(int step, int pairs, uint32 (&to)[StagedTile::kPairs][4]) const {
+  SMSR_DEVICE void load(int step, int pairs, uint32 (&to)[Box::kPairs][4]) const {
     const uint32 within = static_cast<uint32>(step % 4) << 5, block = static_cast<uint32>(step / 4) * 128;
 #pragma unroll
-    for (int pair = 0; pair < StagedTile::kPairs; ++pair) {
+    for (int pair = 0; pair < Box::kPairs; ++pair) {
       if (!kAllPairs && pair >= pairs) break;
       load_matrices(to[pair], (now_[pair] ^ within) + block);
     }
@@ -79,28 +80,31 @@ class Gather {
   SMSR_DEVICE void place() {
     const uint32 key = Box::kCollect ? 0 : static_cast<uint32>(group_);  // 3 ky + kx
 #pragma unroll
-    for (int pair = 0; pair < StagedTile::kPairs; ++pair)
+    for (int pair = 0; pair < Box::kPairs; ++pair)
       now_[pair] = at_[pair] + ahead_ + (((key_[pair] + key) & 7) ^ piece_) * 16;
   }
-  uint32 at_[StagedTile::kPairs], key_[StagedTile::kPairs], now_[StagedTile::kPairs];
+  uint32 at_[Box::kPairs], key_[Box::kPairs], now_[Box::kPairs];
   uint32 pixel_bytes_, piece_, ahead_ = 0;
   int group_ = 0, kx_ = 0;
 };
 
-using PairValues = uint32[StagedTile::kPairs][4];
+template <int kPairs>
+using PairValues = uint32[kPairs][4];
 
-SMSR_DEVICE void copy_values(const PairValues& from, PairValues* to) {
+template <int kPairs>
+SMSR_DEVICE void copy_values(const PairValues<kPairs>& from, PairValues<kPairs>* to) {
 #pragma unroll
-  for (int pair = 0; pair < StagedTile::kPairs; ++pair)
+  for (int pair = 0; pair < kPairs; ++pair)
 #pragma unroll
     for (int i = 0; i < 4; ++i) (*to)[pair][i] = from[pair][i];
 }
 
-// All pixels and output channels, 64 input channels: nothing is left out, nothing branches.
+// All output channels, 64 input channels: nothing is left out, nothing branches. Rows past the end of the
+// unit are summed for nothing.
 template <class Box>
 SMSR_DEVICE void sum_all(int groups, Gather<Box> gather, const Vector* weights, StagedTile* tile) {
   constexpr int kSteps = kBlockChannels / StagedTile::kDepth;
-  PairValues ahead, now;
+  PairValues<Box::kPairs> ahead, now;
   gather.template load<true>(0, 0, ahead);
 #pragma unroll 1
   for (int group = 0; group < groups; ++group) {
@@ -138,7 +142,7 @@ SMSR_DEVICE void sum_some(const StagedInputs& in, Gather<Box> gather, const Vect
   const bool trims = !Box::kCollect && !active && keep != 0;
   int step = 0, steps = enter();
   if (gather.group() == in.groups) return;
-  PairValues ahead, now;
+  PairValues<Box::kPairs> ahead, now;
   gather.template load<kAllPairs>(0, pairs, ahead);
 #pragma unroll 1
   for (bool done = false; !done;) {
@@ -158,7 +162,7 @@ SMSR_DEVICE void sum_some(const StagedInputs& in, Gather<Box> gather, const Vect
         const int left = keep - tile->input_channel() - 8 * (i % 2);
         const uint32 mask = left > 1 ? 0xffffffffu : left > 0 ? 0x0000ffffu : 0u;
 #pragma unroll
-        for (int pair = 0; pair < StagedTile::kPairs; ++pair) now[pair][i] &= mask;
+        for (int pair = 0; pair < Box::kPairs; ++pair) now[pair][i] &= mask;
       }
     }
     tile->template multiply<kAllPairs, false>(now, at, pairs, tiles);
@@ -201,7 +205,7 @@ SMSR_DEVICE void finish_staged(const ConvolutionOutputs& to, const StagedInputs&
   const int end = unit.active ? in.channels : to.dense;
   float sums[kPiece] = {0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f};
 #pragma unroll
-  for (int j = 0; j < StagedTile::kOutputs; ++j) {
+  for (int j = 0; j < 4 * Box::kPairs; ++j) {
     Piece<Half> piece = tile->piece(j, 0);
     if (!unit.active) keep_leading(&piece.part[0], end - channel, Half());
     const uint32 at = rows.of(*tile, j);
@@ -227,24 +231,14 @@ template <class Box>
 SMSR_DEVICE void finish_staged(const CollectOutputs& to, const StagedInputs& in,
                                const StageHeader<Box>& header, const TileUnit& unit, uint32 boxes, int,
                                StagedTile* tile) {
-  const int column = block_y() * StagedTile::kColumns, channels = in.channels - column;
-  const int image = place_of<Box>(in, header.tile).image;
-  const Half* bias = static_cast<const Half*>(to.bias) + column;
-  const float* scale = to.scale + image * in.channels + column;
-  tile->map([=](int channel) {
-    float add = 0.0f, times = 0.0f;  // past the last channel, where no sum is written
-    if (channel < channels) {
-      add = to_float(bias[channel]);
-      times = scale[channel];
-    }
-    return [=](float sum) { return (sum + add) * times; };
-  });
+  const int column = block_y() * StagedTile::kColumns;
+  scale_sums(to, place_of<Box>(in, header.tile).image, in.channels, column, tile);
   const OutputRows<Box> rows(in, header, unit);
   const int channel = column + tile->output_channel(0), piece_number = channel / kPiece;
   const uint32 residual_box =
       boxes + static_cast<uint32>(in.groups * box_bytes<Box>(in.channels) + piece_number / 8 * 128);
 #pragma unroll
-  for (int j = 0; j < StagedTile::kOutputs; ++j) {
+  for (int j = 0; j < 4 * Box::kPairs; ++j) {
     Piece<Half> piece = tile->piece(j, 0);
     const uint32 at = rows.of(*tile, j);
     if (at == kNowhere || channel >= in.channels) continue;
@@ -289,10 +283,12 @@ SMSR_DEVICE void run_tile_unit(const StagedInputs& in, const Outputs& to, const 
   }
   StagedTile tile;
   const Gather<Box> gather(tile, header, unit, boxes, in.channels);
-  if (unit.active && unit.rows == kUnitRows && in.channels == kBlockChannels)
+  // All pairs of pixels, not necessarily all of their pixels.
+  const bool all = divide_up(unit.rows, 16) == Box::kPairs;
+  if (unit.active && all && in.channels == kBlockChannels)
     sum_all<Box>(in.groups, gather, weights, &tile);
-  else if (unit.rows == kUnitRows)
-    sum_some<Box, true>(in, gather, weights, unit.active, StagedTile::kPairs, divide_up(columns, 16), &tile);
+  else if (all)
+    sum_some<Box, true>(in, gather, weights, unit.active, Box::kPairs, divide_up(columns, 16), &tile);
   else
     sum_some<Box, false>(in, gather, weights, unit.active, divide_up(unit.rows, 16), divide_up(columns, 16),
                          &tile);
@@ -329,21 +325,21 @@ SMSR_DEVICE void run_tiles(const StagedInputs& in, const Outputs& to, Ring<Box> 
   }
 }
 
-// Blocks (any number, slices). kResident: the slice's weights are copied to shared memory.
-template <class Box, class Outputs, bool kResident>
-SMSR_KERNEL(kStagedThreads, 1)
-void staged_gemm(StagedInputs in, Outputs to) {
+// A convolution or the collect, by all blocks (any number, slices). resident: the slice's weights are copied
+// to shared memory. Begins once the grid's phase before has ended, and ends one.
+template <class Box, class Outputs>
+SMSR_DEVICE void run_product(const StagedInputs& in, const Outputs& to, bool resident, GridBarrier* grid) {
   const int warp = thread_index() / kWarpSize;
-  Ring<Box> ring(in, kResident ? in.weights_bytes : 0);
+  Ring<Box> ring(in, resident ? in.weights_bytes : 0);
   const Vector* weights = in.weights + static_cast<long long>(block_y()) * (in.weights_bytes / 16);
-  if (kResident) {
-    Vector* resident = static_cast<Vector*>(shared_memory());
+  if (resident) {
+    Vector* copied = static_cast<Vector*>(shared_memory());
     for (int i = thread_index(); i < in.weights_bytes / 16; i += kStagedThreads)
-      copy_to_shared(resident + i, weights + i);
-    weights = resident;
+      copy_to_shared(copied + i, weights + i);
+    weights = copied;
   }
   if (thread_index() == 0) ring.create_barriers();
-  sync_block();
+  grid->wait();
   if (warp < in.stages) {
     const int tile = block_x() + warp * blocks_x();
     ring.go_to(warp);
@@ -355,6 +351,9 @@ void staged_gemm(StagedInputs in, Outputs to) {
   copies_arrive();
   sync_block();
   run_tiles<Box>(in, to, ring, weights);
+  sync_block();
+  if (thread_index() == 0) ring.destroy_barriers();
+  grid->arrive();
 }
 
 }  // namespace smsr::cuda

@@ -19,32 +19,36 @@ constexpr int kTileColumns = 16, kMaxStages = 4, kStagedWarps = 8;
 constexpr int kBarrierBytes = 8, kStageBarriers = 2;
 constexpr int kBlockChannels = 64;  // a pixel takes whole blocks of so many channels in shared memory
 
-// kRows x kTileColumns pixels of the output. kCollect: no halo.
-template <int kRows_, bool kCollect_>
+// kRows x kTileColumns pixels of the output, in units of up to kUnitPixels. kCollect: no halo.
+template <int kRows_, bool kCollect_, int kUnitPixels_ = kUnitRows>
 struct TileBox {
   static constexpr bool kCollect = kCollect_;
   static constexpr int kRows = kRows_, kHalo = kCollect ? 0 : 1;
   static constexpr int kHigh = kRows + 2 * kHalo, kWide = kTileColumns + 2 * kHalo;
   static constexpr int kPixels = kRows * kTileColumns;
+  static constexpr int kUnitPixels = kUnitPixels_, kPairs = kUnitPixels / 16;  // at most
   // A convolution's units are of active or of inactive pixels only.
-  static constexpr int kUnits = kCollect ? (kPixels + kUnitRows - 1) / kUnitRows : kPixels / kUnitRows + 1;
+  static constexpr int kUnits = kCollect ? 1 : kPixels / kUnitPixels + 1;
   static_assert(kCollect ? kBandRows % kRows == 0 : kRows == 8 || kRows == 16,
                 "whole bands, or parts of one");
 };
 
 using ConvolutionBox = TileBox<16, false>;
+// Half as large, in units half as large, for images of fewer than kFewTiles of the others: so that all
+// multiprocessors (132 of an H100) and all warps of a block have some.
+using SmallConvolutionBox = TileBox<8, false, 32>;
+constexpr int kFewTiles = 128;
 using CollectBox = TileBox<4, true>;       // 64 pixels: one unit
 using SmallCollectBox = TileBox<2, true>;  // for many layers of many channels
 
 static_assert(ConvolutionBox::kPixels == kTilePixels && ConvolutionBox::kWide < kActiveLane, "TileRecord");
 
-// Tiles of an image in a convolution, and their units.
+static_assert(SmallConvolutionBox::kUnits == ConvolutionBox::kUnits, "workspace.h counts units by tiles");
+
+// Tiles of an image in a convolution.
+template <class Box>
 inline int staged_tiles(int height, int width) {
-  return (height + ConvolutionBox::kRows - 1) / ConvolutionBox::kRows *
-         ((width + kTileColumns - 1) / kTileColumns);
-}
-inline int staged_units(int height, int width) {
-  return staged_tiles(height, width) * ConvolutionBox::kUnits;
+  return (height + Box::kRows - 1) / Box::kRows * ((width + kTileColumns - 1) / kTileColumns);
 }
 
 struct StagedInputs {
@@ -52,12 +56,12 @@ struct StagedInputs {
   long long stride;         // collect only
   DenseChannels dense;      // of each source
   const Vector* weights;    // [slices, groups, channels / 16, StagedTile::kStepVectors] packed
-  const uint8* columns;     // Plan::columns
-  const TileRecord* tiles;  // Plan::tiles, convolutions only
+  const TileRecord* tiles;  // Plan::tiles, of the convolutions' tiles
   uint32* counters;         // [slices] tiles handed out
   PlanSizes sizes;
   int channels, groups;  // groups: taps, or layers
   int tiles_across, tiles_down, stages, weights_bytes;
+  int record_rows;  // of the tiles that have a record
 };
 
 // What a stage says about its tile, in shared memory behind its boxes.
@@ -121,12 +125,16 @@ class Ring {
   // and its copies. Empty: every warp has left the tile.
   SMSR_DEVICE uint32 full() const { return barrier(stage_, 0); }
   SMSR_DEVICE uint32 empty() const { return barrier(stage_, 1); }
-  // One thread, before the first use.
+  // One thread, before the first use, and after the last.
   SMSR_DEVICE void create_barriers() const {
     for (int i = 0; i < stages_; ++i) {
       barrier_create(barrier(i, 0), 2 * kWarpSize);
       barrier_create(barrier(i, 1), kStagedWarps);
     }
+  }
+  SMSR_DEVICE void destroy_barriers() const {
+    for (int i = 0; i < stages_; ++i)
+      for (int which = 0; which < kStageBarriers; ++which) barrier_destroy(barrier(i, which));
   }
 
  private:
@@ -156,29 +164,16 @@ SMSR_DEVICE int tiles_of(const StagedInputs& in) { return in.tiles_across * in.t
 
 // Active pixels of the lane's column of a box: bit r is its row r. No tile: 0.
 template <class Box>
-SMSR_DEVICE uint32 box_column(const StagedInputs& in, int tile) {
-  const PlanSizes& s = in.sizes;
-  const int lane = thread_index() % kWarpSize;
-  if (tile >= tiles_of(in) || lane >= Box::kWide) return 0;
-  const TilePlace place = place_of<Box>(in, tile);
-  const int x = place.x - Box::kHalo + lane, band = place.y / kBandRows;
-  if (x < 0 || x >= s.width) return 0;
-  const uint8* at = in.columns + (static_cast<long long>(place.image) * s.bands + band) * s.width + x;
-  if (Box::kCollect) return static_cast<uint32>(*at) >> place.y % kBandRows & ((1u << Box::kRows) - 1u);
-  constexpr int kBands = Box::kRows / kBandRows;
-  uint32 bits = static_cast<uint32>(*at) << 1;
-  if (band > 0) bits |= static_cast<uint32>(at[-s.width]) >> 7;
-  if (kBands > 1 && band + 1 < s.bands) bits |= static_cast<uint32>(at[s.width]) << (kBandRows + 1);
-  if (band + kBands < s.bands)
-    bits |= (static_cast<uint32>(at[kBands * s.width]) & 1u) << (kBands * kBandRows + 1);
-  return bits;
-}
-
-// The same for the tile's next use: of a convolution it has been computed (tile_lists.cuh).
-template <class Box>
 SMSR_DEVICE uint32 load_column(const StagedInputs& in, int tile) {
-  if (Box::kCollect) return box_column<Box>(in, tile);
-  return tile < tiles_of(in) ? in.tiles[tile].column[thread_index() % kWarpSize] : 0u;
+  const int lane = thread_index() % kWarpSize;
+  if (tile >= tiles_of(in)) return 0;
+  if (!Box::kCollect) return in.tiles[tile].column[lane];
+  if (lane >= Box::kWide) return 0;
+  const TilePlace place = place_of<Box>(in, tile);
+  const int down = divide_up(in.sizes.height, in.record_rows), row = place.y % in.record_rows;
+  const int record =
+      (place.image * down + place.y / in.record_rows) * in.tiles_across + tile % in.tiles_across;
+  return in.tiles[record].column[lane + 1] >> (row + 1) & ((1u << Box::kRows) - 1u);
 }
 
 // Rows of a box that lie inside the image, as bits.

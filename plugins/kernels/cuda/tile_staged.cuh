@@ -9,7 +9,7 @@ namespace smsr::cuda {
 // A step is 16 input channels. Two mma's pixels (16, a pair) are one ldmatrix.
 class StagedTile : public HalfTile<kUnitRows> {
  public:
-  static constexpr int kDepth = 16, kPairs = kRows / 16;
+  static constexpr int kDepth = 16;
   static constexpr int kStepVectors = kDepth * kColumns * 2 / 16;  // of packed weights
 
   // The pixel of pair `pair`, and the piece of its step (0 or 1), whose address the lane brings.
@@ -27,9 +27,10 @@ class StagedTile : public HalfTile<kUnitRows> {
     *column = 16 * (offset / 256) + 2 * (lane / 4) + word % 2;
   }
 
-  // Adds one step: in[pair] as load_matrices() gives it. Only the first `pairs` pairs unless kAllPairs, and
-  // the first 16 * tiles output channels unless kAllTiles. All lanes together.
-  template <bool kAllPairs, bool kAllTiles>
+  // Adds one step: in[pair] as load_matrices() gives it; kPairs is 4, or fewer where the unit has no more
+  // pixels. Only the first `pairs` pairs unless kAllPairs, and the first 16 * tiles output channels unless
+  // kAllTiles. All lanes together.
+  template <bool kAllPairs, bool kAllTiles, int kPairs>
   SMSR_DEVICE void multiply(const uint32 (&in)[kPairs][4], const Vector* weights, int pairs, int tiles) {
 #pragma unroll
     for (int m = 0; m < kTiles; ++m) {

@@ -43,6 +43,14 @@ size_t packed_module_size(int layers, int channels) {
          static_cast<size_t>(packed_size<Tile<kCollectRows>>(layers, channels));
 }
 
+// The staged kernel's tiles of a batch, of whichever size the call will choose.
+inline int64_t most_staged_tiles(const Shape& shape) {
+  const int64_t large = staged_tiles<ConvolutionBox>(shape.height, shape.width);
+  const int64_t small = staged_tiles<SmallConvolutionBox>(shape.height, shape.width);
+  const int64_t most_small = small < 2 * kFewTiles ? small : 2 * kFewTiles;
+  return shape.batch * (large > most_small ? large : most_small);
+}
+
 // The parts from `base` on; with null only their sizes. The shape must have been accepted. VoltaTile's
 // packed weights are never larger than HalfTile's.
 inline Workspace lay_out(const Shape& shape, void* base) {
@@ -55,9 +63,9 @@ inline Workspace lay_out(const Shape& shape, void* base) {
   w.sizes = {shape.batch, shape.height, shape.width, bands,
              static_cast<int>(smsr::divide_up(columns, kPlanThreads))};
   const size_t pixels = batch * static_cast<size_t>(image);
-  const int64_t staged = half ? staged_units(shape.height, shape.width) : 0;
-  const int64_t listed = smsr::divide_up(image, kUnitRows) + 1;
-  w.units = static_cast<long long>(shape.batch * (listed > staged ? listed : staged));
+  const int64_t tiles = half ? most_staged_tiles(shape) : 0, staged = tiles * ConvolutionBox::kUnits;
+  const int64_t listed = shape.batch * (smsr::divide_up(image, kUnitRows) + 1);
+  w.units = static_cast<long long>(listed > staged ? listed : staged);
 
   Cursor cursor(base, kWorkspaceAlignment);
   w.plan.columns = cursor.take<uint8>(batch * static_cast<size_t>(columns));
@@ -66,10 +74,8 @@ inline Workspace lay_out(const Shape& shape, void* base) {
   w.plan.active_count = cursor.take<int>(batch);
   w.plan.active_units = cursor.take<int>(batch + 1);
   w.plan.inactive_units = cursor.take<int>(batch + 1);
-  w.plan.counters = cursor.take<uint32>((layers + 1) * kMaxSlices);
-  if (half)
-    w.plan.tiles =
-        cursor.take<TileRecord>(batch * static_cast<size_t>(staged_tiles(shape.height, shape.width)));
+  w.plan.counters = cursor.take<uint32>((layers + 1) * kMaxSlices + 1 + batch);
+  if (half) w.plan.tiles = cursor.take<TileRecord>(static_cast<size_t>(tiles));
   w.weights =
       cursor.take_bytes(element * (half ? packed_module_size<HalfTile>(shape.layers, shape.channels)
                                         : packed_module_size<FloatTile>(shape.layers, shape.channels)));

@@ -44,7 +44,8 @@ void check_staged(ModuleCase* module_case, const std::string& where) {
     emulated::gpu = {};
     emulated::gpu.shared_memory = kilobytes * 1024;
     emulated::gpu.reversed = kilobytes != 163;
-    emulated::gpu.processors = kilobytes == 163 ? 1 : 7;
+    emulated::gpu.fair = kilobytes == 99;
+    emulated::gpu.processors = kilobytes == 163 ? 2 : 7;
     const cuda::Layout layout = kilobytes == 227 ? cuda::Layout::kNchw : cuda::Layout::kNhwc;
     const std::string what = where + " staged, " + std::to_string(kilobytes) + " KB";
     const Bytes other = run(*module_case, layout, what, &kernels);

@@ -2,6 +2,7 @@
 #include "interface_test.h"
 
 #include <cstdlib>
+#include <cstring>
 
 #include "cuda/module.h"
 #include "expect.h"
@@ -53,6 +54,7 @@ void refuse(Status expected, const std::string& what, Change change) {
   const Status got = call.status();
   expect(got == expected, "refuses " + what + ", got: " + cuda::describe(got));
   expect(emulated::launches == before, what + ": nothing queued");
+  expect(std::string(cuda::describe(got)).find('\n') == std::string::npos, what + ": one line");
 }
 
 void check_shapes() {
@@ -123,25 +125,35 @@ void check_arguments() {
          [](Call* c) { c->params.output = reinterpret_cast<char*>(c->inputs[op::kFeatures].data()) + 16; });
 }
 
+// Out of memory among them, which CUDA may report at any launch. The next call in the same workspace gives
+// what it would have given.
 void check_failing_launches(cuda::Kernels kernels) {
   emulated::gpu = {};
   const cuda::Device device = {emulated::gpu.processors, emulated::gpu.shared_memory};
   const int before = emulated::launches;
-  expect(Call().status(kernels, device) == Status::kOk, "the unchanged call is accepted");
+  Call call;
+  std::memset(call.inputs[op::kFeatures].data(), 0x3c, sizeof(Line));  // about 1 each
+  expect(call.status(kernels, device) == Status::kOk, "the unchanged call is accepted");
+  expect(call.output[0].bytes[0] != 0, "features reach the output");
+  const std::vector<Line> output = call.output;
   const int all = emulated::launches - before;
   for (int i = 0; i < all; ++i) {
     for (const bool no_code : {false, true}) {
       emulated::gpu.launches_until_failure = i;
-      emulated::gpu.failure = no_code ? cudaErrorNoKernelImageForDevice : cudaErrorLaunchFailure;
+      emulated::gpu.failure = no_code ? cudaErrorNoKernelImageForDevice : cudaErrorMemoryAllocation;
       const int start = emulated::launches;
       const Status expected = no_code ? Status::kBadDevice : Status::kLaunchFailed;
-      expect(Call().status(kernels, device) == expected, "launch " + std::to_string(i) + " fails: reported");
+      expect(call.status(kernels, device) == expected, "launch " + std::to_string(i) + " fails: reported");
       expect(emulated::launches == start + i + 1,
              "launch " + std::to_string(i) + " fails: nothing queued behind it");
       const std::string text = cuda::describe(Status::kLaunchFailed);
       expect(text == (no_code ? "no error" : "emulated failure"), "CUDA's own text, got " + text);
       expect(cudaGetLastError() == cudaSuccess, "the error is cleared");
       emulated::gpu = {};
+      std::memset(call.output.data(), 0x11, sizeof(Line));
+      expect(call.status(kernels, device) == Status::kOk &&
+                 std::memcmp(call.output.data(), output.data(), 32) == 0,
+             "launch " + std::to_string(i) + " failed: the next call gives its result");
     }
   }
 }
@@ -203,6 +215,13 @@ void check_kernels() {
   refuses(Status::kBadType, cuda::Kernels::kFloat, device, "float32 kernels for float16", unchanged);
   refuses(Status::kBadDevice, cuda::Kernels::kStaged, {3, 16 * 1024}, "staged with 16 KB of shared memory",
           unchanged);
+  refuses(Status::kBadDevice, cuda::Kernels::kStaged, {1, 99 * 1024},
+          "staged with fewer multiprocessors than slices of channels", [](Call* c) {
+            c->params.shape.channels = 80;
+            c->dense[0] = 3;
+            c->bytes = cuda::workspace_bytes(c->params.shape);
+            c->workspace.resize(c->bytes / sizeof(Line));
+          });
   for (const auto half : {cuda::Kernels::kTensorCore, cuda::Kernels::kVolta, cuda::Kernels::kStaged}) {
     refuses(Status::kBadType, half, device, "float16 kernels for float32", [](Call* c) {
       c->params.shape.type = cuda::Type::kFloat32;
@@ -257,7 +276,7 @@ void check_environment() {
   emulated::gpu = {};
   const int before = emulated::launches;
   expect(Call().status() == expected, "SMSR_CUDA_KERNEL=" + chosen);
-  const int launches = expected == Status::kOk ? 8 : 0;  // an unknown name: nothing queued
+  const int launches = expected != Status::kOk ? 0 : chosen == "staged" ? 2 : 8;  // an unknown name: nothing
   expect(emulated::launches - before == launches,
          "SMSR_CUDA_KERNEL=" + chosen + ": launches, got " + std::to_string(emulated::launches - before));
   setenv(cuda::kKernelVariable, "changed later", 1);

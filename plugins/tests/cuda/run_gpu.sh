@@ -66,16 +66,20 @@ done
 for share in 0.3 1 0 0.1; do
   for kernel in gather staged; do with_kernel $kernel "$build/gpu_bench" 360 640 $share float16; done
 done
-for kernel in gather staged; do with_kernel $kernel "$build/gpu_bench" 180 320 0.3 float16; done
+for size in "180 320 0.3" "128 128 0.63" "256 256 0.18"; do  # the last two: pictures of Set5
+  # shellcheck disable=SC2086  # three words
+  for kernel in gather staged; do with_kernel $kernel "$build/gpu_bench" $size float16; done
+done
 step "$build/gpu_bench" 720 1280 0.3 float16 NCHW
 step "$build/gpu_bench" 720 1280 0.3 float32
 step python3 "$plugins/../benchmarks/gpu/bench_cudnn.py" 720 1280
-# Nsight Compute, where it is installed and may read the counters: what limits convolutions and collect of one module.
+# Nsight Compute, where it is installed and may read the counters: what limits convolutions and collect of one module
+# (gather), or whole modules (staged).
 if command -v ncu >/dev/null; then
   for kernel in staged gather; do
     echo "== ncu $kernel"
     SMSR_CUDA_KERNEL=$kernel ncu --clock-control none --section SpeedOfLight --section MemoryWorkloadAnalysis \
-      --section WarpStateStats --section Occupancy -k "regex:${kernel}_gemm" -c 5 "$build/gpu_bench" 720 1280 0.3 ||
+      --section WarpStateStats --section Occupancy -k "regex:gather_gemm|staged_module" -c 5 "$build/gpu_bench" 720 1280 0.3 ||
       echo "run_gpu.sh: ncu failed, so it has no result" >&2
   done
 fi

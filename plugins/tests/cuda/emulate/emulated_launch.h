@@ -23,7 +23,14 @@ template <class... Parameters>
 cudaError_t launch(void (*kernel)(Parameters...), int x, int y, int threads, size_t shared, cudaStream_t,
                    typename As<Parameters>::type... arguments) {
   const int allowed = allowed_shared_memory(reinterpret_cast<const void*>(kernel));
-  return emulated::run_grid(x, y, threads, shared, allowed, [&] { kernel(arguments...); });
+  return emulated::run_grid({x, y, threads, shared, false}, allowed, [&] { kernel(arguments...); });
+}
+
+template <class... Parameters>
+cudaError_t launch_together(void (*kernel)(Parameters...), int x, int y, int threads, size_t shared,
+                            cudaStream_t, typename As<Parameters>::type... arguments) {
+  const int allowed = allowed_shared_memory(reinterpret_cast<const void*>(kernel));
+  return emulated::run_grid({x, y, threads, shared, true}, allowed, [&] { kernel(arguments...); });
 }
 
 template <class... Parameters>

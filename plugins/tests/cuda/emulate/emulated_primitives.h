@@ -26,6 +26,7 @@ inline int thread_index() { return emulated::place().thread; }
 inline int block_x() { return emulated::place().block_x; }
 inline int block_y() { return emulated::place().block_y; }
 inline int blocks_x() { return emulated::place().blocks_x; }
+inline int blocks_y() { return emulated::place().blocks_y; }
 inline void sync_block() { emulated::sync_block(); }
 inline void sync_warp() {
   emulated::meet_warp([](void* const(&)[32]) {}, nullptr);
@@ -82,10 +83,13 @@ inline uint32 ballot(bool value) {
   return bits;
 }
 inline uint32 atomic_add(uint32* at, uint32 value) {
+  emulated::let_others_take(at);
   const uint32 before = *at;
   *at = before + value;
   return before;
 }
+inline void fence_device() {}
+inline void wait_for_count(const uint32* at, uint32 least) { emulated::wait_for_count(at, least); }
 inline int count_bits(uint32 value) { return __builtin_popcount(value); }
 inline float exponential(float value) { return std::exp(value); }
 inline float multiply_add(float a, float b, float c) { return std::fma(a, b, c); }
@@ -137,7 +141,8 @@ inline void copy_or_zero(bool copies, uint32 to, const void* from, bool exists) 
 inline emulated::Barrier* barrier_at(uint32 at) {
   return static_cast<emulated::Barrier*>(from_shared_address(at));
 }
-inline void barrier_create(uint32 at, int count) { *barrier_at(at) = {static_cast<uint16>(count), 0, 0}; }
+inline void barrier_create(uint32 at, int count) { emulated::create(barrier_at(at), count); }
+inline void barrier_destroy(uint32 at) { emulated::destroy(barrier_at(at)); }
 inline void barrier_arrive(uint32 at) { emulated::arrive(barrier_at(at)); }
 inline void barrier_arrive_after_copies(uint32 at) { emulated::start_arrival(barrier_at(at)); }
 inline void barrier_wait(uint32 at, int parity) { emulated::wait_for(barrier_at(at), parity); }
@@ -191,7 +196,7 @@ inline void multiply_16x8x16(float (&d)[4], uint32 a0, uint32 a1, uint32 a2, uin
             for (int r = 0; r < 2; ++r) b[2 * t + 8 * r + odd][g] = half_of_pair(from->b[r], odd);
           }
         }
-        ++emulated::counts.mma;
+        if (emulated::counting) emulated::note_mma();
         float d[16][8] = {};
         for (int row = 0; row < 16; ++row)
           for (int k = 0; k < 16; ++k)

@@ -21,16 +21,20 @@ namespace smsr::emulated {
 Gpu gpu;
 int launches = 0;
 bool counting = false;
-Counts counts;
 std::vector<Counts> launch_counts;
 
 namespace {
 
 cudaError_t last_error = cudaSuccess;
 constexpr int kLanes = 32;
+#if defined(__SANITIZE_ADDRESS__)
 constexpr size_t kStack = 256 * 1024;
+#else
+constexpr size_t kStack = 64 * 1024;
+#endif
 
-enum class State { kReady, kAtBarrier, kInWarp, kDone };
+// kBehind: other blocks run first.
+enum class State { kReady, kAtBarrier, kInWarp, kBehind, kDone };
 
 struct Copy {
   void* to;
@@ -63,20 +67,30 @@ struct Warp {
   void* brought[kLanes];
 };
 
-// The running block; its fibers are reused by the next one.
+// Its fibers are reused by the next launch's.
 struct Block {
   std::vector<std::unique_ptr<Fiber>> fibers;
   std::vector<Warp> warps;
   std::unique_ptr<char[]> shared;
   size_t shared_bytes = 0;
   int polls = 0;  // since a barrier's phase ended
-  const std::function<void()>* body = nullptr;
   Place place{};
   int at_barrier = 0;
-  Fiber scheduler;
-} block;
+  size_t phase = 0;            // barriers of the whole launch that it has passed
+  std::vector<long long> mma;  // of each warp, in this phase
+  std::set<const Barrier*> barriers;
+};
 
-Fiber& fiber(int thread) { return *block.fibers[static_cast<size_t>(thread)]; }
+std::vector<std::unique_ptr<Block>> blocks;  // that run together
+Block* running = nullptr;
+Fiber scheduler;
+const std::function<void()>* body = nullptr;
+bool together = false;       // the launch guarantees that all of its blocks run together
+bool progress = false;       // in this round through the blocks
+std::vector<Counts> phases;  // of the launch
+
+Fiber& fiber(int thread) { return *running->fibers[static_cast<size_t>(thread)]; }
+Counts& counts() { return phases[running->phase]; }
 
 #if defined(__SANITIZE_ADDRESS__)
 const void* scheduler_stack = nullptr;
@@ -85,7 +99,7 @@ size_t scheduler_stack_size = 0;
 // Switches from one fiber to another; returns after a switch back. The sanitizer must know which stack is in
 // use.
 void change(Fiber& from, Fiber& to, bool ends = false) {
-  const bool back = &to == &block.scheduler;
+  const bool back = &to == &scheduler;
   __sanitizer_start_switch_fiber(ends ? nullptr : &from.sanitizer, back ? scheduler_stack : to.stack.get(),
                                  back ? scheduler_stack_size : kStack);
   to.started = true;
@@ -115,7 +129,7 @@ void arrive() {}
 
 // The next thread that can run, the same warp's first; -1: none.
 int find_ready(int after) {
-  const int threads = block.place.threads, warps = threads / kLanes, warp = after / kLanes;
+  const int threads = running->place.threads, warps = threads / kLanes, warp = after / kLanes;
   for (int i = 1; i <= kLanes; ++i) {
     const int thread = warp * kLanes + (after + i) % kLanes;
     if (fiber(thread).state == State::kReady) return thread;
@@ -130,23 +144,35 @@ int find_ready(int after) {
 
 // Lets other threads run until this one is ready again.
 void yield(bool ends = false) {
-  const int self = block.place.thread, next = find_ready(self);
+  const int self = running->place.thread, next = find_ready(self);
   if (next == self) return;
-  if (next >= 0) block.place.thread = next;
-  change(fiber(self), next >= 0 ? fiber(next) : block.scheduler, ends);
-  block.place.thread = self;
+  if (next >= 0) running->place.thread = next;
+  change(fiber(self), next >= 0 ? fiber(next) : scheduler, ends);
+  running->place.thread = self;
+}
+
+int threads_in(State state) {
+  int count = 0;
+  for (int i = 0; i < running->place.threads; ++i) count += fiber(i).state == state ? 1 : 0;
+  return count;
+}
+
+void let_others() {
+  fiber(running->place.thread).state = State::kBehind;
+  yield();
 }
 
 // Lets every other thread that can run go first.
 void poll() {
-  const int self = block.place.thread, threads = block.place.threads;
-  if (++block.polls > 1000 * threads) fail("threads wait forever for a barrier in shared memory");
+  const int self = running->place.thread, threads = running->place.threads;
+  if (++running->polls > 1000 * threads) fail("threads wait forever for a barrier in shared memory");
+  if (running->polls > threads && threads_in(State::kBehind) > 0) return let_others();
   for (int i = 1; i < threads; ++i) {
     const int next = (self + (gpu.reversed ? threads - i : i)) % threads;
     if (fiber(next).state != State::kReady) continue;
-    block.place.thread = next;
+    running->place.thread = next;
     change(fiber(self), fiber(next));
-    block.place.thread = self;
+    running->place.thread = self;
     return;
   }
 }
@@ -162,7 +188,7 @@ void perform(const Copy& copy) {
 
 // The copies of all threads that have been asked to arrive at the barrier, and these arrivals.
 void perform_arrivals(const Barrier* barrier) {
-  for (int i = 0; i < block.place.threads; ++i) {
+  for (int i = 0; i < running->place.threads; ++i) {
     std::vector<Copy>& copies = fiber(i).copies;
     size_t count = 0;
     for (size_t at = 0; at < copies.size(); ++at)
@@ -175,21 +201,21 @@ void perform_arrivals(const Barrier* barrier) {
 // Wavefronts of up to 32 accesses of 16 bytes to shared memory: eight lanes at a time, each of 8 groups of
 // four banks serves one address.
 void count_wavefronts(const std::vector<const void*>& lanes) {
-  counts.shared_requests += 1;
+  counts().shared_requests += 1;
   for (size_t first = 0; first < lanes.size(); first += 8) {
     std::vector<const void*> banks[8];
     bool any = false;
     for (size_t i = first; i < std::min(first + 8, lanes.size()); ++i) {
       if (lanes[i] == nullptr) continue;
       any = true;
-      const auto offset = static_cast<size_t>(static_cast<const char*>(lanes[i]) - block.shared.get());
+      const auto offset = static_cast<size_t>(static_cast<const char*>(lanes[i]) - running->shared.get());
       std::vector<const void*>& bank = banks[offset / 16 % 8];
       if (std::find(bank.begin(), bank.end(), lanes[i]) == bank.end()) bank.push_back(lanes[i]);
     }
     size_t most = 0;
     for (const auto& bank : banks) most = std::max(most, bank.size());
-    counts.shared_wavefronts += static_cast<long long>(most);
-    counts.least_wavefronts += any ? 1 : 0;
+    counts().shared_wavefronts += static_cast<long long>(most);
+    counts().least_wavefronts += any ? 1 : 0;
   }
 }
 
@@ -218,17 +244,19 @@ void count_noted(int warp) {
       }
       if (!any) continue;
       if (access == Access::kSharedLoad || access == Access::kSharedStore) count_wavefronts(lanes);
-      if (access == Access::kGlobalLoad) count_sectors(lanes, &counts.load_requests, &counts.load_sectors);
-      if (access == Access::kGlobalStore) count_sectors(lanes, &counts.store_requests, &counts.store_sectors);
-      if (access == Access::kCopy) count_sectors(lanes, &counts.copy_requests, &counts.copy_sectors);
+      if (access == Access::kGlobalLoad)
+        count_sectors(lanes, &counts().load_requests, &counts().load_sectors);
+      if (access == Access::kGlobalStore)
+        count_sectors(lanes, &counts().store_requests, &counts().store_sectors);
+      if (access == Access::kCopy) count_sectors(lanes, &counts().copy_requests, &counts().copy_sectors);
     }
   for (int lane = 0; lane < kLanes; ++lane) fiber(warp * kLanes + lane).noted.clear();
 }
 
 void fiber_main() {
   arrive();
-  (*block.body)();
-  Fiber& self = fiber(block.place.thread);
+  (*body)();
+  Fiber& self = fiber(running->place.thread);
   if (!self.copies.empty()) fail("a thread ended with copies on their way");
   self.state = State::kDone;
   yield(true);
@@ -236,14 +264,17 @@ void fiber_main() {
 }
 
 void prepare(int threads, size_t shared) {
-  while (block.fibers.size() < static_cast<size_t>(threads))
-    block.fibers.push_back(std::make_unique<Fiber>());
-  block.warps.assign(static_cast<size_t>(threads) / kLanes, Warp());
-  block.shared.reset(new char[shared]);
-  block.shared_bytes = shared;
-  block.polls = 0;
-  std::memset(block.shared.get(), 0xff, shared);
-  block.at_barrier = 0;
+  while (running->fibers.size() < static_cast<size_t>(threads))
+    running->fibers.push_back(std::make_unique<Fiber>());
+  running->warps.assign(static_cast<size_t>(threads) / kLanes, Warp());
+  running->shared.reset(new char[shared]);
+  running->shared_bytes = shared;
+  running->polls = 0;
+  std::memset(running->shared.get(), 0xff, shared);
+  running->at_barrier = 0;
+  running->phase = 0;
+  running->mma.assign(running->warps.size(), 0);
+  running->barriers.clear();
   for (int i = 0; i < threads; ++i) {
     Fiber& f = fiber(i);
     f.started = false;
@@ -256,67 +287,119 @@ void prepare(int threads, size_t shared) {
   }
 }
 
-void run_block(int threads, size_t shared) {
-  prepare(threads, shared);
-  block.scheduler.started = true;
+// Adds up what the running block's warps did since it last passed a barrier of the whole launch.
+void end_phase() {
+  long long all = 0;
+  for (size_t warp = 0; warp < running->warps.size(); ++warp) {
+    if (counting) count_noted(static_cast<int>(warp));
+    all += running->mma[warp];
+    counts().most_of_warp = std::max(counts().most_of_warp, running->mma[warp]);
+  }
+  counts().mma += all;
+  counts().most_of_block = std::max(counts().most_of_block, all);
+  running->mma.assign(running->warps.size(), 0);
+}
+
+// Runs the block until it has ended or waits for other blocks; returns whether it has ended.
+bool run_block() {
+  const int threads = running->place.threads;
+  for (int i = 0; i < threads; ++i)
+    if (fiber(i).state == State::kBehind) fiber(i).state = State::kReady;
+  scheduler.started = true;
+  running->polls = 0;
   const int first = find_ready(threads - 1);
-  block.place.thread = first;
-  change(block.scheduler, fiber(first));
-  int waiting[4] = {};
-  for (int i = 0; i < threads; ++i) ++waiting[static_cast<int>(fiber(i).state)];
-  if (waiting[static_cast<int>(State::kDone)] != threads)
-    fail("threads wait forever: " + std::to_string(waiting[static_cast<int>(State::kAtBarrier)]) +
-         " at a barrier, " + std::to_string(waiting[static_cast<int>(State::kInWarp)]) + " for their warp, " +
-         std::to_string(waiting[static_cast<int>(State::kDone)]) + " have ended");
-  if (counting)
-    for (int warp = 0; warp < threads / kLanes; ++warp) count_noted(warp);
+  running->place.thread = first;
+  change(scheduler, fiber(first));
+  if (threads_in(State::kBehind) > 0) return false;
+  if (threads_in(State::kDone) != threads)
+    fail("threads wait forever: " + std::to_string(threads_in(State::kAtBarrier)) + " at a barrier, " +
+         std::to_string(threads_in(State::kInWarp)) + " for their warp, " +
+         std::to_string(threads_in(State::kDone)) + " have ended");
+  end_phase();
+  return true;
+}
+
+void start_block(size_t at, const Place& place, size_t shared) {
+  while (blocks.size() <= at) blocks.push_back(std::make_unique<Block>());
+  running = blocks[at].get();
+  running->place = place;
+  prepare(place.threads, shared);
+}
+
+// All blocks in turn, each until it must wait for others.
+void run_together(int count) {
+  std::vector<bool> ended(static_cast<size_t>(count));
+  while (std::find(ended.begin(), ended.end(), false) != ended.end()) {
+    progress = false;
+    for (size_t i = 0; i < ended.size(); ++i) {
+      const size_t at = gpu.reversed ? ended.size() - 1 - i : i;
+      running = blocks[at].get();
+      if (!ended[at] && run_block()) ended[at] = progress = true;
+    }
+    if (!progress) fail("blocks wait for each other forever");
+  }
+}
+
+// Lets warps of the block that have multiplied less go first.
+void let_idle_warps() {
+  const int self = running->place.thread;
+  for (int other = 0; other < running->place.threads; ++other) {
+    const size_t mine = static_cast<size_t>(self / kLanes), its = static_cast<size_t>(other / kLanes);
+    if (running->mma[its] >= running->mma[mine] || fiber(other).state != State::kReady) continue;
+    running->place.thread = other;
+    change(fiber(self), fiber(other));
+    running->place.thread = self;
+  }
 }
 
 }  // namespace
 
 void fail(const std::string& what) {
-  std::printf("FAILED emulated GPU: %s (block %d, %d, thread %d)\n", what.c_str(), block.place.block_x,
-              block.place.block_y, block.place.thread);
+  std::printf("FAILED emulated GPU: %s (block %d, %d, thread %d)\n", what.c_str(), running->place.block_x,
+              running->place.block_y, running->place.thread);
   std::fflush(stdout);
   std::abort();
 }
 
-cudaError_t run_grid(int x, int y, int threads, size_t shared, int shared_allowed,
-                     const std::function<void()>& body) {
+cudaError_t run_grid(const Grid& grid, int shared_allowed, const std::function<void()>& thread) {
   ++launches;
+  const int x = grid.x, y = grid.y, threads = grid.threads;
   if (gpu.launches_until_failure >= 0 && gpu.launches_until_failure-- == 0) return last_error = gpu.failure;
   if (x < 1 || y < 1 || y > 65535 || threads < 1 || threads > 1024 || threads % kLanes != 0)
     return cudaErrorInvalidConfiguration;
-  if (shared > static_cast<size_t>(shared_allowed)) return cudaErrorInvalidValue;
-  block.body = &body;
-  counts = {};
+  if (grid.shared > static_cast<size_t>(shared_allowed)) return cudaErrorInvalidValue;
+  if (grid.together && x * y > gpu.processors) return last_error = cudaErrorCooperativeLaunchTooLarge;
+  body = &thread;
+  together = grid.together;
+  phases.assign(1, Counts());
   for (int i = 0; i < x * y; ++i) {
-    const int at = gpu.reversed ? x * y - 1 - i : i;
-    block.place = {0, threads, at % x, at / x, x};
-    run_block(threads, shared);
+    const int at = gpu.reversed && !together ? x * y - 1 - i : i;
+    start_block(together ? static_cast<size_t>(at) : 0, {0, threads, at % x, at / x, x, y}, grid.shared);
+    if (!together && !run_block()) fail("a block waits for others in a launch whose blocks run one by one");
   }
-  if (counting) launch_counts.push_back(counts);
+  if (together) run_together(x * y);
+  if (counting) launch_counts.insert(launch_counts.end(), phases.begin(), phases.end());
   return cudaSuccess;
 }
 
-const Place& place() { return block.place; }
-void* shared_memory() { return block.shared.get(); }
+const Place& place() { return running->place; }
+void* shared_memory() { return running->shared.get(); }
 
 void sync_block() {
-  const int threads = block.place.threads;
-  if (++block.at_barrier == threads) {
-    block.at_barrier = 0;
+  const int threads = running->place.threads;
+  if (++running->at_barrier == threads) {
+    running->at_barrier = 0;
     for (int i = 0; i < threads; ++i)
       if (fiber(i).state == State::kAtBarrier) fiber(i).state = State::kReady;
     return;
   }
-  fiber(block.place.thread).state = State::kAtBarrier;
+  fiber(running->place.thread).state = State::kAtBarrier;
   yield();
 }
 
 void meet_warp(Operation operation, void* brought) {
-  const int self = block.place.thread, first = self / kLanes * kLanes;
-  Warp& warp = block.warps[static_cast<size_t>(self / kLanes)];
+  const int self = running->place.thread, first = self / kLanes * kLanes;
+  Warp& warp = running->warps[static_cast<size_t>(self / kLanes)];
   if (warp.arrived == 0) warp.operation = operation;
   if (warp.operation != operation) fail("lanes of a warp meet in different instructions");
   warp.brought[self % kLanes] = brought;
@@ -332,11 +415,11 @@ void meet_warp(Operation operation, void* brought) {
 }
 
 void start_copy(void* to, const void* from, size_t bytes) {
-  fiber(block.place.thread).copies.push_back({to, from, bytes, nullptr});
+  fiber(running->place.thread).copies.push_back({to, from, bytes, nullptr});
 }
 
 void finish_copies() {
-  std::vector<Copy>& copies = fiber(block.place.thread).copies;
+  std::vector<Copy>& copies = fiber(running->place.thread).copies;
   for (const Copy& copy : copies) perform(copy);
   copies.clear();
 }
@@ -345,11 +428,12 @@ void arrive(Barrier* barrier) {
   if (++barrier->arrived < barrier->count) return;
   barrier->arrived = 0;
   ++barrier->phases;
-  block.polls = 0;
+  running->polls = 0;
+  progress = true;
 }
 
 void start_arrival(Barrier* barrier) {
-  fiber(block.place.thread).copies.push_back({nullptr, nullptr, 0, barrier});
+  fiber(running->place.thread).copies.push_back({nullptr, nullptr, 0, barrier});
 }
 
 void wait_for(Barrier* barrier, int parity) {
@@ -360,17 +444,47 @@ void wait_for(Barrier* barrier, int parity) {
   }
 }
 
+void let_others_take(const void* counter) {
+  if (is_shared(counter)) {
+    if (counting) let_idle_warps();
+    return;
+  }
+  progress = true;
+  if (!together || !gpu.fair) return;
+  let_others();
+}
+
+void wait_for_count(const uint32_t* at, uint32_t least) {
+  while (*at < least) {
+    let_others();
+  }
+  progress = true;
+  end_phase();
+  if (phases.size() == ++running->phase) phases.emplace_back();
+}
+
+void create(Barrier* barrier, int count) {
+  if (!running->barriers.insert(barrier).second) fail("a barrier created where there is one");
+  *barrier = {static_cast<uint16_t>(count), 0, 0};
+}
+
+void destroy(Barrier* barrier) {
+  if (running->barriers.erase(barrier) == 0) fail("no barrier to destroy");
+}
+
+void note_mma() { ++running->mma[static_cast<size_t>(running->place.thread / kLanes)]; }
+
 void note(Access access, const void* at, bool exists) {
-  fiber(block.place.thread).noted.push_back({access, at, exists});
+  fiber(running->place.thread).noted.push_back({access, at, exists});
 }
 
 void note_rows(void* const (&rows)[32]) {
-  ++counts.matrix_loads;
+  ++counts().matrix_loads;
   count_wavefronts(std::vector<const void*>(rows, rows + kLanes));
 }
 
 bool is_shared(const void* at) {
-  return at >= block.shared.get() && at < block.shared.get() + block.shared_bytes;
+  return at >= running->shared.get() && at < running->shared.get() + running->shared_bytes;
 }
 
 }  // namespace smsr::emulated

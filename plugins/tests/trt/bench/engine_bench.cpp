@@ -16,6 +16,7 @@ struct Row {
   const Picture* picture;
   int batch;
   double milliseconds, graph_milliseconds;
+  Transfers transfers;
   Comparison comparison;
 };
 
@@ -58,8 +59,11 @@ std::string to_json(const Row& row) {
          ", \"height\": " + std::to_string(row.picture->size.height) +
          ", \"width\": " + std::to_string(row.picture->size.width) +
          ", \"batch\": " + std::to_string(row.batch) + ", \"ms\": " + number(row.milliseconds) +
-         ", \"graph_ms\": " + number(row.graph_milliseconds) + ", \"psnr\": " + number(c.psnr) +
-         ", \"psnr_y\": " + number(c.psnr_y) +
+         ", \"graph_ms\": " + number(row.graph_milliseconds) + ", \"transfers_ms\": " +
+         list(std::vector<double>{row.transfers.upload, row.transfers.upload_bytes, row.transfers.download,
+                                  row.transfers.download_bytes},
+              number) +
+         ", \"psnr\": " + number(c.psnr) + ", \"psnr_y\": " + number(c.psnr_y) +
          ", \"active\": " + list(c.margins, [](const Margin& m) { return number(m.active); }) +
          ", \"flipped\": " + list(c.margins, [](const Margin& m) { return number(m.flipped); }) + "}";
 }
@@ -113,11 +117,12 @@ void report(Results& results, const std::string& text) {
 
 void measure(Session& session, const Options& options, const Picture& picture, int batch, Results& results) {
   session.set_picture(picture, batch);
-  Row row{&picture, batch, 0.0, 0.0, compare(options, picture, batch, session.outputs())};
+  Row row{&picture, batch, 0.0, 0.0, {}, compare(options, picture, batch, session.outputs())};
   const std::string wrong = complaint(options, picture, row.comparison);
   if (!wrong.empty()) report(results, wrong);
   row.milliseconds = session.milliseconds(options.repeats, false);
   row.graph_milliseconds = session.milliseconds(options.repeats, true);
+  row.transfers = session.transfers(options.repeats);
   print(row);
   results.rows.push_back(std::move(row));
 }

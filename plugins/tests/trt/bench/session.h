@@ -61,6 +61,11 @@ struct LayerTime {
   double microseconds;
 };
 
+// Milliseconds from and to pinned memory: the picture and its result, as float32 or as bytes.
+struct Transfers {
+  double upload, upload_bytes, download, download_bytes;
+};
+
 struct EngineFacts {
   std::string tensorrt, gpu;
   double build_seconds = -1.0;  // -1: loaded
@@ -78,6 +83,8 @@ class Session {
   virtual std::map<std::string, Tensor> outputs() = 0;
   // Median milliseconds of one run, queued by itself or as a CUDA graph; -1: it cannot be captured.
   virtual double milliseconds(int repeats, bool graph) = 0;
+  // Medians of what goes to the GPU and back around one run.
+  virtual Transfers transfers(int repeats) = 0;
   // Mean time of each layer.
   virtual std::vector<LayerTime> profile(int repeats) = 0;
 };

@@ -53,6 +53,8 @@ class DoubleSession final : public Session {
     return batch_ * (graph ? kGraphMilliseconds : kMilliseconds);
   }
 
+  Transfers transfers(int) override { return {0.4 * batch_, 0.1 * batch_, 1.6 * batch_, 0.4 * batch_}; }
+
   std::vector<LayerTime> profile(int) override { return {{"head.0/Conv", 700.0}, {"tail/Conv", 300.0}}; }
 
  private:

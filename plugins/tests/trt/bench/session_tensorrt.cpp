@@ -47,6 +47,18 @@ class DeviceMemory {
   size_t bytes_;
 };
 
+class PinnedMemory {
+ public:
+  explicit PinnedMemory(size_t bytes) { check(cudaMallocHost(&data_, bytes), "pinned memory"); }
+  PinnedMemory(const PinnedMemory&) = delete;
+  PinnedMemory& operator=(const PinnedMemory&) = delete;
+  ~PinnedMemory() { cudaFreeHost(data_); }
+  void* data() const { return data_; }
+
+ private:
+  void* data_ = nullptr;
+};
+
 class Stream {
  public:
   Stream() { check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "stream"); }
@@ -245,6 +257,7 @@ class GpuSession final : public Session {
 
   void set_picture(const Picture& picture, int batch) override {
     where_ = picture.name;
+    image_bytes_ = picture.image.size() * sizeof(float) * static_cast<size_t>(batch);
     memory_.clear();
     outputs_.clear();
     for_each_tensor(TensorIOMode::kINPUT, [&](const char* name) { set_input(name, picture, batch); });
@@ -276,6 +289,23 @@ class GpuSession final : public Session {
     const Graph captured(*stream_, [&] { return context_->enqueueV3(*stream_); });
     if (captured.executable() == nullptr) return -1.0;
     return median(repeats, [&] { check(cudaGraphLaunch(captured.executable(), *stream_), "CUDA graph"); });
+  }
+
+  // Into memory of its own: the input stays.
+  Transfers transfers(int repeats) override {
+    const size_t image = image_bytes_, upscaled = memory_[outputs_.at("upscaled")].bytes();
+    const size_t most = std::max(image, upscaled);
+    const PinnedMemory host(most);
+    const DeviceMemory device(most, where_);
+    const auto time = [&](size_t bytes, bool up) {
+      return median(repeats, [&] {
+        check(cudaMemcpyAsync(up ? device.data() : host.data(), up ? host.data() : device.data(), bytes,
+                              up ? cudaMemcpyHostToDevice : cudaMemcpyDeviceToHost, *stream_),
+              where_);
+      });
+    };
+    return {time(image, true), time(image / sizeof(float), true), time(upscaled, false),
+            time(upscaled / sizeof(float), false)};
   }
 
   std::vector<LayerTime> profile(int repeats) override {
@@ -392,6 +422,7 @@ class GpuSession final : public Session {
   std::map<std::string, size_t> outputs_;  // index into memory_
   std::unique_ptr<IExecutionContext> context_;
   std::string where_;
+  size_t image_bytes_ = 0;
 };
 
 }  // namespace
