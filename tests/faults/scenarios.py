@@ -87,7 +87,7 @@ def make_start(folder: Path) -> None:
     (folder / "in").mkdir()
     random = np.random.default_rng(0)
     for name in ("a", "b"):
-        Image.fromarray(random.integers(0, 256, (12, 16, 3), dtype=np.uint8)).save(folder / "in" / f"{name}.png")
+        Image.fromarray(random.integers(0, 256, (60, 80, 3), dtype=np.uint8)).save(folder / "in" / f"{name}.png")
     write_clip(folder / "clip.mp4", rgb_frames(4))
     write_pictures(folder / "pictures", 3)
 

@@ -65,6 +65,51 @@ def test_every_file_that_a_model_reads_is_seen() -> None:
     assert locations(external("*/_ORT_MEM_ADDR_/*")) == {"*/_ORT_MEM_ADDR_/*"}
 
 
+def in_place(name: str) -> onnx.ModelProto:
+    """A model with one tensor, whose data lie in the file of this name, at the place that the name says."""
+    tensor = TensorProto(data_type=TensorProto.FLOAT, dims=[1], name="w")
+    tensor.external_data.add(key="location", value=name)
+    if name != "without a flag":
+        tensor.data_location = TensorProto.EXTERNAL
+    weights = onnx.GraphProto(name="g", initializer=[tensor])
+    sparse = (
+        onnx.SparseTensorProto(values=tensor) if name.endswith("values") else onnx.SparseTensorProto(indices=tensor)
+    )
+    attributes = {
+        "tensor": onnx.AttributeProto(t=tensor), "tensors": onnx.AttributeProto(tensors=[tensor]),
+        "graph": onnx.AttributeProto(g=weights), "graphs": onnx.AttributeProto(graphs=[weights]),
+        "sparse values": onnx.AttributeProto(sparse_tensor=sparse),
+        "sparse indices": onnx.AttributeProto(sparse_tensors=[sparse]),
+    }  # fmt: skip
+    model = onnx.ModelProto()
+    if name in attributes:
+        model.graph.node.add().attribute.append(attributes[name])
+    elif name == "function's node":
+        model.functions.add().node.add().attribute.append(attributes["tensor"])
+    elif name == "function's attribute":
+        model.functions.add().attribute_proto.append(attributes["tensor"])
+    elif name == "training's start":
+        model.training_info.add().initialization.CopyFrom(weights)
+    elif name == "training's step":
+        model.training_info.add().algorithm.CopyFrom(weights)
+    elif name == "graph's sparse values":
+        model.graph.sparse_initializer.append(sparse)
+    else:
+        model.graph.initializer.append(tensor)
+    return model
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "tensor", "tensors", "graph", "graphs", "sparse values", "sparse indices", "function's node",
+        "function's attribute", "training's start", "training's step", "graph's sparse values", "without a flag",
+    ],
+)  # fmt: skip
+def test_every_place_of_a_tensor_is_looked_at(name: str) -> None:
+    assert locations(in_place(name).SerializeToString()) == {name}
+
+
 @pytest.mark.parametrize("data", [b"\x0b", b"\x07", b"\x3a\xff\x01", b"\x3a", b"\xff" * 11, b"\x02\x01x"])
 def test_what_is_no_message_is_no_model(data: bytes) -> None:
     with pytest.raises(ValueError, match="protobuf"):
@@ -128,6 +173,7 @@ def test_what_is_no_file_is_refused_at_once(own_bundle: Path, name: str, kind: s
         signal.alarm(0)
 
 
+FACTS = {"bytes": 3, "sha256": "0" * 64}
 GOLDEN = {"input": "golden/input.png", "output": "golden/output.npy", "max_abs": 0.001}
 
 
@@ -152,6 +198,10 @@ GOLDEN = {"input": "golden/input.png", "output": "golden/output.npy", "max_abs":
         ({"interface_hash": "../x"}, "hexadecimal"),
         ({"target": "exe"}, "onnx"),
         ({"precision": "fp32; rm"}, "letters"),
+        ({"files": {"model.onnx": FACTS, "manifest.json": FACTS}}, "file names inside the bundle"),
+        ({"files": {"model.onnx": {**FACTS, "bytes": -1}}}, "0 to 2147483647"),
+        ({"files": {"model.onnx": {**FACTS, "bytes": 1 << 31}}}, "0 to 2147483647"),
+        ({"files": {"model.onnx": {**FACTS, "sha256": "0"}}}, "64 hexadecimal"),
     ],
 )
 def test_a_manifest_with_such_an_entry_is_refused(own_bundle: Path, changes: dict[str, Any], message: str) -> None:
