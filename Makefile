@@ -39,7 +39,7 @@ else
 NEON_TEST := @echo 'skipped: NEON kernels (apt install g++-aarch64-linux-gnu qemu-user)'
 endif
 
-.PHONY: kills hours setup native demo bench test test-trt test-gpu release reproducible check format clean mutants coverage test-asan test-tsan fuzz fuzz-native load fuzz-python faults
+.PHONY: kills hours setup native demo bench test test-trt test-gpu release reproducible check format clean mutants coverage test-asan test-tsan fuzz fuzz-native load fuzz-python fuzz-operators faults full-disk damaged-videos
 
 setup: $(VENV)/.installed native
 
@@ -141,10 +141,26 @@ reproducible: release
 	diff dist/SHA256SUMS build/dist-again/SHA256SUMS && echo 'two builds, the same bytes'
 # Hostile files for the readers in Python, guided by coverage where atheris is installed; docs/reliability.md.
 MINUTES ?= 1
-fuzz: fuzz-python fuzz-native
+fuzz: fuzz-python fuzz-native fuzz-operators
 
 fuzz-python: $(VENV)/.installed
 	$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
+
+# The operators through ONNX Runtime, the library built with the address and undefined-behaviour sanitizers.
+fuzz-operators: $(VENV)/.installed
+	@mkdir -p build
+	cmake -S plugins -B build/asan-ort -G Ninja -DSMSR_SANITIZE=ON -DSMSR_WERROR=OFF -DCMAKE_BUILD_TYPE=None \
+	    -DCMAKE_CXX_FLAGS='-O1 -g1' >build/asan-ort.log
+	cmake --build build/asan-ort --parallel $(JOBS) --target smsr_ort >>build/asan-ort.log
+	LD_PRELOAD=$$($(CXX) -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 \
+	    $(BIN)/python -m tests.fuzz.operators --minutes $(MINUTES) --library build/asan-ort/libsmsr_ort.so
+
+# Commands with every size of disk and of file up to what they need; and 1,000 damaged videos. Linux, minutes each.
+full-disk: $(VENV)/.installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults.full_disk
+
+damaged-videos: $(VENV)/.installed
+	$(BIN)/python -m tests.faults.damaged_videos
 
 # Commands killed, or out of disk, at each of their write steps; EVERY=k: at each k-th. Linux, minutes to an hour.
 EVERY ?= 1

@@ -19,11 +19,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
 import numpy as np
 
 from smsr_runtime.run.command import main as run
 from tests.faults.checking import in_child
+from tests.faults.scenarios import plays
 from tests.fuzz.mutate import mutated
 from tests.runtime.helpers import tiny_model, write_bundle
 from tests.runtime.video import rgb_frames, write_clip
@@ -110,19 +110,9 @@ def attempt(bundle: Path, file: Path, home: Path) -> Tried:
         tried.wrong = "exit 0 without a result"
     elif out.exists():
         tried.end += " with what could be decoded" if code else ""
-        tried.wrong = unreadable(out)
+        tried.wrong = "" if plays(out) else "a result that cannot be decoded to its end"
     left = [path.name for path in home.iterdir() if path.name.startswith((".smsr-", f"{out.name}.resume"))]
     return tried if not left else Tried(tried.kind, tried.end, tried.seconds, f"left {left}")
-
-
-def unreadable(video: Path) -> str:
-    """Why a result cannot be decoded to its end; empty where it can."""
-    try:
-        with av.open(str(video)) as container:
-            frames = sum(1 for _ in container.decode(video=0))
-    except av.FFmpegError as error:
-        return f"a result that cannot be decoded: {error}"
-    return "" if frames else "a result without frames"
 
 
 def main() -> int:

@@ -69,6 +69,15 @@ def clip_state(path: Path) -> str:
     return hashlib.sha256(b"".join(frame.tobytes() for frame in frames)).hexdigest()[:12]
 
 
+def plays(path: Path) -> bool:
+    """Whether a video has a frame and decodes to its end."""
+    try:
+        with av.open(str(path)) as container:
+            return sum(1 for _ in container.decode(video=0)) > 0
+    except av.FFmpegError:
+        return False
+
+
 def checkpoint_state(path: Path) -> str:
     """A checkpoint of training can always be loaded."""
     if not path.exists():

@@ -11,9 +11,11 @@ import pytest
 
 from smsr import contract
 from smsr_runtime.doctor import command, cpu, machine
+from smsr_runtime.doctor.bundle import examine
 from smsr_runtime.doctor.finding import CPU, EXPORT, GPU, Finding
+from tests.runtime.fake_tensorrt import World
 from tests.runtime.helpers import plain_python, write_manifest
-from tests.runtime.tensorrt_machine import write_pending
+from tests.runtime.tensorrt_machine import manifest, write_pending
 
 
 def report(capsys: pytest.CaptureFixture[str], *options: str, code: int = 0) -> dict[str, Any]:
@@ -99,6 +101,14 @@ def test_a_pending_engine_is_said_and_not_built(own_bundle: Path, capsys: pytest
     told = report(capsys, "--bundle", str(own_bundle))["bundle"]
     assert "its engine is pending" in told["about"] and told["runs"] == "function body"
     assert sorted(own_bundle.rglob("*")) == before
+
+
+def test_where_an_engine_could_be_built_it_is_not(world: World, pending: Path) -> None:
+    """With TensorRT and a GPU, where smsr-run would build it for minutes."""
+    before = manifest(pending)
+    told = examine(str(pending))
+    assert "its engine is pending" in told.about and told.runs == "function body"
+    assert manifest(pending) == before and not (pending / "model.engine").exists()
 
 
 def test_a_bundle_that_does_not_run_here_is_exit_code_1_and_says_why(

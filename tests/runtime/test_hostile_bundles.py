@@ -258,6 +258,16 @@ def test_a_model_that_gives_another_shape_or_type_is_refused(own_bundle: Path) -
         smsr_runtime.load(own_bundle)(image)
 
 
+def test_a_model_with_a_name_that_is_no_text_prints_nothing(run: Run, own_bundle: Path) -> None:
+    """ONNX Runtime's package would say on stdout what it did not like, and try again."""
+    data = tiny_model().SerializeToString()
+    (own_bundle / "model.onnx").write_bytes(data.replace(b"margin_2", b"margin_\xff"))
+    write_manifest(own_bundle)
+    done = run("--selftest", bundle=own_bundle)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stdout + done.stderr
+    assert "model.onnx: expected a model ONNX Runtime can run" in done.stderr
+
+
 def test_a_file_that_changes_after_it_was_checked_is_not_used(own_bundle: Path) -> None:
     bundle = smsr_runtime.bundle.read_bundle(own_bundle)
     upscaler = smsr_runtime.load(own_bundle)
