@@ -19,6 +19,7 @@ import smsr_runtime
 from smsr_runtime.errors import BackendError, BundleError
 from smsr_runtime.external_data import UNNAMED, locations
 from smsr_runtime.manifest import is_inside
+from smsr_runtime.ort.strip_parts import can_be_cut
 from smsr_runtime.selftest import self_test
 from tests.runtime.helpers import Run, compile_library, tiny_model, write_manifest
 
@@ -258,14 +259,25 @@ def test_a_model_that_gives_another_shape_or_type_is_refused(own_bundle: Path) -
         smsr_runtime.load(own_bundle)(image)
 
 
-def test_a_model_with_a_name_that_is_no_text_prints_nothing(run: Run, own_bundle: Path) -> None:
-    """ONNX Runtime's package would say on stdout what it did not like, and try again."""
+@pytest.mark.parametrize(
+    ("name", "words"), [(b"margin_2", "names that are text"), (b"Resize", "a model ONNX Runtime can run")]
+)
+def test_a_model_with_a_name_that_is_no_text_is_one_line(name: bytes, words: str, run: Run, own_bundle: Path) -> None:
+    """Of an output, and of an operator. ONNX Runtime's package would print the latter on stdout, and try again."""
     data = tiny_model().SerializeToString()
-    (own_bundle / "model.onnx").write_bytes(data.replace(b"margin_2", b"margin_\xff"))
+    (own_bundle / "model.onnx").write_bytes(data.replace(name, name[:-1] + b"\xff"))
     write_manifest(own_bundle)
     done = run("--selftest", bundle=own_bundle)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stdout + done.stderr
-    assert "model.onnx: expected a model ONNX Runtime can run" in done.stderr
+    assert f"model.onnx: expected {words}, got 'utf-8' codec can't decode" in done.stderr
+
+
+def test_names_that_are_no_text_are_no_parts_for_strips(own_bundle: Path) -> None:
+    """ONNX Runtime runs such a model; where memory is short it is not cut, and that is said."""
+    data = tiny_model().SerializeToString()
+    for name in (b"marked", b"scales"):  # between two nodes; of a weight
+        (own_bundle / "model.onnx").write_bytes(data.replace(name, name[:-1] + b"\xff"))
+        assert not can_be_cut(own_bundle / "model.onnx")
 
 
 def test_a_file_that_changes_after_it_was_checked_is_not_used(own_bundle: Path) -> None:

@@ -98,7 +98,10 @@ def read_parts(model: Path, modules: int, scale: int, *, half: bool) -> Parts:
 
 def can_be_cut(model: Path) -> bool:
     """Whether a model, of which ONNX Runtime made a session, has the head of those that smsr-export makes."""
-    return f"{HEAD}.weight" in ModelParts(model.read_bytes()).constants
+    try:
+        return f"{HEAD}.weight" in ModelParts(model.read_bytes()).constants
+    except ValueError:  # a name that is no text, which ONNX Runtime does not mind
+        return False
 
 
 def _module(whole: ModelParts, index: int, *, half: bool) -> Module:
