@@ -27,6 +27,10 @@ cmake -S plugins -B build/$(1) -G Ninja -DSMSR_SANITIZE=$(2) -DSMSR_BUILD_ORT=OF
     -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS='-O1 -g1' >/dev/null
 cmake --build build/$(1) --parallel $(JOBS) --target $(3)
 endef
+# $(call TIMED,PART,COMMAND): runs it, and keeps its time for the line of times at the end of `make test`.
+define TIMED
+@start=$$(date +%s); echo '== $(1)'; { $(2); } && echo "$(1) $$(($$(date +%s) - start)) s" >>build/times
+endef
 # The shell's `files`: all C++ and CUDA sources; fails where git lists none.
 CPP_FILES = files=$$(git ls-files '*.h' '*.cpp' '*.cu' '*.cuh') && test -n "$$files"
 export ORT_DISABLE_TELEMETRY := 1
@@ -36,7 +40,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 ifneq ($(CI)$(shell command -v aarch64-linux-gnu-g++),)
 NEON_TEST := plugins/tests/run_neon.sh
 else
-NEON_TEST := @echo 'skipped: NEON kernels (apt install g++-aarch64-linux-gnu qemu-user)'
+NEON_TEST := echo 'skipped: NEON kernels (apt install g++-aarch64-linux-gnu qemu-user)'
 endif
 
 .PHONY: kills hours setup native demo bench test test-trt test-gpu release reproducible check format clean mutants coverage test-asan test-tsan fuzz fuzz-native load fuzz-python fuzz-operators faults full-disk damaged-videos
@@ -65,11 +69,14 @@ bench: setup
 	@test -n "$(BUNDLE)" || { echo 'make bench: expected BUNDLE=NAME.smsr, and IMAGES="pictures, folders, videos"; got none' >&2; exit 2; }
 	$(BIN)/smsr-bench "$(BUNDLE)" $(IMAGES) --series $(SERIES) -o $(REPORT)
 
-test: setup check
-	cmake --build $(BUILD) --parallel $(JOBS)
-	ctest --test-dir $(BUILD) --output-on-failure
-	$(NEON_TEST)
-	$(BIN)/python -m pytest -n 2 --durations=25 --durations-min=2 --junit-xml=build/tests.xml
+test: setup
+	@rm -f build/times
+	$(call TIMED,checks,$(MAKE) --no-print-directory check)
+	$(call TIMED,native build,cmake --build $(BUILD) --parallel $(JOBS))
+	$(call TIMED,native tests,ctest --test-dir $(BUILD) --output-on-failure)
+	$(call TIMED,NEON,$(NEON_TEST))
+	$(call TIMED,pytest,$(BIN)/python -m pytest -n 2 --durations=25 --durations-min=2 --junit-xml=build/tests.xml)
+	@echo "times: $$(paste -sd, build/times | sed 's/,/, /g')"
 	@$(BIN)/python tools/skipped.py build/tests.xml
 
 # Mistakes that a test must notice, put into a copy one at a time; ONLY="WORD ...": lists, files or names with a word.
