@@ -159,7 +159,7 @@ fuzz-operators: $(VENV)/.installed
 	cmake -S plugins -B build/asan-ort -G Ninja -DSMSR_SANITIZE=ON -DSMSR_WERROR=OFF -DCMAKE_BUILD_TYPE=None \
 	    -DCMAKE_CXX_FLAGS='-O1 -g1' >build/asan-ort.log
 	cmake --build build/asan-ort --parallel $(JOBS) --target smsr_ort >>build/asan-ort.log
-	LD_PRELOAD=$$($(CXX) -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 \
+	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so.6)" ASAN_OPTIONS=detect_leaks=0 \
 	    $(BIN)/python -m tests.fuzz.operators --minutes $(MINUTES) --library build/asan-ort/libsmsr_ort.so
 
 # Commands with every size of disk and of file up to what they need; and 1,000 damaged videos. Linux, minutes each.

@@ -17,7 +17,7 @@ from tools import release
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository with the runtime, kernels and their tests, and files beside them that git does not know."""
     folder = tmp_path / "repository"
-    tracked = ["runtime/pyproject.toml", "runtime/smsr_runtime/a.py", "plugins/kernels/k.cpp", "plugins/tests/t.cpp"]
+    tracked = ["runtime/pyproject.toml", "runtime/smsr_runtime/a.txt", "plugins/kernels/k.txt", "plugins/tests/t.txt"]
     for name in [*tracked, "runtime/secret.pt", "runtime/smsr_runtime/__pycache__/a.pyc", "plugins/build/k.o"]:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(name)
@@ -33,13 +33,13 @@ def files(folder: Path) -> set[str]:
 
 def test_only_tracked_files_are_staged(repository: Path, tmp_path: Path) -> None:
     staged = release.stage(tmp_path / "staged", ["runtime"])
-    assert files(staged) == {"runtime/pyproject.toml", "runtime/smsr_runtime/a.py"}
-    assert (staged / "runtime/smsr_runtime/a.py").read_text() == "runtime/smsr_runtime/a.py"
+    assert files(staged) == {"runtime/pyproject.toml", "runtime/smsr_runtime/a.txt"}
+    assert (staged / "runtime/smsr_runtime/a.txt").read_text() == "runtime/smsr_runtime/a.txt"
 
 
 def test_the_runtime_is_staged_with_the_kernels_and_without_their_tests(repository: Path, tmp_path: Path) -> None:
     staged = release.stage_runtime(tmp_path / "staged")
-    assert files(staged) == {"pyproject.toml", "smsr_runtime/a.py", "plugins/kernels/k.cpp"}
+    assert files(staged) == {"pyproject.toml", "smsr_runtime/a.txt", "plugins/kernels/k.txt"}
 
 
 @pytest.mark.parametrize(

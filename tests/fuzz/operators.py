@@ -135,13 +135,15 @@ def _another_shape(shape: tuple[int, ...], rng: np.random.Generator) -> tuple[in
 
 
 def _spoil_attributes(attributes: dict[str, Any], rng: np.random.Generator) -> None:
+    if not attributes:  # taken away already
+        return
     key = str(rng.choice(list(attributes)))
     way = rng.integers(0, 4)
     if way == 0:
         del attributes[key]
     elif way == 1:
         attributes[key] = 1.5
-    elif isinstance(attributes[key], str):
+    elif not isinstance(attributes[key], list):
         attributes[key] = _TEXTS[rng.integers(len(_TEXTS))]
     elif way == 2:
         attributes[key] = [*attributes[key], 0][: int(rng.integers(1, 7))]
