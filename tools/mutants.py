@@ -115,9 +115,8 @@ def main(words: Sequence[str]) -> int:
         return 2
     for one in survivors:
         print(f"mutants: survived: {one.list}: {one.name} ({one.file}); {one.judge} passes")
-    print(
-        f"{len(mutants) - len(survivors)} of {len(mutants)} mutants noticed in {(time.monotonic() - start) / 60:.0f} min"
-    )
+    minutes = (time.monotonic() - start) / 60
+    print(f"{len(mutants) - len(survivors)} of {len(mutants)} mutants noticed in {minutes:.0f} min")
     return 1 if survivors else 0
 
 

@@ -55,7 +55,7 @@ def test_nothing_is_lost_at_any_step(
 
 @pytest.mark.parametrize("limit", ["disk", "file"])
 def test_nothing_is_lost_where_room_is_short(limit: str, tmp_path: Path) -> None:
-    mounts = ["unshare", "-rm", "mount", "-t", "tmpfs", "tmpfs", tmp_path]
+    mounts = ["unshare", "-rm", "mount", "-t", "tmpfs", "tmpfs", str(tmp_path)]
     if limit == "disk" and (not shutil.which("unshare") or subprocess.run(mounts, check=False).returncode):
         pytest.skip("this system allows no mount in a namespace: no real disk was filled (RLIMIT_FSIZE was tried)")
     command = ["-m", "tests.faults.full_disk", "run folder", "export file over", "--growth", 6, "--limits", limit]
