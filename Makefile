@@ -1,5 +1,5 @@
 # Needs Python 3.10+, make and a C++ compiler; everything else goes into .venv.
-#   make demo     export, upscale a sample, parity, speed; with smsr's own weights, or CHECKPOINT=path.pt
+#   make demo     export, upscale a sample, demo/index.html; with smsr's own weights, or CHECKPOINT=path.pt
 #   make test     lint, formats, types, native tests, pytest
 PYTHON ?= python3
 # CPU builds of PyTorch; where this index cannot be reached pip takes PyTorch from its usual ones.
@@ -43,7 +43,7 @@ else
 NEON_TEST := echo 'skipped: NEON kernels (apt install g++-aarch64-linux-gnu qemu-user)'
 endif
 
-.PHONY: kills hours setup native demo bench test test-trt test-gpu release reproducible check format clean mutants coverage test-asan test-tsan fuzz fuzz-native load fuzz-python fuzz-operators faults full-disk damaged-videos
+.PHONY: site site-check kills hours setup native demo bench test test-trt test-gpu release reproducible check format clean mutants coverage test-asan test-tsan fuzz fuzz-native load fuzz-python fuzz-operators faults full-disk damaged-videos
 
 setup: $(VENV)/.installed native
 
@@ -62,7 +62,11 @@ native: $(VENV)/.installed
 	cmake --build $(BUILD) --parallel $(JOBS) --target smsr_ort
 	cmake --install $(BUILD) --prefix $(NATIVE) >/dev/null
 
-demo: setup
+# Without a C++ compiler it goes through the function body, and its page says what is lost.
+demo: $(VENV)/.installed
+	@if command -v $${CXX:-c++} >/dev/null || command -v g++ >/dev/null || command -v clang++ >/dev/null; then \
+	    $(MAKE) --no-print-directory native; \
+	else echo 'make demo: no C++ compiler (apt install g++): without the native library, several times slower' >&2; fi
 	$(BIN)/python -m smsr_bench.demo "$(CHECKPOINT)" --output demo
 
 bench: setup
@@ -131,6 +135,14 @@ test-gpu: $(VENV)/.installed
 	    -DSMSR_BUILD_ORT=OFF -DCMAKE_CUDA_ARCHITECTURES=$(or $(CUDA_ARCHITECTURES),native)
 	cmake --build build/cuda --parallel $(JOBS) --target smsr_cuda_gpu_test smsr_cuda_gpu_bench
 	build/cuda/tests/cuda/smsr_cuda_gpu_test
+
+# The documents as a site in build/site; site-check looks at every page of it in Chromium (apt install chromium).
+site: $(VENV)/.installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
+	@echo 'See build/site/index.html; for its search: python3 -m http.server -d build/site'
+
+site-check: $(VENV)/.installed
+	$(BIN)/python -m pytest tests/test_site.py
 
 # Wheels and source distributions into dist/; `reproducible` makes them twice and compares.
 RELEASE_TOOLS := build/release-venv

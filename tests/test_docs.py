@@ -27,7 +27,7 @@ from tests.helpers import REPOSITORY
 from tests.runtime.video import rgb_frames, write_clip
 
 SKIPPED = ("build", "dist", "demo", "__pycache__")
-LANGUAGES = ("sh", "python", "json", "text")
+LANGUAGES = ("sh", "python", "cpp", "json", "text")
 COMMAND = re.compile(r"\s*(?:make|pip|python3?|smsr-\w+|cmake|docker|sudo|torchrun|export|git|ctest)\s")
 SOURCE = ("py", "h", "cpp", "cu", "cuh", "inc", "md", "sh", "cmake", "toml", "Dockerfile")
 """Endings of files that must be in the repository where a document names them."""
@@ -212,7 +212,21 @@ def test_make_targets_and_cmake_options_exist() -> None:
 def test_links_lead_somewhere(document: str) -> None:
     targets = [target for target in re.findall(r"\]\(([^)\s]+)\)", prose(read(document))) if "://" not in target]
     folder = (REPOSITORY / document).parent
-    assert not [target for target in targets if not (folder / target.split("#")[0]).exists()]
+    for target in targets:
+        path, _, anchor = target.partition("#")
+        file = folder / path if path else REPOSITORY / document
+        assert file.exists(), target
+        assert not anchor or anchor in anchors(file.read_text(encoding="utf-8")), f"{target}: no such heading"
+
+
+def anchors(text: str) -> set[str]:
+    """What GitHub calls the headings of a document: lower case, blanks as dashes, no other punctuation."""
+    headings = re.findall(r"^#+ (.+)$", prose(text), re.M)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_anchors_are_those_of_github() -> None:
+    assert anchors("# 6. Or in a `container`\n## bf16, NEON's\n") == {"6-or-in-a-container", "bf16-neons"}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

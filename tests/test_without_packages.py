@@ -12,7 +12,9 @@ from smsr.training import weights
 from tests.helpers import random_network, run_python
 from tests.training.helpers import write_pictures
 
-BLOCKED = ("torch", "onnx", "onnx_graphsurgeon", "safetensors", "tabulate", "matplotlib", "openvino", "tensorboard")
+BLOCKED = (
+    "torch", "onnx", "onnx_graphsurgeon", "safetensors", "tabulate", "jinja2", "matplotlib", "openvino", "tensorboard",
+)  # fmt: skip
 COMMANDS = {
     "smsr-train": "smsr.training.cli",
     "smsr-eval": "smsr.evaluation.cli",

@@ -1,6 +1,9 @@
 """Draws docs/figures/ from our own sample picture and our own x2 weights: `python tools/figures.py [-o FOLDER]`.
 
     result.png       before, after, and in how many modules each pixel was active
+    luminance.png    brightness, what the network adds to it beyond bicubic interpolation, and the modules at work
+    dial.png         the same modules at three values of theta
+    work.png         multiply-adds per pixel: of the dense network, and what this picture's masks leave of them
     masks.png        the spatial mask of each module, as `--show-masks` writes it
     lists.png        one mask as the CPU kernels see it: pixel lists and Winograd tiles
     channels.png     one layer's weights before and after the channel masks are folded
@@ -24,6 +27,7 @@ from numpy.typing import NDArray
 import smsr_runtime
 from smsr import resize
 from smsr.checkpoint import load_network, locate
+from smsr.complexity import NetworkMacs, network_macs
 from smsr.masks import hard_channel_gates
 from smsr.network import Network
 from smsr_export import cli as export
@@ -34,11 +38,15 @@ SIZE = (120, 160)
 """Height and width of the low-resolution sample."""
 ENLARGED = 4
 """Screen pixels per low-resolution pixel in result.png."""
+AMPLIFIED = 8
+"""How many times the differences in luminance.png are enlarged."""
+THETAS = (0.0, 5.0, 10.0)
 TILE, HEAVY = 4, 5
 """The CPU kernels' tile and from how many active pixels on it is computed by Winograd (docs/kernels.md)."""
 ORANGE, DENSE, BESIDE, GREY, WHITE = (
     (240, 120, 30), (20, 80, 170), (150, 190, 235), (225, 225, 225), (255, 255, 255)
 )  # fmt: skip
+BARS = ((110, 110, 110), ORANGE, BESIDE)
 Pixels = NDArray[np.uint8]
 
 
@@ -52,30 +60,90 @@ def main() -> int:
         bundle = Path(scratch) / "x2.smsr"
         if code := export.main(["x2", "-o", str(bundle)]):
             return code
-        upscaled, margins = smsr_runtime.load(bundle).with_margins(low)
+        upscale = smsr_runtime.load(bundle)
+        upscaled, masks = _with_masks(upscale, low, 0.0)
+        dial = [(theta, _with_masks(upscale, low, theta)[1]) for theta in THETAS]
         _write(Path(scratch) / "sample.png", low)
         command = [sys.executable, ROOT / "runtime" / "run.py", bundle, "sample.png", "-o", "out.png", "--show-masks"]
         subprocess.run([str(word) for word in command], cwd=scratch, check=True)
         (folder / "masks.png").write_bytes((Path(scratch) / "out.masks.png").read_bytes())
-    masks = np.stack([margin > 0 for margin in margins])
+    network = load_network(locate("x2"))
+    macs = network_macs(network.config, network.dense_channels())
     _write(folder / "result.png", result(low, upscaled, masks))
+    _write(folder / "luminance.png", luminance(low, upscaled, masks))
+    _write(folder / "dial.png", thetas(low, dial, macs))
+    _write(folder / "work.png", work(macs, masks))
     _write(folder / "lists.png", lists(masks[1]))
-    _write(folder / "channels.png", channels(load_network(locate("x2"))))
+    _write(folder / "channels.png", channels(network))
     return 0
+
+
+def _with_masks(upscale: smsr_runtime.Upscaler, low: Pixels, theta: float) -> tuple[Pixels, NDArray[np.bool_]]:
+    """The upscaled picture (2H, 2W, 3) and the modules' masks (K, H, W) at this theta."""
+    upscale.theta = theta
+    upscaled, margins = upscale.with_margins(low)
+    return upscaled, np.stack([margin > theta for margin in margins])
 
 
 def result(low: Pixels, upscaled: Pixels, masks: NDArray[np.bool_]) -> Pixels:
     """Three panels: low (H, W, 3) and upscaled (2H, 2W, 3) enlarged alike, and how many of masks (K, H, W) are on."""
-    before = _enlarged(low, ENLARGED)
-    after = _enlarged(upscaled, ENLARGED // 2)
-    grey = cv2.cvtColor(low, cv2.COLOR_RGB2GRAY)[..., None] * 0.5 + 110
-    share = masks.mean(axis=0)[..., None]
-    heat = np.rint((1 - 0.85 * share) * grey + 0.85 * share * np.array(ORANGE)).astype(np.uint8)
-    work = _enlarged(heat, ENLARGED)
-    texts = ("before", "after, x2", f"where the work went: {masks.mean():.0%} of pixels active on average")
-    panels = [_titled(panel, text) for panel, text in zip((before, after, work), texts, strict=True)]
-    gap = np.full((panels[0].shape[0], 12, 3), 255, np.uint8)
-    return np.hstack([panels[0], gap, panels[1], gap, panels[2]])
+    return _side_by_side(
+        {
+            "before": _enlarged(low, ENLARGED),
+            "after, x2": _enlarged(upscaled, ENLARGED // 2),
+            f"where the work went: {masks.mean():.0%} of pixels active on average": _heat(low, masks),
+        }
+    )
+
+
+def luminance(low: Pixels, upscaled: Pixels, masks: NDArray[np.bool_]) -> Pixels:
+    """Luminance of low (H, W, 3), what upscaled (2H, 2W, 3) has beyond bicubic interpolation, and masks (K, H, W)."""
+    bicubic = cv2.resize(low, (upscaled.shape[1], upscaled.shape[0]), interpolation=cv2.INTER_CUBIC)
+    bright, smooth = (cv2.cvtColor(np.asarray(p, np.uint8), cv2.COLOR_RGB2GRAY) for p in (upscaled, bicubic))
+    added = np.minimum(AMPLIFIED * np.abs(bright.astype(np.float32) - smooth), 255).astype(np.uint8)
+    return _side_by_side(
+        {
+            "luminance": _enlarged(_grey(cv2.cvtColor(low, cv2.COLOR_RGB2GRAY)), ENLARGED),
+            f"added to bicubic, {AMPLIFIED} times": _enlarged(_grey(255 - added), ENLARGED // 2),
+            "active modules, 0 to 5": _heat(low, masks),
+        }
+    )
+
+
+def thetas(low: Pixels, dial: list[tuple[float, NDArray[np.bool_]]], macs: NetworkMacs) -> Pixels:
+    """A heat panel of low (H, W, 3) for each theta and its masks (K, H, W)."""
+    panels = {}
+    for theta, masks in dial:
+        share = macs.remaining([float(mask.mean()) for mask in masks]) / macs.dense
+        panels[f"theta {theta:.0f}: {masks.mean():.0%} active, {share:.0%} of MACs"] = _heat(low, masks)
+    return _side_by_side(panels)
+
+
+def work(macs: NetworkMacs, masks: NDArray[np.bool_]) -> Pixels:
+    """Bars: thousands of multiply-adds per pixel that every pixel takes, that active and that inactive pixels take."""
+    shares = [float(mask.mean()) for mask in masks]
+    rows = {
+        "dense network": (macs.fixed, sum(module.active for module in macs.modules), 0.0),
+        "this picture": (
+            macs.fixed,
+            sum(share * module.active for share, module in zip(shares, macs.modules, strict=True)),
+            sum((1 - share) * module.inactive for share, module in zip(shares, macs.modules, strict=True)),
+        ),
+        "nothing active": (macs.fixed, 0.0, float(sum(module.inactive for module in macs.modules))),
+    }
+    picture = np.full((70 + 70 * len(rows), 1400, 3), 255, np.uint8)
+    for at, (text, colour) in enumerate(zip(("every pixel", "active pixels", "inactive pixels"), BARS, strict=True)):
+        cv2.rectangle(picture, (260 + 300 * at, 14), (290 + 300 * at, 40), colour, -1)
+        _text(picture, text, (300 + 300 * at, 35))
+    for at, (name, parts) in enumerate(rows.items()):
+        top, left = 70 + 70 * at, 260.0
+        _text(picture, name, (4, top + 32))
+        for part, colour in zip(parts, BARS, strict=True):
+            right = left + part / macs.dense * 1000
+            cv2.rectangle(picture, (round(left), top), (round(right), top + 48), colour, -1)
+            left = right
+        _text(picture, f"{sum(parts) / 1000:.0f}k", (round(left) + 10, top + 32))
+    return picture
 
 
 def lists(mask: NDArray[np.bool_]) -> Pixels:
@@ -136,10 +204,33 @@ def _enlarged(picture: NDArray[Any], factor: int) -> Pixels:
     return np.ascontiguousarray(picture.repeat(factor, axis=0).repeat(factor, axis=1))
 
 
+def _grey(plane: NDArray[Any]) -> Pixels:
+    return np.asarray(plane, np.uint8)[..., None].repeat(3, axis=2)
+
+
+def _heat(low: Pixels, masks: NDArray[np.bool_]) -> Pixels:
+    """low (H, W, 3) in grey, the more orange the more of masks (K, H, W) are on; enlarged."""
+    grey = cv2.cvtColor(low, cv2.COLOR_RGB2GRAY)[..., None] * 0.5 + 110
+    share = masks.mean(axis=0)[..., None]
+    heat = np.rint((1 - 0.85 * share) * grey + 0.85 * share * np.array(ORANGE)).astype(np.uint8)
+    return _enlarged(heat, ENLARGED)
+
+
+def _side_by_side(panels: dict[str, Pixels]) -> Pixels:
+    """Panels of one size under their titles."""
+    titled = [_titled(panel, text) for text, panel in panels.items()]
+    gap = np.full((titled[0].shape[0], 12, 3), 255, np.uint8)
+    return np.hstack([part for panel in titled for part in (panel, gap)][:-1])
+
+
 def _titled(panel: Pixels, text: str) -> Pixels:
     strip = np.full((36, panel.shape[1], 3), 255, np.uint8)
-    cv2.putText(strip, text, (2, 25), cv2.FONT_HERSHEY_SIMPLEX, 0.75, (20, 20, 20), 2, cv2.LINE_AA)
+    _text(strip, text, (2, 25))
     return np.vstack([strip, panel])
+
+
+def _text(picture: Pixels, text: str, place: tuple[int, int]) -> None:
+    cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.75, (20, 20, 20), 2, cv2.LINE_AA)
 
 
 def _write(file: Path, picture: Pixels) -> None:

@@ -84,7 +84,7 @@ function bodies and reference with each other.
   compute more exactly, in float32, where it has no fast kernels for the type.
 - **Output shapes** follow from input shapes; nothing depends on the mask.
 - **The TensorRT plugin** takes at most {trt_layers} layers and {trt_channels} channels; formats, names and how it is
-  loaded: [interfaces.md](interfaces.md), *TensorRT plugin*.
+  loaded: [tensorrt-plugin.md](tensorrt-plugin.md).
 - **A library exports `smsr_interface_hash()`**. The runtime compares it with the hash in the bundle's manifest and
   refuses a pair that differs, before a picture is computed.
 

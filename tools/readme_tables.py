@@ -1,4 +1,4 @@
-"""README.md's figures, taken from the reports in docs/benchmark/ and from the model card of our own weights.
+"""Figures of README.md and docs/why.md, taken from the reports in docs/benchmark/ and our own weights' model card.
 
 `python tools/readme_tables.py --write` after a new report or new weights; without --write it only compares, as a test
 does.
@@ -15,7 +15,7 @@ from statistics import geometric_mean
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
-README = ROOT / "README.md"
+README, WHY = ROOT / "README.md", ROOT / "docs" / "why.md"
 CARD = ROOT / "smsr" / "pretrained" / "README.md"
 SET5 = ("baby", "bird", "butterfly", "head", "woman")
 RIVALS = {
@@ -38,13 +38,13 @@ Row = dict[str, Any]
 
 
 def speed_table(pictures: Sequence[Row]) -> str:
-    """A row for each picture of Set5, then the geometric means of Set5 and Set14."""
+    """The quietest and the busiest picture of Set5, then the geometric means of Set5 and Set14."""
     stills = [row for row in pictures if " " not in row["picture"]]  # frames are "NAME SIZE"
     set5 = [row for row in stills if _name(row) in SET5]
     set14 = [row for row in stills if _name(row) not in SET5]
-    header = ["picture", "active share", "smsr", *RIVALS.values(), "smsr bf16", "rival, OpenVINO bf16"]
+    header = ["picture", "active share", "smsr", *RIVALS.values()]
     lines = [_line(header), "|" + "---|" * len(header)]
-    lines += [_picture(row) for row in set5]
+    lines += [_picture(row) for row in (min(set5, key=_share), max(set5, key=_share))]
     lines += [_means("Set5, geometric mean", set5), _means(f"Set14, geometric mean of {len(set14)}", set14)]
     return "\n".join(lines)
 
@@ -82,12 +82,12 @@ def weights_table(card: str) -> str:
     return "\n".join(lines)
 
 
-def replaced(readme: str, table: str) -> str:
-    """The README with `table` in place of the one that starts with the same line."""
+def replaced(text: str, table: str) -> str:
+    """`text` with `table` in place of the one that starts with the same line."""
     first = table.partition("\n")[0]
-    before, separator, after = readme.partition(f"{first}\n")
+    before, separator, after = text.partition(f"{first}\n")
     if not separator:
-        raise SystemExit(f"README.md: expected a table that starts with {first!r}, got none; put that line back")
+        raise SystemExit(f"expected a table that starts with {first!r}, got none; put that line back")
     rest = after.splitlines(keepends=True)
     while rest and rest[0].startswith("|"):
         rest.pop(0)
@@ -97,13 +97,12 @@ def replaced(readme: str, table: str) -> str:
 def _picture(row: Row) -> str:
     rivals = [_time(row, rival, row["ratios"][rival]) for rival in RIVALS]
     name = f"{_name(row)} {row['width']}x{row['height']}"
-    ours, bf16 = (f"**{1e3 * row['seconds'][engine]:.0f} ms**" for engine in ("native", "native-bf16"))
-    return _line([name, f"{_share(row):.2f}", ours, *rivals, bf16, _time(row, "openvino-bf16", row["bf16_ratio"])])
+    return _line([name, f"{_share(row):.2f}", f"**{1e3 * row['seconds']['native']:.0f} ms**", *rivals])
 
 
 def _means(name: str, rows: Sequence[Row]) -> str:
     rival, *others = (_mean(row["ratios"][rival] for row in rows) for rival in RIVALS)
-    return _line([name, "", "", f"**{rival}**", *others, "", _mean(row["bf16_ratio"] for row in rows)])
+    return _line([name, "", "", f"**{rival}**", *others])
 
 
 def _mean(ratios: Iterable[float]) -> str:
@@ -128,22 +127,24 @@ def _line(cells: Sequence[str]) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", action="store_true", help="replace the tables in README.md")
+    parser.add_argument("--write", action="store_true", help="replace the tables in the documents")
     options = parser.parse_args()
     results = json.loads((ROOT / "docs" / "benchmark" / "bench.json").read_text())
-    before = after = README.read_text()
     set5 = json.loads((ROOT / "docs" / "benchmark" / "set5" / "bench.json").read_text())
-    tables = (
-        speed_table(results["pictures"]), alternatives_table(set5["pictures"]), weights_table(CARD.read_text()),
-    )  # fmt: skip
-    for table in tables:
-        after = replaced(after, table)
-    if options.write:
-        README.write_text(after)
-    elif before != after:
-        print("README.md: expected the figures of the reports and the model card, got others; run with --write")
-        return 1
-    if (sentence := summary(results)) not in " ".join(after.split()):
+    tables = {
+        README: [speed_table(results["pictures"]), weights_table(CARD.read_text())],
+        WHY: [alternatives_table(set5["pictures"])],
+    }
+    for page, wanted in tables.items():
+        before = after = page.read_text()
+        for table in wanted:
+            after = replaced(after, table)
+        if options.write:
+            page.write_text(after)
+        elif before != after:
+            print(f"{page.name}: expected the figures of the reports and the model card, got others; run with --write")
+            return 1
+    if (sentence := summary(results)) not in " ".join(README.read_text().split()):
         print(f"README.md: expected the sentence {sentence!r}, got another; write it there")
         return 1
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import functools
 import os
 import sys
@@ -77,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
         "--dial", action="store_true",
         help="with --verify: measure on those pictures what theta costs and saves, for smsr-run --dial",
     )  # fmt: skip
+    parser.add_argument("--no-report", action="store_true", help="leave report.html out of the bundle")
     parser.add_argument(
         "--estimate", type=Path, metavar="PATH",
         help="write nothing; say what the network saves on this clip, folder or picture, at the size it is upscaled "
@@ -128,6 +130,8 @@ def _export(options: argparse.Namespace) -> None:
     if options.dial and (single or not options.verify):
         got = "a single file, which cannot hold the curve" if single else "none"
         raise UsageError("--dial", "a bundle, and pictures with --verify", got, "leave --dial out, or name them")
+    if options.no_report and single:
+        raise UsageError("--no-report", "a bundle", "a single file, which has no report", "leave --no-report out")
     check_output(output, force=options.force)
     network, request = _read(checkpoint, output, options, engine)
     parity = export_file(network, request, inline=options.inline) if single else export(network, request)
@@ -156,6 +160,7 @@ def _read(
         accept_failure=options.accept_parity_failure,
         tensorrt=TensorRtTarget(options.precision or PRECISIONS[0], engine.wanted) if engine else None,
         dial=options.dial,
+        report=not options.no_report,
         precision="fp32" if engine else options.precision or "fp32",  # an engine's stand-in on the CPU is fp32
     )
 
@@ -166,7 +171,7 @@ def _export_served(source: Path, options: argparse.Namespace) -> None:
     from smsr_export.triton_repository import ServedModel, check_repository, parse_served_at, write_model
     from smsr_export.writing import export
 
-    for name in ("inline", "dial"):
+    for name in ("inline", "dial", "no_report"):
         if getattr(options, name):
             raise UsageError(_option(name), "another target with it", "--target triton", "leave it out")
     source = source if is_bundle(source) else locate(source)
@@ -180,7 +185,7 @@ def _export_served(source: Path, options: argparse.Namespace) -> None:
     else:
         with tempfile.TemporaryDirectory() as folder:
             network, request = _read(source, Path(folder) / f"{source.stem}{SUFFIX}", options)
-            parity = export(network, request)
+            parity = export(network, dataclasses.replace(request, report=False))
             write_model(read_bundle(request.output), model, note)
         _print_result(request, network.config.scale, parity)
     show(f"wrote {model.folder}; next: tritonserver --model-repository={model.served_at}, where {model.repository} is")
@@ -207,7 +212,16 @@ def _finish_bundle(bundle: Path, options: argparse.Namespace, engine: EngineOpti
     if engine is None:
         raise UsageError(bundle, "a checkpoint", "a bundle", "add --target trt to build this bundle's engine")
     _refuse_with_bundle(
-        options, "output", "precision", "verify", "dial", "accept_parity_failure", "weights", "inline", "pending"
+        options,
+        "output",
+        "precision",
+        "verify",
+        "dial",
+        "accept_parity_failure",
+        "weights",
+        "inline",
+        "pending",
+        "no_report",
     )
     finish(bundle, engine)
     show(f"finished {bundle}; next: smsr-run {bundle} INPUT -o OUTPUT")

@@ -54,7 +54,12 @@ def _versions() -> dict[str, str]:
     return {"smsr": __version__, "python": platform.python_version(), **packages}
 
 
-def write(bundle: Path, facts: Mapping[str, Any], parity: Parity | None = None) -> None:
-    """Writes `bundle`/manifest.json with the hashes of all files there; a failed parity counts as accepted."""
+def complete(bundle: Path, facts: Mapping[str, Any], parity: Parity | None = None) -> dict[str, Any]:
+    """All entries, with the hashes of all files there; a failed parity counts as accepted."""
     verdict = None if parity is None else {**parity.as_json(), "accepted_failure": not parity.passed}
-    write_manifest(bundle, {**facts, "parity": verdict, "files": file_facts(bundle)})
+    return {**facts, "parity": verdict, "files": file_facts(bundle)}
+
+
+def write(bundle: Path, facts: Mapping[str, Any], parity: Parity | None = None) -> None:
+    """Writes `bundle`/manifest.json with all entries."""
+    write_manifest(bundle, complete(bundle, facts, parity))

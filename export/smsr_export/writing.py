@@ -26,10 +26,12 @@ from smsr_export.parity.pictures import Picture
 from smsr_export.parity.report import Parity, together
 from smsr_export.parity.verify import Candidate, verify, verify_paths
 from smsr_export.records import FoldedNetwork
+from smsr_export.report import page
+from smsr_export.report.exhibits import Gallery
 from smsr_export.sample import sample_picture
 from smsr_export.tensorrt_bundle import TensorRtTarget, add_tensorrt, verify_tensorrt
 from smsr_runtime.arrays import to_planes
-from smsr_runtime.bundle import GOLDEN_INPUT, GOLDEN_OUTPUT, MODEL, SUFFIX, is_replaceable
+from smsr_runtime.bundle import GOLDEN_INPUT, GOLDEN_OUTPUT, MODEL, REPORT, SUFFIX, is_replaceable
 from smsr_runtime.dial import ENTRY
 from smsr_runtime.errors import ExportError, ParityError, UsageError
 from smsr_runtime.files import write_bytes
@@ -43,7 +45,8 @@ _GOLDEN_SIZE = (40, 56)
 class ExportRequest:
     """pictures: what parity is measured on; force: replace an existing bundle; accept_failure: write it although parity
     failed; tensorrt: also a model for TensorRT, its engine pending; precision: of model.onnx, one of
-    contract.PRECISIONS; dial: also measure the dial's curve on `pictures`, for the manifest."""
+    contract.PRECISIONS; dial: also measure the dial's curve on `pictures`, for the manifest; report: also write
+    report.html."""
 
     checkpoint: Path
     output: Path
@@ -53,6 +56,7 @@ class ExportRequest:
     tensorrt: TensorRtTarget | None = None
     precision: str = "fp32"
     dial: bool = False
+    report: bool = True
 
 
 def is_single_file(output: Path) -> bool:
@@ -104,7 +108,7 @@ def export_file(network: Network, request: ExportRequest, *, inline: bool) -> Pa
         return parity
     with tempfile.TemporaryDirectory() as folder:
         bundle = Path(folder) / f"{request.output.stem}{SUFFIX}"
-        parity = export(network, dataclasses.replace(request, output=bundle, force=False))
+        parity = export(network, dataclasses.replace(request, output=bundle, force=False, report=False))
         write_bytes(request.output, (bundle / MODEL).read_bytes(), replace=request.force)
     return parity
 
@@ -123,13 +127,18 @@ def _fill(work: Path, network: Network, folded: FoldedNetwork, request: ExportRe
     onnx.save_model(model, work / MODEL)
     facts["golden"] = _write_golden(work, network, request.precision)
     manifest.write(work, facts)
-    parity = verify(network, work, request.pictures, facts["precision"])
+    gallery = Gallery()
+    see = gallery.see if request.report else None
+    parity = verify(network, work, request.pictures, facts["precision"], see)
     if request.tensorrt:
         add_tensorrt(work, facts, folded, request.tensorrt)
         parity = together(parity, verify_tensorrt(network, folded, request.pictures, request.tensorrt.precision))
     _check_parity(parity, request)
     if request.dial:
         facts[ENTRY] = _dial(work, request)
+    if request.report:
+        html = page.report(manifest.complete(work, facts, parity), gallery.exhibits)
+        (work / REPORT).write_text(html, encoding="utf-8")
     manifest.write(work, facts, parity)
     return parity
 

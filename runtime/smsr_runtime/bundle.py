@@ -19,14 +19,16 @@ from smsr_runtime.sizes import Profile, Wanted
 
 __all__ = [
     "ENGINE", "FORMAT", "FORMAT_VERSION", "GOLDEN_INPUT", "GOLDEN_OUTPUT", "MANIFEST", "MODEL", "MODEL_TRT", "PENDING",
-    "REBUILD", "SUFFIX", "Bundle", "EngineRecord", "Golden", "file_fact", "file_facts", "is_bundle", "is_replaceable",
-    "read_bundle", "sha256", "write_manifest",
+    "REBUILD", "REPORT", "SUFFIX", "Bundle", "EngineRecord", "Golden", "file_fact", "file_facts", "is_bundle",
+    "is_replaceable", "read_bundle", "sha256", "write_manifest",
 ]  # fmt: skip
 
 SUFFIX = ".smsr"
 MANIFEST = manifests.NAME
 MODEL_TRT, ENGINE = "model.trt.onnx", "model.engine"
 GOLDEN_INPUT, GOLDEN_OUTPUT = "golden/input.png", "golden/output.npy"
+REPORT = "report.html"
+"""For people; no program reads it. Bundles of older releases have none."""
 PENDING = "pending"
 """The manifest's "engine" where the device still has to build it."""
 ENGINE_AGAIN = "build it again on this device with --rebuild"

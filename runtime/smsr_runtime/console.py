@@ -95,6 +95,7 @@ def missing_package(where: object, package: str) -> MissingPackageError:
 
 EXTRAS = {
     "torch": "export", "onnx": "export", "onnx_graphsurgeon": "export", "safetensors": "export", "tabulate": "export",
+    "jinja2": "export",
     "matplotlib": "train", "openvino": "bench", "nncf": "int8", "tensorrt": "trt", "pycuda": "trt",
 }  # fmt: skip
 """The extra of the distribution `smsr` that brings each package."""

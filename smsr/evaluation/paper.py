@@ -5,6 +5,7 @@ PSNR and SSIM on Y; MACs ("FLOPs" there) in G at an output of 1280x720.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 SETS = ("Set5", "Set14", "B100", "Urban100", "Manga109")
@@ -37,6 +38,15 @@ def _quality(cell: str) -> Quality | None:
     psnr, ssim = cell.split("/")
     return float(psnr), float(ssim)
 
+
+PICTURES = {
+    "Set5": ("baby", "bird", "butterfly", "head", "woman"),
+    "Set14": (
+        "baboon", "barbara", "bridge", "coastguard", "comic", "face", "flowers", "foreman", "lenna", "man", "monarch",
+        "pepper", "ppt3", "zebra",
+    ),
+}  # fmt: skip
+"""The pictures of the sets that are small enough to be known by name."""
 
 TABLES = {
     2: _table("""
@@ -71,3 +81,11 @@ TABLES = {
         SMSR (paper) | 1006K | 41.6G (57.2G) | 32.12/.8932 | 28.55/.7808 | 27.55/.7351 | 26.11/.7868 | 30.54/.9085
     """),
 }
+
+
+def published(scale: int, pictures: Sequence[str]) -> tuple[str, float] | None:
+    """The set that has these pictures, by their names, and the PSNR that SMSR's paper has for it; None for others."""
+    name = next((name for name, members in PICTURES.items() if sorted(members) == sorted(pictures)), None)
+    ours = [row for row in TABLES.get(scale, ()) if row.method == "SMSR (paper)"]
+    quality = ours[0].quality[SETS.index(name)] if name and ours else None
+    return (name, quality[0]) if name and quality else None

@@ -64,7 +64,7 @@ def test_the_manifest_says_what_the_network_is(facts: dict[str, Any], small_chec
 def test_every_file_is_named_with_its_size_and_hash(bundle: Path, facts: dict[str, Any]) -> None:
     files = {path.relative_to(bundle).as_posix(): path for path in bundle.rglob("*") if path.is_file()}
     assert set(files) == {"manifest.json", *facts["files"]}
-    assert set(facts["files"]) == {"model.onnx", "golden/input.png", "golden/output.npy"}
+    assert set(facts["files"]) == {"model.onnx", "golden/input.png", "golden/output.npy", "report.html"}
     for name, described in facts["files"].items():
         content = files[name].read_bytes()
         assert described == {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
@@ -134,7 +134,7 @@ def test_a_reader_never_sees_half_a_bundle(small_network: Network, small_checkpo
     export(small_network, ExportRequest(small_checkpoint, output, FEW_PIXELS))
     done.set()
     watcher.join()
-    assert seen <= {("golden", "input.png", "manifest.json", "model.onnx", "output.npy")}
+    assert seen <= {("golden", "input.png", "manifest.json", "model.onnx", "output.npy", "report.html")}
 
 
 def test_an_interrupted_export_leaves_nothing(

@@ -173,7 +173,7 @@ def test_a_network_with_output_masks_only_fails_parity_although_its_psnr_is_as_g
 
 
 def row(**facts: object) -> ParityRow:
-    good = ParityRow("p", "path", 100, 100, 50_000, 0, 1e-5, 1e-6, 0.4, 38.0, 38.0)
+    good = ParityRow("p", "path", 100, 100, 50_000, 0, 1e-5, 1e-6, 0.4, [0.4], 38.0, 38.0)
     return dataclasses.replace(good, **facts)  # type: ignore[arg-type]
 
 

@@ -69,6 +69,7 @@ def test_without_tensorrt_the_bundle_is_kept_and_one_line_says_what_is_missing(e
     assert "model.trt.onnx, fp16" in done.stdout and "function body" in done.stdout
     assert sorted(tree(bundle)) == [
         "golden", "golden/input.png", "golden/output.npy", "manifest.json", "model.onnx", "model.trt.onnx",
+        "report.html",
     ]  # fmt: skip
     assert [path.name for path in bundle.parent.iterdir() if path.suffix == ".smsr"] == ["net.smsr"]
 
@@ -78,7 +79,9 @@ def test_the_manifest_says_what_is_pending(exported: tuple[Path, Any]) -> None:
     assert {name: entries[name] for name in ("target", "precision", "engine", "profile")} == {
         "target": "trt", "precision": "fp16", "engine": "pending", "profile": {"max": [64, 96]},
     }  # fmt: skip
-    assert set(entries["files"]) == {"model.onnx", "model.trt.onnx", "golden/input.png", "golden/output.npy"}
+    assert set(entries["files"]) == {
+        "model.onnx", "model.trt.onnx", "golden/input.png", "golden/output.npy", "report.html",
+    }  # fmt: skip
     assert entries["golden"]["engine_rmse"] == 0.08 and entries["golden"]["max_abs"] == 1e-3
     assert entries["parity"]["passed"]
     assert "model.trt.onnx, fp16" in {row["path"] for row in entries["parity"]["rows"]}

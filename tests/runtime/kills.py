@@ -52,27 +52,27 @@ def clip_with_sound(path: Path, frames: int = FRAMES) -> Path:
 class Killer:
     """Runs one job again and again; `kills` and `results` are counted."""
 
-    def __init__(self, command: list[str], result: Path, seed: int = 0) -> None:
-        """command: the whole one, with --resume; result: what it makes."""
+    def __init__(self, command: list[str], results: list[Path], seed: int = 0) -> None:
+        """command: the whole one, with --resume; results: what it makes."""
         self.kills = self.results = 0
-        self._command, self._result = command, result
+        self._command, self._made = command, results
         self._random = random.Random(seed)
         start = time.monotonic()
         self._run(None)
         self.seconds = time.monotonic() - start
-        self.expected = result.read_bytes()
-        result.unlink()
+        self.expected = [result.read_bytes() for result in results]
+        self._remove()
 
     def kill(self, times: int) -> None:
         """Until so many kills have hit, and the last result is compared. Raises AssertionError."""
         while self.kills < times:
             self._attempt(self._random.uniform(0, self.seconds))
-        while not self._result.exists():
+        while not self._there():
             self._attempt(None)
         self._compare()
 
     def _attempt(self, seconds: float | None) -> None:
-        if self._result.exists():
+        if self._there():
             self._compare()
         self.kills += self._run(seconds)
 
@@ -91,21 +91,31 @@ class Killer:
     def _compare(self) -> None:
         if self._left():  # killed between the result and the end: another run finds it done, and tidies up
             self._run(None)
-        assert self._result.read_bytes() == self.expected, f"another result after {self.kills} kills"
+        made = [result.read_bytes() for result in self._made]
+        assert made == self.expected, f"another result after {self.kills} kills"
         assert not self._left()
         self.results += 1
         print(f"{self.kills} kills", flush=True)
-        self._result.unlink()
+        self._remove()
+
+    def _there(self) -> bool:
+        return all(result.exists() for result in self._made)
+
+    def _remove(self) -> None:
+        for result in self._made:
+            result.unlink()
 
     def _left(self) -> set[str]:
-        """What lies beside input and result."""
-        return {path.name for path in self._result.parent.iterdir()} - {"in.mp4", self._result.name}
+        """What lies beside input and results."""
+        return {path.name for path in self._made[0].parent.iterdir()} - {"in.mp4", *(path.name for path in self._made)}
 
 
-def killer(bundle: Path, folder: Path, suffix: str = ".mp4", seed: int = 0) -> Killer:
+def killer(bundle: Path, folder: Path, suffix: str = ".mp4", seed: int = 0, *, masks: bool = False) -> Killer:
     clip, out = clip_with_sound(folder / "in.mp4"), folder / f"out{suffix}"
     command = [sys.executable, str(RUNTIME / "run.py"), str(bundle), str(clip), "-o", str(out), "--resume", "--quiet"]
-    return Killer(command, out, seed)
+    if not masks:
+        return Killer(command, [out], seed)
+    return Killer([*command, "--show-masks"], [out, folder / f"out.masks{suffix}"], seed)
 
 
 def main() -> None:
@@ -114,9 +124,10 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--suffix", default=".mp4")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--show-masks", action="store_true", help="kill a job that also makes a video of the masks")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        job = killer(options.bundle, Path(folder), options.suffix, options.seed)
+        job = killer(options.bundle, Path(folder), options.suffix, options.seed, masks=options.show_masks)
         job.kill(options.kills)
     print(f"{job.kills} kills, {job.results} results of {FRAMES} frames, all identical to that of one run")
 

@@ -79,10 +79,9 @@ def test_how_often_it_is_shown_is_kept(run: Run, tmp_path: Path, kind: str, loop
         assert read(tmp_path / f"out.{target}")[2] == plays
 
 
-@pytest.mark.parametrize("options", [["-o", "out.tiff"], ["-o", "out.png", "--show-masks"]], ids=str)
-def test_the_first_frame_alone_is_said(run: Run, tmp_path: Path, options: list[str]) -> None:
+def test_the_first_frame_alone_is_said(run: Run, tmp_path: Path) -> None:
     (tmp_path / "in.gif").write_bytes(animated("GIF"))
-    done = run(tmp_path / "in.gif", *options, cwd=tmp_path)
+    done = run(tmp_path / "in.gif", "-o", tmp_path / "out.tiff")
     assert done.returncode == 0
     assert "4 frames or pages: only the first is used" in done.stderr
 

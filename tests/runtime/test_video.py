@@ -148,7 +148,6 @@ def test_cut_clip_with_its_index_in_front_is_an_error(run: Run, tmp_path: Path) 
     ("arguments", "code", "words"),
     [
         (["-o", "out.png"], 2, "a video file to write to"),
-        (["-o", "out.mp4", "--show-masks"], 2, "--show-masks"),
         (["-o", "out.mp4", "--video-codec", "nonsense"], 1, "nonsense"),
         (["-o", "out.mp4", "--video-codec", "aac"], 1, "aac encodes no video"),
         (["-o", "out.webm"], 1, "audio stream"),

@@ -21,7 +21,7 @@ from smsr_runtime.errors import UsageError
 from smsr_runtime.session import load
 
 _WITHOUT = ("output", "verify", "dial", "inline", "pending", "force", "accept_parity_failure", "min_shape", "opt_shape",
-            "max_shape", "workspace", "served_at")  # fmt: skip
+            "max_shape", "workspace", "served_at", "no_report")  # fmt: skip
 _TODO = "leave it out: --estimate writes no bundle"
 
 

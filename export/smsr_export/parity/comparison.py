@@ -42,6 +42,7 @@ def compare(
     flips = [(ours > 0) != (theirs.numpy() > 0) for ours, theirs in zip(margins, reference.margins, strict=True)]
     difference = np.abs(upscaled.astype(np.float64) - expected)
     height, width = picture.low.shape[:2]
+    shares = [float((margin > 0).mean()) for margin in margins]
     return ParityRow(
         picture=picture.name,
         path=path,
@@ -51,7 +52,8 @@ def compare(
         flips=sum(int(flip.sum()) for flip in flips),
         max_abs=_largest_out_of_reach(difference, flips, network),
         rmse=float(np.sqrt(np.mean(difference**2))),
-        active_share=float(np.mean([(margin > 0).mean() for margin in margins])),
+        active_share=float(np.mean(shares)),
+        module_shares=shares,
         psnr_torch=_psnr(expected, picture, network),
         psnr=_psnr(upscaled, picture, network),
     )

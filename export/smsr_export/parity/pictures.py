@@ -14,6 +14,9 @@ from smsr import resize
 from smsr.images import Source, find, read_pair
 from smsr_export.sample import sample_picture
 
+_OWN = {"own sample": (96, 128), "own sample, odd": (61, 75)}
+"""Names, which no file's stem is likely to be, and low-resolution sizes (height, width)."""
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -26,9 +29,13 @@ class Picture:
 
 def own_pictures(scale: int) -> list[Picture]:
     """Our own drawing, at an even and at an odd size."""
-    sizes = {"own sample": (96, 128), "own sample, odd": (61, 75)}
-    drawn = {name: sample_picture(height * scale, width * scale) for name, (height, width) in sizes.items()}
+    drawn = {name: sample_picture(height * scale, width * scale) for name, (height, width) in _OWN.items()}
     return [Picture(name, resize.downscale(high, scale), high) for name, high in drawn.items()]
+
+
+def is_own(name: str) -> bool:
+    """Whether a picture of that name is our own drawing."""
+    return name in _OWN
 
 
 def read_pictures(paths: Sequence[str], scale: int) -> list[Picture]:

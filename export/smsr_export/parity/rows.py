@@ -14,8 +14,8 @@ class ParityRow:
     """One picture on one path.
 
     mask_pixels: pixels of all modules' spatial masks; flips: those that PyTorch decides otherwise; max_abs: largest
-    difference (0..255) that no flip can reach; rmse: over the whole picture; active_share: 0..1; psnr_torch, psnr: dB
-    on Y, None without an original.
+    difference (0..255) that no flip can reach; rmse: over the whole picture; active_share: 0..1, module_shares: the
+    same of each module; psnr_torch, psnr: dB on Y, None without an original.
     """
 
     picture: str
@@ -27,6 +27,7 @@ class ParityRow:
     max_abs: float
     rmse: float
     active_share: float
+    module_shares: list[float]
     psnr_torch: float | None
     psnr: float | None
 
@@ -56,6 +57,7 @@ def summary(rows: Sequence[ParityRow]) -> ParityRow:
         max_abs=float(np.max([row.max_abs for row in rows])),  # numpy's: Python's max() loses a NaN
         rmse=float(np.sqrt(np.mean([row.rmse**2 for row in rows]))),
         active_share=float(np.mean([row.active_share for row in rows])),
+        module_shares=np.mean([row.module_shares for row in rows], axis=0).tolist(),
         psnr_torch=_mean([row.psnr_torch for row in finite]),
         psnr=_mean([row.psnr for row in finite]),
     )

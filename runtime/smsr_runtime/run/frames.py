@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Callable, Sequence
 
 from smsr_runtime.governor import Governor, Target
 from smsr_runtime.live.stats import Stats
+from smsr_runtime.media.masks import heat
 from smsr_runtime.run.upscale import upscale_with_margins
 from smsr_runtime.session import Upscaler
 
@@ -35,6 +36,10 @@ class FrameUpscaler:
             self._upscaler.theta = self._governor.theta
         larger, self._margins = upscale_with_margins(self._upscaler, pixels)
         return larger, self._upscaler.active_shares(self._margins)
+
+    def heat(self, upscaled: NDArray[Any]) -> NDArray[np.uint8]:
+        """Where the network worked on the frame that it made last, over that."""
+        return heat(upscaled, [margin - self.theta > 0 for margin in self._margins])
 
     def spent(self, seconds: float) -> None:
         """What the last frame took in all, waiting for it left out."""

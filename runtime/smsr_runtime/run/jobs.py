@@ -11,7 +11,7 @@ STREAM = "-"
 
 @dataclass(frozen=True)
 class Job:
-    """One file to make; masks: the file for the picture of the spatial masks, or None.
+    """One file to make; masks: the file that shows the spatial masks, a picture or a video as the result is, or None.
 
     video: whether a video is made, and no picture.
     from_stdin, to_stdout: then `input` and `output` are names for messages, `output` with the suffix of its format.

@@ -108,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--memory", metavar="SIZE", help="most to hold, like 2G (default: what is free); larger pictures go in strips")
     add("--theta", type=float, default=0.0, metavar="T", help="quality dial: higher is faster, 0 as trained (default)")
     add("--dial", type=float, metavar="N", help="theta by the curve in the bundle: 100 as trained, 0 fastest")
-    add("--show-masks", action="store_true", help="also write NAME.masks.png: where each module worked hard")
+    add("--show-masks", action="store_true", help="also write NAME.masks.png, or a video of them: where modules worked")
     kinds = " ".join((*FORMATS, *KINDS))
     add("--format", choices=(*FORMATS, *KINDS), metavar="EXT", help=f"of results: {kinds} (default: png, y4m)")
     add("--quality", type=int, metavar="N", help=f"of JPEG and WebP results, 1 to 100 (default: {Saving.quality})")

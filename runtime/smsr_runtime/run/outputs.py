@@ -28,19 +28,24 @@ def with_free_outputs(plan: Plan, *, force: bool, resume: bool) -> Plan:
     """
     _check_names(plan)
     jobs = [job for job in plan.jobs if not (resume and _is_done(job))]
-    begun = {job.output for job in jobs if resume and job.video and unfinished(job.output)}
+    begun = {path for job in jobs if resume and _is_begun(job) for path in _outputs([job])}
     existing = [path for path in _outputs(jobs) if path not in begun and os.path.lexists(path)]
     if existing and not force:
         more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
-        got = "one that is older than its input" if resume else "an existing one"
+        got = "one that is older than its input, or has no masks beside it" if resume else "an existing one"
         raise UsageError(f"{existing[0]}{more}", "no such file yet", got, "add --force to overwrite")
     return replace(plan, jobs=jobs, there=len(plan.jobs) - len(jobs))
+
+
+def _is_begun(job: Job) -> bool:
+    """Whether an interrupted run has left a part of a video's work."""
+    return job.video and any(unfinished(path) for path in _outputs([job]))
 
 
 def _is_done(job: Job) -> bool:
     """By the files' times: results are written whole or not at all, so one that is there is finished."""
     made = list(_outputs([job]))
-    if not made or job.from_stdin or (job.video and unfinished(job.output)):
+    if not made or job.from_stdin or _is_begun(job):
         return False
     return all(os.path.isfile(path) and os.path.getmtime(path) >= os.path.getmtime(job.input) for path in made)
 

@@ -5,18 +5,25 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from smsr_runtime.files import read_stdin, write_bytes, write_stdout
 from smsr_runtime.media.codecs import animation
 from smsr_runtime.media.codecs.header import Header
 from smsr_runtime.media.image import FORMATS, check_decoding, check_header, decode_bytes, encode, fitted, read
-from smsr_runtime.media.masks import mosaic
+from smsr_runtime.media.masks import heat, mosaic
 from smsr_runtime.media.picture import Picture
 from smsr_runtime.run.jobs import STREAM, Job
 from smsr_runtime.run.settings import Settings, rounded
 from smsr_runtime.run.upscale import check_size, cut_of, upscale_picture
 from smsr_runtime.session import Upscaler
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_OF_MASKS = "PNG"
+"""What an animation's masks are shown in."""
 
 
 def make_picture(upscaler: Upscaler, job: Job, settings: Settings) -> dict[str, Any]:
@@ -41,7 +48,7 @@ def make_picture(upscaler: Upscaler, job: Job, settings: Settings) -> dict[str, 
 
 def _stays_animated(job: Job, data: bytes) -> bool:
     kind = FORMATS[job.output.suffix[1:].lower()].kind
-    return kind in animation.KINDS and job.masks is None and animation.is_animated(data, str(job.input))
+    return kind in animation.KINDS and animation.is_animated(data, str(job.input))
 
 
 def _still(upscaler: Upscaler, job: Job, settings: Settings, data: bytes) -> dict[str, Any]:
@@ -51,8 +58,8 @@ def _still(upscaler: Upscaler, job: Job, settings: Settings, data: bytes) -> dic
     result, margins = upscale_picture(upscaler, picture, str(job.input), margins=shows_activity)
     _write(job, encode(result, job.output, settings.saving), settings)
     if job.masks is not None:
-        masks = [margin - upscaler.theta > 0 for margin in margins]
-        write_bytes(job.masks, encode(mosaic(picture, masks), job.masks), replace=settings.replace)
+        shown = mosaic(picture, _masks(upscaler, margins))
+        write_bytes(job.masks, encode(shown, job.masks), replace=settings.replace)
     return {**_facts(picture, result, result.notes), "active": rounded(upscaler.active_shares(margins))}
 
 
@@ -60,21 +67,33 @@ def _animation(upscaler: Upscaler, job: Job, settings: Settings, data: bytes) ->
     """All frames; active: the mean of their shares."""
     where = str(job.input)
     results: list[animation.Frame] = []
+    worked: list[animation.Frame] = []
     shares: list[list[float]] = []
 
     def check(size: Header) -> None:
-        check_decoding(dataclasses.replace(size, pixel_bytes=4 * upscaler.scale**2), where)
+        channels = 7 if job.masks else 4
+        check_decoding(dataclasses.replace(size, pixel_bytes=channels * upscaler.scale**2), where)
 
     kind = FORMATS[job.output.suffix[1:].lower()].kind
     for source in animation.frames(data, where, check):
         frame = animation.fitting(source, kind)
         picture = fitted(frame.picture, job.output, upscaler.scale, settings.saving)
-        result, margins = upscale_picture(upscaler, picture, where, margins=settings.json)
+        result, margins = upscale_picture(upscaler, picture, where, margins=settings.json or job.masks is not None)
         results.append(dataclasses.replace(frame, picture=result))
         shares.append(upscaler.active_shares(margins))
+        if job.masks:
+            shown = Picture(heat(result.color, _masks(upscaler, margins)))
+            worked.append(animation.fitting(dataclasses.replace(source, picture=shown), _OF_MASKS))
     _write(job, animation.encode(results, kind, settings.saving.quality), settings)
+    if job.masks:
+        data = animation.encode(worked, _OF_MASKS, settings.saving.quality)
+        write_bytes(job.masks, data, replace=settings.replace)
     mean = [sum(parts) / len(parts) for parts in zip(*shares)]
     return {**_facts(picture, result, result.notes), "frames": len(results), "active": rounded(mean)}
+
+
+def _masks(upscaler: Upscaler, margins: list[NDArray[np.float32]]) -> list[NDArray[np.bool_]]:
+    return [margin - upscaler.theta > 0 for margin in margins]
 
 
 def _write(job: Job, data: bytes, settings: Settings) -> None:

@@ -55,11 +55,11 @@ def _streamed(source: str, target: str, wishes: Wishes) -> Plan:
     if source != STREAM and not os.path.isfile(path):
         raise UsageError(source, "one picture or video with -o -", "another kind of INPUT", "name a folder with -o")
     if target == STREAM:
+        if wishes.show_masks:
+            raise UsageError("--show-masks", "a name for what they are shown in", "-o -", "name a file with -o")
         if source != STREAM and _is_video(path):
             _check_kind(path, wishes.format, KINDS)
             return Plan([Job(path, Path(f"stdout.{wishes.format or 'y4m'}"), video=True, to_stdout=True)])
-        if wishes.show_masks:
-            raise UsageError("--show-masks", "a name for its picture", "-o -", "name a file with -o")
         _check_kind(path, wishes.format, FORMATS)
         output = Path(f"stdout.{wishes.format or 'png'}")
         job = Job(path, output)
@@ -76,26 +76,24 @@ def _check_kind(path: Path, kind: str | None, kinds: Iterable[str]) -> None:
 def _single(path: Path, output: Path, wishes: Wishes) -> Plan:
     to_video = path.suffix.lower() in MOVING_PICTURES and output.suffix.lower() in VIDEO_SUFFIXES
     if path.suffix.lower() in VIDEO_SUFFIXES or to_video:
-        return _video(path, output, show_masks=wishes.show_masks)
+        return _video(path, output, wishes)
     if os.path.isdir(output):
         return Plan(_named([path], None, output, wishes))
     _check_extension(output, wishes.format)
     _check_parent(output)
     if not output.suffix:
         output = output.with_name(f"{output.name}.{wishes.format}")
-    return Plan([Job(path, output, masks_name(output) if wishes.show_masks else None)])
+    return Plan([_job(path, output, wishes, video=False)])
 
 
-def _video(path: Path, output: Path, *, show_masks: bool) -> Plan:
-    if show_masks:
-        raise UsageError(path, "a picture with --show-masks", "a video", "leave --show-masks out")
+def _video(path: Path, output: Path, wishes: Wishes) -> Plan:
     if os.path.isdir(output):
         output = output / path.name
     if output.suffix.lower() not in VIDEO_SUFFIXES:
         todo = f"end -o in one of {' '.join(sorted(VIDEO_SUFFIXES))}"
         raise UsageError(output, "a video file to write to", repr(output.suffix), todo)
     _check_parent(output)
-    return Plan([Job(path, output, video=True)])
+    return Plan([_job(path, output, wishes, video=True)])
 
 
 def _check_extension(output: Path, image_format: str | None) -> None:
@@ -179,14 +177,14 @@ def _named(inputs: Sequence[Path], root: Path | None, folder: Path, wishes: Wish
     for path in inputs:
         groups.setdefault(folder / path.parent.relative_to(root) if root else folder, []).append(path)
     outputs = {path: out for place, group in groups.items() for path, out in zip(group, _names(group, place, wishes))}
-    return [_job(path, outputs[path], wishes) for path in inputs]
+    return [_job(path, outputs[path], wishes, video=_is_video(path)) for path in inputs]
 
 
-def _job(path: Path, output: Path, wishes: Wishes) -> Job:
-    """A video has no picture of its masks."""
-    if _is_video(path):
-        return Job(path, output, video=True)
-    return Job(path, output, masks_name(output) if wishes.show_masks else None)
+def _job(path: Path, output: Path, wishes: Wishes, *, video: bool) -> Job:
+    """A video's masks are a video of the same kind, a picture's a PNG."""
+    suffix = output.suffix if video else ".png"
+    masks = output.with_name(f"{output.stem}.masks{suffix}") if wishes.show_masks else None
+    return Job(path, output, masks, video=video)
 
 
 def _names(inputs: Sequence[Path], folder: Path, wishes: Wishes) -> list[Path]:
@@ -206,7 +204,3 @@ def _names(inputs: Sequence[Path], folder: Path, wishes: Wishes) -> list[Path]:
             name = f"{path.name}-{number}.{extension}"
         taken[path_key(name)] = folder / name
     return list(taken.values())
-
-
-def masks_name(output: Path) -> Path:
-    return output.with_name(f"{output.stem}.masks.png")

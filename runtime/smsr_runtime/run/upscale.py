@@ -33,9 +33,9 @@ def check_size(upscaler: Upscaler, where: str, height: int, width: int) -> None:
     _check(upscaler, where, height, width, _PIXEL_BYTES * (1 + upscaler.scale**2))
 
 
-def check_frame(upscaler: Upscaler, where: str, height: int, width: int) -> None:
-    """The same for the frames of a video, whose decoder and encoder need memory too."""
-    per_pixel = VIDEO_BYTES_PER_PIXEL * upscaler.scale**2
+def check_frame(upscaler: Upscaler, where: str, height: int, width: int, *, videos: int = 1) -> None:
+    """The same for the frames of a video, whose decoder and encoder need memory too. videos: made of them."""
+    per_pixel = VIDEO_BYTES_PER_PIXEL * upscaler.scale**2 * videos
     with limited(upscaler.memory):
         check_memory(height, width, per_pixel, where)
     _check(upscaler, where, height, width, per_pixel)

@@ -10,7 +10,7 @@ from typing import Any, Callable
 
 import smsr_runtime
 from smsr_runtime.console import say
-from smsr_runtime.media.video.options import Hooks
+from smsr_runtime.media.video.options import Beside, Hooks
 from smsr_runtime.media.video.piping import pipe_video
 from smsr_runtime.media.video.transfer import upscale_video
 from smsr_runtime.resources import usable_processors
@@ -28,18 +28,20 @@ def make_video(upscaler: Upscaler, job: Job, settings: Settings, on_frame: Calla
     hooks = Hooks(
         on_frame,
         (_nothing if settings.quiet else functools.partial(say, PROGRAM)),
-        functools.partial(check_frame, upscaler, str(job.input)),
+        functools.partial(check_frame, upscaler, str(job.input), videos=2 if job.masks else 1),
     )
     options = replace(settings.video, job=_pixels_by(upscaler), machine=_bits_by(upscaler))
-    upscale = MeasuredUpscaler(FrameUpscaler(upscaler, settings.target), hooks.say if settings.stats else _nothing)
+    frames = FrameUpscaler(upscaler, settings.target)
+    upscale = MeasuredUpscaler(frames, hooks.say if settings.stats else _nothing)
+    beside = Beside(job.masks, frames.heat) if job.masks else None
     if job.to_stdout:
         report = pipe_video(upscale, job.input, job.output.suffix[1:], options, hooks)
     else:
-        report = upscale_video(upscale, job.input, job.output, options, hooks)
+        report = upscale_video(upscale, job.input, job.output, options, hooks, beside)
     return {
         "input": str(job.input),
         "output": STREAM if job.to_stdout else str(job.output),
-        "masks": None,
+        "masks": str(job.masks) if job.masks else None,
         "input_size": dict(zip(("height", "width"), report.size_in)),
         "output_size": dict(zip(("height", "width"), report.size_out)),
         "frames": report.frames,

@@ -44,58 +44,74 @@ class FrameStream:
     )
 
 
+class FramesResult:
+    """A result of frames alone while it is made, with a journal of its own: kept, resumed and put together.
+
+    stream: what the frames come from, a file's or a `FrameStream`; facts: of the input.
+    """
+
+    def __init__(self, task: Task, stream: Any, facts: dict[str, Any]) -> None:
+        """Raises VideoError, UsageError, OutputError."""
+        self.task, self._stream = task, stream
+        with trial(task) as container:
+            output = FramesOutput(container, stream, task)
+            self.encoding = Encoding(container, output.stream, stream, task)
+        self.journal = Journal(task, facts)
+        self.recording = Recording(self.journal, task)
+
+    def decide(self, look: Look, shape: Sequence[int]) -> None:
+        """Sets the encoder up for upscaled frames of this shape, and tries it out. Raises VideoError, UsageError."""
+        self.encoding.decide(look, shape, None)
+        with trial(self.task) as container:
+            FramesOutput(container, self._stream, self.task).write_header(self.encoding)
+
+    def put_together(self) -> None:
+        """Writes the result. Raises VideoError, OutputError."""
+        with replacing(self.task.target, replace=self.task.options.replace, folder=self.recording.folder) as part:
+            self._write(part, self.recording.packets(self.encoding))
+
+    def keep_partial(self) -> str:
+        """What is done so far and where it is, in words."""
+        return keep_partial(self.task, self.encoding, self.recording, self._write)
+
+    def _write(self, part: Path, packets: Iterator[Any]) -> None:
+        put_frames_together(part, self.task, self._stream, self.encoding, packets)
+
+
 class FrameRecorder:
     """Writes frames as they come; `finish` makes the video of them. `lost`: what it does not hold, in words."""
 
     def __init__(self, name: str, target: Path, rate: Fraction, options: VideoOptions) -> None:
         """name: of the source; rate: frames per second. Raises VideoError, UsageError, OutputError."""
-        self._task = Task(Path(name), target, options)
-        self._stream = FrameStream(rate)
-        with trial(self._task) as container:
-            output = FramesOutput(container, self._stream, self._task)
-            self._encoding = Encoding(container, output.stream, self._stream, self._task)
-        self._journal = Journal(self._task, {"live": name})
-        self._recording = Recording(self._journal, self._task)
+        self._rate = rate
+        self._result = FramesResult(Task(Path(name), target, options), FrameStream(rate), {"live": name})
         self._last: int | None = None
 
     @property
     def lost(self) -> list[str]:
-        return self._encoding.lost
+        return self._result.encoding.lost
 
     def write(self, pixels: NDArray[Any], seconds: float, shares: Sequence[float]) -> None:
         """pixels: (H, W, 3) uint8; seconds: since the first frame. Raises VideoError, OutputError."""
-        if not self._encoding.decided:
-            self._decide(pixels)
-        time = round(seconds / self._encoding.time_base)
+        encoding = self._result.encoding
+        if not encoding.decided:
+            self._result.decide(usual_look(pixels), pixels.shape)
+        time = round(seconds / encoding.time_base)
         time = time if self._last is None else max(time, self._last + 1)
         self._last = time
-        duration = round(1 / self._stream.average_rate / self._encoding.time_base)
-        self._recording.write(self._encoding, pixels, (time, duration), shares, hidden=False)
-
-    def _decide(self, pixels: NDArray[Any]) -> None:
-        self._encoding.decide(usual_look(pixels), pixels.shape, None)
-        with trial(self._task) as container:
-            FramesOutput(container, self._stream, self._task).write_header(self._encoding)
+        duration = round(1 / self._rate / encoding.time_base)
+        self._result.recording.write(encoding, pixels, (time, duration), shares, hidden=False)
 
     def finish(self) -> None:
         """The video of all frames; nothing where there was none. Raises VideoError, OutputError."""
-        done = not self._recording.frames
+        recording = self._result.recording
+        done = not recording.frames
         try:
-            self._end()
+            recording.finish()
+            if recording.segments:
+                self._result.put_together()
             done = True
         except (SmsrError, OSError) as error:
-            kept = keep_partial(self._task, self._encoding, self._recording, self._write)
-            raise ended_by(error, self._task.target, kept) from error
+            raise ended_by(error, self._result.task.target, self._result.keep_partial()) from error
         finally:
-            self._journal.close(done=done)
-
-    def _end(self) -> None:
-        self._recording.finish()
-        if self._recording.segments:
-            with replacing(
-                self._task.target, replace=self._task.options.replace, folder=self._recording.folder
-            ) as part:
-                self._write(part, self._recording.packets(self._encoding))
-
-    def _write(self, part: Path, packets: Iterator[Any]) -> None:
-        put_frames_together(part, self._task, self._stream, self._encoding, packets)
+            self._result.journal.close(done=done)

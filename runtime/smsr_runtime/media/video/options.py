@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 from smsr_runtime.errors import VideoError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,14 @@ class Hooks:
     on_frame: Callable[[], None] = lambda: None
     say: Callable[[str], None] = lambda text: None
     check_size: Callable[[int, int], None] = lambda height, width: None
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A second video. draw: takes each upscaled frame just after it was made -> (H, W, 3) uint8."""
+
+    target: Path
+    draw: Callable[[NDArray[Any]], NDArray[Any]]
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,14 @@ import numpy as np
 
 from smsr_runtime.errors import SmsrError, VideoError
 from smsr_runtime.files import replacing
+from smsr_runtime.media.video.beside import Companion, companion
 from smsr_runtime.media.video.clock import Clock
 from smsr_runtime.media.video.colour import Look, ToRgb
 from smsr_runtime.media.video.encoding import Encoding, FrameTimes
 from smsr_runtime.media.video.ends import Ends
 from smsr_runtime.media.video.hdr import Hdr
 from smsr_runtime.media.video.journal import Journal, file_facts
-from smsr_runtime.media.video.options import Hooks, Task, VideoOptions, VideoReport
+from smsr_runtime.media.video.options import Beside, Hooks, Task, VideoOptions, VideoReport
 from smsr_runtime.media.video.output import Output, put_together, trial
 from smsr_runtime.media.video.partial import ended_by, keep_partial, partial_name
 from smsr_runtime.media.video.reading import Reader
@@ -34,12 +35,18 @@ NO_HOOKS = Hooks()
 
 
 def upscale_video(
-    upscale: Upscale, source: Path, target: Path, options: VideoOptions, hooks: Hooks = NO_HOOKS
+    upscale: Upscale,
+    source: Path,
+    target: Path,
+    options: VideoOptions,
+    hooks: Hooks = NO_HOOKS,
+    beside: Beside | None = None,
 ) -> VideoReport:
     """Writes `target` whole or not at all; a damaged source's result has what could be decoded, and an error reported.
 
-    A run that ends early leaves its finished segments for the next one, and what it has in a file that plays.
-    Raises VideoError, OutputError, UsageError, what `upscale` and `hooks.check_size` raise.
+    beside: a second video to make of the same frames. A run that ends early leaves its finished segments for the next
+    one, and what it has in a file that plays.
+    Raises VideoError, OutputError, UsageError, what `upscale`, `beside.draw` and `hooks.check_size` raise.
     """
     start, task = time.perf_counter(), Task(source, target, options)
     with open_source(source) as container:
@@ -48,7 +55,9 @@ def upscale_video(
         hooks.check_size(video.codec_context.height, video.codec_context.width)
         journal, done = Journal(task, file_facts(source)), False
         try:
-            report = _made(_Transfer(upscale, task, container, Recording(journal, task)), hooks)
+            recording = Recording(journal, task)
+            with companion(beside, task, video, recording) as second:
+                report = _made(_Transfer(upscale, task, container, recording, second), hooks)
             done = True
             if journal.continues:
                 partial_name(target).unlink(missing_ok=True)
@@ -77,8 +86,11 @@ def _made(transfer: _Transfer, hooks: Hooks) -> VideoReport:
 class _Transfer:
     """Takes packets of the source in file order; its frames go through the network into the recording."""
 
-    def __init__(self, upscale: Upscale, task: Task, container: Any, recording: Recording) -> None:
+    def __init__(
+        self, upscale: Upscale, task: Task, container: Any, recording: Recording, second: Companion | None
+    ) -> None:
         self.upscale, self.task, self.container, self.recording = upscale, task, container, recording
+        self.second = second
         self.video = video_stream(container, task.source)
         self.reader = Reader(container, self.video, task)
         with trial(task) as result:
@@ -106,12 +118,16 @@ class _Transfer:
             expected = f"at least one frame, of {most_pixels()} pixels at most, as memory allows"
             raise VideoError(self.task.source, expected, "none", "copy the file again, or free memory")
         self.recording.finish()
+        if self.second:
+            self.second.finish()
 
     def put_together(self) -> None:
         """Raises VideoError, OutputError."""
         with replacing(self.task.target, replace=self.task.options.replace, folder=self.recording.folder) as part:
             packets = self.recording.packets(self.encoding)
             self.reader.damage.foreign += put_together(part, self.task, self.encoding, packets)
+        if self.second:
+            self.second.result.put_together()
 
     def keep_partial(self) -> str:
         """What is done so far and where it is, in words."""
@@ -119,15 +135,18 @@ class _Transfer:
         def write(part: Path, packets: Iterator[Any]) -> None:
             put_together(part, self.task, self.encoding, packets, early=True)
 
-        return keep_partial(self.task, self.encoding, self.recording, write)
+        kept = keep_partial(self.task, self.encoding, self.recording, write)
+        return kept + (self.second.keep_partial() if self.second else "")
 
     def _write(self, frames: Iterator[Any], hooks: Hooks) -> None:
         for frame in frames:
             if self.look is None:
                 self._begin(frame)
             when = self.times.next(frame)
-            if self.recording.holds_next:
+            if self.recording.holds_next and (self.second is None or self.second.holds_next):
                 self.recording.skip()
+                if self.second:
+                    self.second.skip(frame)
             else:
                 self._upscale(frame, when)
             hooks.on_frame()
@@ -135,6 +154,8 @@ class _Transfer:
     def _begin(self, frame: Any) -> None:
         self.look, self.hdr = Look.of(frame, self.video), Hdr.of(frame)
         self.to_rgb = ToRgb(self.look, alpha=self.look.alpha)
+        if self.second:
+            self.second.begin(self.look)
         if self.recording.segments:
             self._decide(self.recording.segments[0].shape)
 
@@ -150,7 +171,12 @@ class _Transfer:
         pixels, shares = self.upscale(source)
         if not self.encoding.decided:
             self._decide(pixels.shape)
-        self.recording.write(self.encoding, pixels, when, shares, hidden=hidden)
+        if self.recording.holds_next:
+            self.recording.skip()
+        else:
+            self.recording.write(self.encoding, pixels, when, shares, hidden=hidden)
+        if self.second:
+            self.second.write(frame, pixels)
 
     def _kept(self, pixels: NDArray[Any]) -> tuple[NDArray[Any], bool]:
         """Without the alpha that the encoder does not hold; and whether something is transparent in it."""
