@@ -27,6 +27,10 @@ cmake -S plugins -B build/$(1) -G Ninja -DSMSR_SANITIZE=$(2) -DSMSR_BUILD_ORT=OF
     -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS='-O1 -g1' >/dev/null
 cmake --build build/$(1) --parallel $(JOBS) --target $(3)
 endef
+# $(call TIMED,PART,COMMAND): runs it, and keeps its time for the line of times at the end of `make test`.
+define TIMED
+@start=$$(date +%s); echo '== $(1)'; { $(2); } && echo "$(1) $$(($$(date +%s) - start)) s" >>build/times
+endef
 # The shell's `files`: all C++ and CUDA sources, without git those below plugins/; fails where there are none.
 CPP_FILES = files=$$(git ls-files '*.h' '*.cpp' '*.cu' '*.cuh' 2>/dev/null || \
     find plugins -name build -prune -o \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' \) -print) && test -n "$$files"
@@ -39,10 +43,10 @@ COMPILER := $(shell command -v "$${CXX:-c++}" || command -v g++ || command -v cl
 ifneq ($(CI)$(shell command -v aarch64-linux-gnu-g++),)
 NEON_TEST := plugins/tests/run_neon.sh
 else
-NEON_TEST := @echo 'skipped: NEON kernels (apt install g++-aarch64-linux-gnu qemu-user)'
+NEON_TEST := echo 'skipped: NEON kernels (apt install g++-aarch64-linux-gnu qemu-user)'
 endif
 
-.PHONY: site site-check kills hours setup native demo bench test test-trt test-gpu test-ray release reproducible check format clean mutants coverage test-asan test-tsan fuzz fuzz-native load fuzz-python faults
+.PHONY: site site-check kills hours setup native demo bench test test-trt test-gpu test-ray release reproducible check format clean mutants coverage test-asan test-tsan fuzz fuzz-native load fuzz-python fuzz-operators faults full-disk damaged-videos
 
 setup: $(VENV)/.installed native
 
@@ -73,11 +77,14 @@ bench: setup
 	@test -n "$(BUNDLE)" || { echo 'make bench: expected BUNDLE=NAME.smsr, and IMAGES="pictures, folders, videos"; got none' >&2; exit 2; }
 	$(BIN)/smsr-bench "$(BUNDLE)" $(IMAGES) --series $(SERIES) -o $(REPORT)
 
-test: setup check
-	cmake --build $(BUILD) --parallel $(JOBS)
-	ctest --test-dir $(BUILD) --output-on-failure
-	$(NEON_TEST)
-	$(BIN)/python -m pytest -n 2 --durations=25 --durations-min=2 --junit-xml=build/tests.xml
+test: setup
+	@rm -f build/times
+	$(call TIMED,checks,$(MAKE) --no-print-directory check)
+	$(call TIMED,native build,cmake --build $(BUILD) --parallel $(JOBS))
+	$(call TIMED,native tests,ctest --test-dir $(BUILD) --output-on-failure)
+	$(call TIMED,NEON,$(NEON_TEST))
+	$(call TIMED,pytest,$(BIN)/python -m pytest -n 2 --durations=25 --durations-min=2 --junit-xml=build/tests.xml)
+	@echo "times: $$(paste -sd, build/times | sed 's/,/, /g')"
 	@$(BIN)/python tools/skipped.py build/tests.xml
 
 # Mistakes that a test must notice, put into a copy one at a time; ONLY="WORD ...": lists, files or names with a word.
@@ -162,10 +169,26 @@ reproducible: release
 	diff dist/SHA256SUMS build/dist-again/SHA256SUMS && echo 'two builds, the same bytes'
 # Hostile files for the readers in Python, guided by coverage where atheris is installed; docs/reliability.md.
 MINUTES ?= 1
-fuzz: fuzz-python fuzz-native
+fuzz: fuzz-python fuzz-native fuzz-operators
 
 fuzz-python: $(VENV)/.installed
 	$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
+
+# The operators through ONNX Runtime, the library built with the address and undefined-behaviour sanitizers.
+fuzz-operators: $(VENV)/.installed
+	@mkdir -p build
+	cmake -S plugins -B build/asan-ort -G Ninja -DSMSR_SANITIZE=ON -DSMSR_WERROR=OFF -DCMAKE_BUILD_TYPE=None \
+	    -DCMAKE_CXX_FLAGS='-O1 -g1' >build/asan-ort.log
+	cmake --build build/asan-ort --parallel $(JOBS) --target smsr_ort >>build/asan-ort.log
+	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so.6)" ASAN_OPTIONS=detect_leaks=0 \
+	    $(BIN)/python -m tests.fuzz.operators --minutes $(MINUTES) --library build/asan-ort/libsmsr_ort.so
+
+# Commands with every size of disk and of file up to what they need; and 1,000 damaged videos. Linux, minutes each.
+full-disk: $(VENV)/.installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults.full_disk
+
+damaged-videos: $(VENV)/.installed
+	$(BIN)/python -m tests.faults.damaged_videos
 
 # Commands killed, or out of disk, at each of their write steps; EVERY=k: at each k-th. Linux, minutes to an hour.
 EVERY ?= 1

@@ -1,9 +1,9 @@
 """Puts known mistakes into a copy of the repository, one at a time, and runs the test that must notice each.
 
     python tools/mutants.py [WORD ...]     (make mutants ONLY="WORD ..."): those whose list, file or name holds a WORD
-    python tools/mutants.py --table        writes the table in docs/reliability.md
+    python tools/mutants.py --table        writes the table in docs/mutations.md
 
-The mistakes are in tests/mutants/*.toml (docs/reliability.md, Mutations, describes the format). Exit code 1 where one
+The mistakes are in tests/mutants/*.toml (docs/mutations.md describes the format). Exit code 1 where one
 survives: its test passes although the mistake is there. A list that no longer fits the sources, a test that fails
 or is skipped without the mistake, and a mistake that does not build are errors that name the entry (exit code 2).
 """
@@ -32,7 +32,7 @@ else:
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 LISTS = REPOSITORY / "tests" / "mutants"
-PAGE, MARK = REPOSITORY / "docs" / "reliability.md", "<!-- table: python tools/mutants.py --table -->"
+PAGE, MARK = REPOSITORY / "docs" / "mutations.md", "<!-- table: python tools/mutants.py --table -->"
 PACKAGES = {"smsr": "", "smsr_export": "export", "smsr_runtime": "runtime", "smsr_bench": "benchmarks"}
 """Each package and the folder it lies in."""
 LIMIT_SECONDS = 900
@@ -98,6 +98,7 @@ class Mutant:
 
 
 def main(words: Sequence[str]) -> int:
+    start = time.monotonic()
     try:
         if list(words) == ["--table"]:
             write_table()
@@ -114,7 +115,8 @@ def main(words: Sequence[str]) -> int:
         return 2
     for one in survivors:
         print(f"mutants: survived: {one.list}: {one.name} ({one.file}); {one.judge} passes")
-    print(f"{len(mutants) - len(survivors)} of {len(mutants)} mutants noticed")
+    minutes = (time.monotonic() - start) / 60
+    print(f"{len(mutants) - len(survivors)} of {len(mutants)} mutants noticed in {minutes:.0f} min")
     return 1 if survivors else 0
 
 
@@ -254,7 +256,7 @@ def table(mutants: Sequence[Mutant]) -> str:
 
 
 def write_table() -> None:
-    """Puts the table behind its mark in docs/reliability.md, up to the next heading."""
+    """Puts the table behind its mark in docs/mutations.md, up to the next heading."""
     text = PAGE.read_text(encoding="utf-8")
     before, _, rest = text.partition(MARK)
     heading = rest.find("\n## ")

@@ -85,6 +85,23 @@ def test_no_curve_where_theta_changes_nothing(small_network: Network, small_chec
     assert not list(tmp_path.iterdir())
 
 
+def test_a_theta_that_changes_nothing_is_no_point(
+    small_network: Network, small_checkpoint: Path, tmp_path: Path
+) -> None:
+    """One pixel with the margins 1 and 5: the thetas 1.48, 1.96, 2.44, 2.92 and 3.4 all leave one module of two."""
+    network = Network(small_network.config).eval()
+    network.load_state_dict(small_network.state_dict())
+    with torch.no_grad():
+        for module, margin in enumerate((1.0, 5.0)):
+            network.get_parameter(f"body.{module}.spa_mask.5.weight").zero_()
+            network.get_parameter(f"body.{module}.spa_mask.5.bias").copy_(torch.tensor([0.0, margin]))
+    export(network, ExportRequest(small_checkpoint, tmp_path / "a.smsr", own_pictures(2)))
+    picture = Picture("pixel", np.full((1, 1, 3), 80, np.uint8))
+    entry = dial.measure(smsr_runtime.load(tmp_path / "a.smsr"), [picture])
+    assert entry is not None
+    assert [(point["theta"], point["active_share"]) for point in entry["points"]] == [(0, 1), (1.48, 0.5)]
+
+
 @pytest.mark.parametrize("more", [[], ["--inline"], ["-o", "x.onnx"], ["--target", "triton"]])
 def test_without_pictures_or_a_bundle_it_is_refused(more: list[str], small_checkpoint: Path, tmp_path: Path) -> None:
     assert_refused(run(small_checkpoint, "--dial", *more, cwd=tmp_path), 2, "--dial")

@@ -74,6 +74,15 @@ def test_the_macs_of_a_known_share_are_those_by_hand(known: Path, tmp_path: Path
     assert tree(tmp_path) == before  # nothing is written
 
 
+def test_a_margin_equal_to_theta_is_inactive(known: Path, tmp_path: Path) -> None:
+    """The second module's logits are equal at every pixel; theta is 0."""
+    state = torch.load(known, weights_only=True)
+    state["body.1.spa_mask.5.bias"].zero_()
+    torch.save(state, tmp_path / "equal.pt")
+    write_picture(tmp_path / "a.png")
+    assert estimated("equal.pt", "--estimate", "a.png", cwd=tmp_path)["active"] == [1.0, 0.0]
+
+
 def test_a_bundle_gives_what_its_checkpoint_gives(
     small_network: Network, small_checkpoint: Path, tmp_path: Path
 ) -> None:
@@ -200,6 +209,13 @@ def test_the_advice_follows_the_median_of_the_rounds(
 ) -> None:
     assert advice in estimate(sparse, dense, native=native).advice
     assert estimate(sparse, dense, native=native).use_dense == advice.startswith("use dense")
+
+
+def test_the_text_has_the_median_of_each_network_s_times() -> None:
+    one = measured(np.ones((1, 8, 8), bool))
+    times = Speed("a", (8, 8), 0.5, "native avx2", True, [0.010, 0.030, 0.020], [0.050, 0.040, 0.060])
+    text = Estimate("x2", Path("a.png"), [one], [ModuleMacs(2, 1)], Work((0.5,), 4.0, 3.0), times).text()
+    assert "native avx2 20 ms, dense in ONNX Runtime 50 ms; 3.00 times as fast (1.33 to 5.00 in 3 rounds)" in text
 
 
 REFUSED: dict[str, tuple[list[str], int, str]] = {

@@ -69,6 +69,15 @@ def clip_state(path: Path) -> str:
     return hashlib.sha256(b"".join(frame.tobytes() for frame in frames)).hexdigest()[:12]
 
 
+def plays(path: Path) -> bool:
+    """Whether a video has a frame and decodes to its end."""
+    try:
+        with av.open(str(path)) as container:
+            return sum(1 for _ in container.decode(video=0)) > 0
+    except av.FFmpegError:
+        return False
+
+
 def checkpoint_state(path: Path) -> str:
     """A checkpoint of training can always be loaded."""
     if not path.exists():
@@ -87,7 +96,7 @@ def make_start(folder: Path) -> None:
     (folder / "in").mkdir()
     random = np.random.default_rng(0)
     for name in ("a", "b"):
-        Image.fromarray(random.integers(0, 256, (12, 16, 3), dtype=np.uint8)).save(folder / "in" / f"{name}.png")
+        Image.fromarray(random.integers(0, 256, (60, 80, 3), dtype=np.uint8)).save(folder / "in" / f"{name}.png")
     write_clip(folder / "clip.mp4", rgb_frames(4))
     write_pictures(folder / "pictures", 3)
 

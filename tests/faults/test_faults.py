@@ -53,6 +53,26 @@ def test_nothing_is_lost_at_any_step(
     assert all(int(row[3]) >= 7 and int(row[4]) > 0 and int(row[7]) == 0 for row in rows), done.stdout
 
 
+@pytest.mark.parametrize("limit", ["disk", "file"])
+def test_nothing_is_lost_where_room_is_short(limit: str, tmp_path: Path) -> None:
+    mounts = ["unshare", "-rm", "mount", "-t", "tmpfs", "tmpfs", str(tmp_path)]
+    if limit == "disk" and (not shutil.which("unshare") or subprocess.run(mounts, check=False).returncode):
+        pytest.skip("this system allows no mount in a namespace: no real disk was filled (RLIMIT_FSIZE was tried)")
+    command = ["-m", "tests.faults.full_disk", "run folder", "export file over", "--growth", 6, "--limits", limit]
+    done = run_python(*command, cwd=tmp_path, environment={"OMP_NUM_THREADS": "1"})
+    rows = [line.split("|") for line in done.stdout.splitlines() if line.startswith("|")]
+    assert done.returncode == 0, done.stdout + done.stderr[-2000:]
+    assert [row[1].strip() for row in rows] == ["run folder", "export file over"]
+    assert all("2 exit 0" in row[5] and "exit 1" in row[5] and int(row[7]) == 0 for row in rows), done.stdout
+
+
+def test_damaged_videos_of_every_kind_end(tmp_path: Path) -> None:
+    done = run_python("-m", "tests.faults.damaged_videos", "--count", 20, cwd=tmp_path)
+    rows = [line.split("|") for line in done.stdout.splitlines() if line.startswith("|")]
+    assert done.returncode == 0, done.stdout + done.stderr[-2000:]
+    assert len(rows) == 10 and sum(int(row[2]) for row in rows) == 20
+
+
 def test_of_three_exports_at_once_one_wins_and_two_say_so(small_bundle_source: Path, tmp_path: Path) -> None:
     command = [
         sys.executable,

@@ -17,6 +17,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from PIL import Image
+
 from tests.fuzz import guard
 from tests.fuzz.mutate import mutated
 from tests.fuzz.seeds import CORPUS
@@ -36,6 +38,7 @@ class Fuzzer:
             folder.mkdir(exist_ok=True)
         make_bundle(self.original) if not (self.original / "tiny.smsr").exists() else None
         restore(self.folder, self.original)
+        Image.init()  # all of Pillow's formats, which it else imports when it meets a file that it does not know
         for seed in self.seeds():  # before it is watched: packages are imported when they are first used
             attempt(self.target, seed, self.folder)
 

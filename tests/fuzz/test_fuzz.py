@@ -30,6 +30,14 @@ def test_changed_files_are_read_or_refused(part: tuple[str, ...], tmp_path: Path
     assert all(" 60 files" in line for line in done.stdout.splitlines())
 
 
+def test_operators_give_a_result_or_refuse(native_library: Path, tmp_path: Path) -> None:
+    """In a process of its own, which a wrong one would end."""
+    done = run_python("-m", "tests.fuzz.operators", "--cases", 100, "--library", native_library, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    counts = [int(word) for word in done.stdout.split() if word.isdigit()]
+    assert counts[0] == 100 == sum(counts[1:]) and min(counts) > 30, done.stdout
+
+
 def test_the_guard_sees_what_must_not_happen(tmp_path: Path) -> None:
     """In a process of its own: a hook of the interpreter stays for ever."""
     code = f"""

@@ -11,9 +11,11 @@ import pytest
 
 from smsr import contract
 from smsr_runtime.doctor import command, cpu, machine
+from smsr_runtime.doctor.bundle import examine
 from smsr_runtime.doctor.finding import CPU, EXPORT, GPU, Finding
-from tests.runtime.helpers import plain_python
-from tests.runtime.tensorrt_machine import write_pending
+from tests.runtime.fake_tensorrt import World
+from tests.runtime.helpers import plain_python, write_manifest
+from tests.runtime.tensorrt_machine import manifest, write_pending
 
 
 def report(capsys: pytest.CaptureFixture[str], *options: str, code: int = 0) -> dict[str, Any]:
@@ -99,6 +101,38 @@ def test_a_pending_engine_is_said_and_not_built(own_bundle: Path, capsys: pytest
     told = report(capsys, "--bundle", str(own_bundle))["bundle"]
     assert "its engine is pending" in told["about"] and told["runs"] == "function body"
     assert sorted(own_bundle.rglob("*")) == before
+
+
+def test_where_an_engine_could_be_built_it_is_not(world: World, pending: Path) -> None:
+    """With TensorRT and a GPU, where smsr-run would build it for minutes."""
+    before = manifest(pending)
+    told = examine(str(pending))
+    assert "its engine is pending" in told.about and told.runs == "function body"
+    assert manifest(pending) == before and not (pending / "model.engine").exists()
+
+
+def test_a_bundle_that_does_not_run_here_is_exit_code_1_and_says_why(
+    own_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The machine itself lacks nothing for the CPU."""
+    (own_bundle / "model.onnx").write_bytes(b"no model")
+    write_manifest(own_bundle)
+    answer = report(capsys, "--bundle", str(own_bundle), code=1)
+    assert answer["targets"]["cpu"]["ready"] and answer["bundle"]["runs"] is None
+    (why,) = answer["bundle"]["why"]
+    assert "model.onnx: expected a model ONNX Runtime can run" in why
+    assert command.main(["--bundle", str(own_bundle)]) == 1
+    assert "-- does not run here" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_precision_without_kernels_here_is_said(
+    own_bundle: Path, precision: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The function body computes in float32."""
+    write_manifest(own_bundle, precision=precision)
+    why = report(capsys, "--bundle", str(own_bundle))["bundle"]["why"]
+    assert ("this CPU has no kernels for bf16: float32 is computed" in why) == (precision == "bf16")
 
 
 def test_what_is_no_bundle_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -86,6 +86,22 @@ def test_bounds_are_kept_and_left_at_once() -> None:
     assert np.abs(seconds[60:] / 0.060 - 1).max() < 0.05 or thetas[60:].max() == 0
 
 
+def test_the_lower_bound_is_left_from_the_share_that_is_there() -> None:
+    """Of ten margins three are above theta 0. A frame took 6/5 of the budget: (5/6) ** 0.4 of 0.3, so 0.279 active."""
+    governor = Governor(Target(0.050, 0, 10))
+    governor.see([np.array([[-1, -1, -1, 0, 0, 0, 0, 1, 2, 3]], np.float32)], 0.060)
+    assert governor.theta == 1  # 0.2 are above
+
+
+def test_all_rows_of_a_large_picture_count() -> None:
+    """A quarter of the rows is flat. A frame far too slow: exp(-0.2) of the share 0.75, so 0.614 active."""
+    picture = np.random.default_rng(0).uniform(0, 10, (400, 200)).astype(np.float32)
+    picture[:100] = -5
+    governor = Governor(Target(0.050, 0, 10))
+    governor.see([picture], 9.0)
+    assert share([picture], governor.theta) == pytest.approx(0.614, abs=0.01)
+
+
 def test_one_frame_held_up_changes_little() -> None:
     governor = Governor(Target(0.050, -10, 10))
     picture = margins(0.0)

@@ -19,6 +19,7 @@ import smsr_runtime
 from smsr_runtime.errors import BackendError, BundleError
 from smsr_runtime.external_data import UNNAMED, locations
 from smsr_runtime.manifest import is_inside
+from smsr_runtime.ort.strip_parts import can_be_cut
 from smsr_runtime.selftest import self_test
 from tests.runtime.helpers import Run, compile_library, tiny_model, write_manifest
 
@@ -63,6 +64,51 @@ def test_every_file_that_a_model_reads_is_seen() -> None:
     assert locations(external("a", in_an_attribute)) == {"a", "hidden"}
     assert locations(external("a", in_a_function)) == {"a", "function's"}
     assert locations(external("*/_ORT_MEM_ADDR_/*")) == {"*/_ORT_MEM_ADDR_/*"}
+
+
+def in_place(name: str) -> onnx.ModelProto:
+    """A model with one tensor, whose data lie in the file of this name, at the place that the name says."""
+    tensor = TensorProto(data_type=TensorProto.FLOAT, dims=[1], name="w")
+    tensor.external_data.add(key="location", value=name)
+    if name != "without a flag":
+        tensor.data_location = TensorProto.EXTERNAL
+    weights = onnx.GraphProto(name="g", initializer=[tensor])
+    sparse = (
+        onnx.SparseTensorProto(values=tensor) if name.endswith("values") else onnx.SparseTensorProto(indices=tensor)
+    )
+    attributes = {
+        "tensor": onnx.AttributeProto(t=tensor), "tensors": onnx.AttributeProto(tensors=[tensor]),
+        "graph": onnx.AttributeProto(g=weights), "graphs": onnx.AttributeProto(graphs=[weights]),
+        "sparse values": onnx.AttributeProto(sparse_tensor=sparse),
+        "sparse indices": onnx.AttributeProto(sparse_tensors=[sparse]),
+    }  # fmt: skip
+    model = onnx.ModelProto()
+    if name in attributes:
+        model.graph.node.add().attribute.append(attributes[name])
+    elif name == "function's node":
+        model.functions.add().node.add().attribute.append(attributes["tensor"])
+    elif name == "function's attribute":
+        model.functions.add().attribute_proto.append(attributes["tensor"])
+    elif name == "training's start":
+        model.training_info.add().initialization.CopyFrom(weights)
+    elif name == "training's step":
+        model.training_info.add().algorithm.CopyFrom(weights)
+    elif name == "graph's sparse values":
+        model.graph.sparse_initializer.append(sparse)
+    else:
+        model.graph.initializer.append(tensor)
+    return model
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "tensor", "tensors", "graph", "graphs", "sparse values", "sparse indices", "function's node",
+        "function's attribute", "training's start", "training's step", "graph's sparse values", "without a flag",
+    ],
+)  # fmt: skip
+def test_every_place_of_a_tensor_is_looked_at(name: str) -> None:
+    assert locations(in_place(name).SerializeToString()) == {name}
 
 
 @pytest.mark.parametrize("data", [b"\x0b", b"\x07", b"\x3a\xff\x01", b"\x3a", b"\xff" * 11, b"\x02\x01x"])
@@ -128,6 +174,7 @@ def test_what_is_no_file_is_refused_at_once(own_bundle: Path, name: str, kind: s
         signal.alarm(0)
 
 
+FACTS = {"bytes": 3, "sha256": "0" * 64}
 GOLDEN = {"input": "golden/input.png", "output": "golden/output.npy", "max_abs": 0.001}
 
 
@@ -152,6 +199,10 @@ GOLDEN = {"input": "golden/input.png", "output": "golden/output.npy", "max_abs":
         ({"interface_hash": "../x"}, "hexadecimal"),
         ({"target": "exe"}, "onnx"),
         ({"precision": "fp32; rm"}, "letters"),
+        ({"files": {"model.onnx": FACTS, "manifest.json": FACTS}}, "file names inside the bundle"),
+        ({"files": {"model.onnx": {**FACTS, "bytes": -1}}}, "0 to 2147483647"),
+        ({"files": {"model.onnx": {**FACTS, "bytes": 1 << 31}}}, "0 to 2147483647"),
+        ({"files": {"model.onnx": {**FACTS, "sha256": "0"}}}, "64 hexadecimal"),
     ],
 )
 def test_a_manifest_with_such_an_entry_is_refused(own_bundle: Path, changes: dict[str, Any], message: str) -> None:
@@ -206,6 +257,27 @@ def test_a_model_that_gives_another_shape_or_type_is_refused(own_bundle: Path) -
     write_manifest(own_bundle)
     with pytest.raises(BackendError, match="float64"):
         smsr_runtime.load(own_bundle)(image)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [(b"margin_2", "names that are text"), (b"Resize", "a model ONNX Runtime can run")]
+)
+def test_a_model_with_a_name_that_is_no_text_is_one_line(name: bytes, words: str, run: Run, own_bundle: Path) -> None:
+    """Of an output, and of an operator. ONNX Runtime's package would print the latter on stdout, and try again."""
+    data = tiny_model().SerializeToString()
+    (own_bundle / "model.onnx").write_bytes(data.replace(name, name[:-1] + b"\xff"))
+    write_manifest(own_bundle)
+    done = run("--selftest", bundle=own_bundle)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stdout + done.stderr
+    assert f"model.onnx: expected {words}, got 'utf-8' codec can't decode" in done.stderr
+
+
+def test_names_that_are_no_text_are_no_parts_for_strips(own_bundle: Path) -> None:
+    """ONNX Runtime runs such a model; where memory is short it is not cut, and that is said."""
+    data = tiny_model().SerializeToString()
+    for name in (b"marked", b"scales"):  # between two nodes; of a weight
+        (own_bundle / "model.onnx").write_bytes(data.replace(name, name[:-1] + b"\xff"))
+        assert not can_be_cut(own_bundle / "model.onnx")
 
 
 def test_a_file_that_changes_after_it_was_checked_is_not_used(own_bundle: Path) -> None:

@@ -158,6 +158,8 @@ def test_decoding_times_of_few_frames_are_set_right() -> None:
     assert with_sound_dts([[0, 12345, 512]]) == [[0, 0, 512]]
     many = [[number, number - 2, 1] for number in range(20)]
     assert with_sound_dts(many) == many
+    late = [[number, number + 5, 1] for number in range(20)]  # decoded after they are shown
+    assert with_sound_dts(late) == [[number, number, 1] for number in range(20)]
 
 
 @pytest.mark.parametrize("frames", [1, 2, 61])
@@ -217,6 +219,23 @@ def test_a_changed_input_is_not_resumed(clip: Path, tmp_path: Path) -> None:
     os.utime(source, ns=(0, 0))
     with pytest.raises(UsageError, match=r"input .* in place of"):
         made(source, tmp_path / "out.mp4", resume=True)
+
+
+def test_a_journal_of_another_version_is_refused(clip: Path, tmp_path: Path) -> None:
+    made(clip, tmp_path / "out.mp4", stop=70)
+    file = journal.folder_of(tmp_path / "out.mp4") / "journal.jsonl"
+    file.write_text(file.read_text().replace('"format_version": 1', '"format_version": 2', 1))
+    before = file.read_bytes()
+    with pytest.raises(UsageError, match="a journal of version 1, got version 2"):
+        made(clip, tmp_path / "out.mp4", resume=True)
+    assert file.read_bytes() == before
+
+
+def test_the_active_share_is_the_mean_over_all_frames(clip: Path, tmp_path: Path) -> None:
+    """Over three segments, by the frames as they come out of the decoder; the stand-in's shares are means of pixels."""
+    _, report = made(clip, tmp_path / "out.mkv")
+    assert report is not None
+    assert report.active == pytest.approx([np.mean([frame.mean() / 255 for frame in decoded(clip)]), 0.1], abs=1e-3)
 
 
 def test_another_machine_is_named(clip: Path, tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_a_foreign_folder_that_takes_a_bundle_s_name_between_the_last_look_and_t
         return is_replaceable(candidate)
 
     with pytest.raises(OutputError, match="taken"), folders.replacing_folder(path, replaceable) as work:
-        (work / "manifest.json").write_text("{}")
+        (work / "manifest.json").write_text('{"format": "smsr-bundle"}')
         looks.clear()
     assert (path / "thesis.txt").read_text() == "ten years"
     assert sorted(os.listdir(tmp_path)) == ["elsewhere", "x.smsr"]
@@ -89,8 +89,9 @@ def test_a_foreign_folder_that_takes_a_bundle_s_name_between_the_last_look_and_t
 def test_force_replaces_bundles_alone_not_every_folder_with_a_manifest(tmp_path: Path) -> None:
     foreign = tmp_path / "extension"
     foreign.mkdir()
-    (foreign / "manifest.json").write_text('{"manifest_version": 3}')
-    assert not is_replaceable(foreign)
+    for text in ('{"manifest_version": 3}', '{"format": "extension"}', '["format"]'):
+        (foreign / "manifest.json").write_text(text)
+        assert not is_replaceable(foreign)
     assert is_replaceable(bundle(tmp_path / "x.smsr", "old"))
     (tmp_path / "link.smsr").symlink_to(tmp_path / "x.smsr")
     assert not is_replaceable(tmp_path / "link.smsr")

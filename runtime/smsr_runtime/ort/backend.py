@@ -197,9 +197,11 @@ def _version(text: str) -> tuple[int, ...]:
 
 
 def _check_names(where: str, session: Any, outputs: Sequence[str]) -> None:
-    # theta has a default initializer, so ONNX Runtime may list it as an overridable one and not as an input.
-    inputs = {item.name for item in [*session.get_inputs(), *session.get_overridable_initializers()]}
-    given = {item.name for item in session.get_outputs()}
+    try:  # theta has a default initializer, so ONNX Runtime may list it as an overridable one and not as an input
+        inputs = {item.name for item in [*session.get_inputs(), *session.get_overridable_initializers()]}
+        given = {item.name for item in session.get_outputs()}
+    except UnicodeDecodeError as error:
+        raise BackendError(where, "names that are text", reason(error), "export the bundle again") from error
     missing = [name for name in ("image", "theta") if name not in inputs] + [n for n in outputs if n not in given]
     if missing:
         raise BackendError(where, f"inputs and outputs {', '.join(missing)}", "none", "export the bundle again")

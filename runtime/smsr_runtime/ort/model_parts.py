@@ -64,7 +64,8 @@ class ModelParts:
             if number == _GRAPH_NODE:
                 self._nodes.append(_node(value))
             elif number == _GRAPH_INITIALIZER:
-                name = next(bytes(part).decode() for field, part, _ in _fields(value) if field == _TENSOR_NAME)
+                names = [bytes(part).decode() for field, part, _ in _fields(value) if field == _TENSOR_NAME]
+                name = names[-1] if names else ""
                 self._constants[name] = value
 
     def constant(self, name: str) -> NDArray[Any]:

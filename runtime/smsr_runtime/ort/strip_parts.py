@@ -106,7 +106,10 @@ def read_parts(model: Path, modules: int, scale: int, *, native: bool) -> Parts:
 
 def can_be_cut(model: Path) -> bool:
     """Whether a model, of which ONNX Runtime made a session, has the head of those that smsr-export makes."""
-    return f"{HEAD}.weight" in ModelParts(model.read_bytes()).constants
+    try:
+        return f"{HEAD}.weight" in ModelParts(model.read_bytes()).constants
+    except ValueError:  # a name that is no text, which ONNX Runtime does not mind
+        return False
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ _EVEN_SHARE = 0.9
 
 @dataclass
 class Damage:
-    """refused: packets that the decoder refused; marred: frames that it gave with errors in them.
+    """refused: packets that the decoder refused; marred: frames that it gave with errors in them; holed: packets with
+    holes, whose frames it may give without a mark.
 
     unread: bytes where packets should be; foreign: packets of other streams that the result's container refused;
     stopped: why reading ended before the end; missing_end: what is missing there.
@@ -25,6 +26,7 @@ class Damage:
 
     refused: int = 0
     marred: int = 0
+    holed: int = 0
     unread: int = 0
     foreign: int = 0
     stopped: str = ""
@@ -63,7 +65,7 @@ class Damage:
     def _counts(self) -> list[str]:
         counted = [
             (self.refused, "that cannot be decoded", "packet"),
-            (self.marred, "with errors in the picture", "frame"),
+            (max(self.marred, self.holed), "with errors in the picture", "frame"),
             (self.unread, "that cannot be read", "byte"),
             (self.foreign, "of sound or subtitles that cannot be copied", "packet"),
         ]

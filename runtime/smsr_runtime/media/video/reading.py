@@ -83,7 +83,9 @@ class Reader:
     def _decoded(self, packet: Any) -> list[Any]:
         av = pyav()
         try:
-            return list(self._decoder.decode(packet))
+            frames = list(self._decoder.decode(packet))
+            self.damage.holed += packet is not None and packet.is_corrupt
+            return frames
         except av.FFmpegError as error:
             if error.errno == errno.ENOMEM:
                 raise VideoError(self._task.source, "memory for its frames", said(error), "close programs") from error
@@ -119,6 +121,7 @@ def _decoder(video: Any) -> Any:
     name = _WITH_ALPHA.get(context.name)
     if video.metadata.get("alpha_mode") == "1" and name in pyav().codecs_available:
         context = pyav().CodecContext.create(name, "r")
-    context.thread_type = "AUTO"
+    # FFmpeg's threads wait for each other: in damaged H.265 for ever. Those for slices lose what was wrong in one.
+    context.thread_count = 1
     context.options = {"max_pixels": str(most_pixels())}
     return context
