@@ -1,5 +1,7 @@
 // What libsmsr_ort exports: docs/interfaces.md.
 #include <cstdlib>
+#include <string>
+#include <vector>
 
 #include "errors.h"
 #include "isa/dispatch.h"
@@ -19,6 +21,13 @@ uint32_t runtime_version(const OrtApiBase* base) {
   return static_cast<uint32_t>(std::strtoul(text.c_str() + text.find('.') + 1, nullptr, 10));
 }
 
+std::vector<const OrtCustomOp*> operators(uint32_t version) {
+  std::vector<const OrtCustomOp*> all = {smsr::ort::sparse_mask_module_op(), smsr::ort::sparse_mask_sums_op(),
+                                         smsr::ort::scaled_sum_op(), smsr::ort::mask_branch_op()};
+  for (const OrtCustomOp* op : smsr::ort::convolution_ops(version)) all.push_back(op);
+  return all;
+}
+
 }  // namespace
 
 SMSR_EXPORT OrtStatus* ORT_API_CALL RegisterCustomOps(OrtSessionOptions* options, const OrtApiBase* base) {
@@ -33,11 +42,7 @@ SMSR_EXPORT OrtStatus* ORT_API_CALL RegisterCustomOps(OrtSessionOptions* options
   return smsr::ort::as_status([&] {
     static const Ort::CustomOpDomain domain = [&] {
       Ort::CustomOpDomain made(smsr::contract::kDomain);
-      made.Add(smsr::ort::sparse_mask_module_op());
-      made.Add(smsr::ort::sparse_mask_sums_op());
-      made.Add(smsr::ort::scaled_sum_op());
-      made.Add(smsr::ort::mask_branch_op());
-      for (const OrtCustomOp* op : smsr::ort::convolution_ops(runtime_version(base))) made.Add(op);
+      for (const OrtCustomOp* op : operators(runtime_version(base))) made.Add(op);
       return made;
     }();
     Ort::UnownedSessionOptions(options).Add(domain);
@@ -45,6 +50,16 @@ SMSR_EXPORT OrtStatus* ORT_API_CALL RegisterCustomOps(OrtSessionOptions* options
 }
 
 SMSR_EXPORT const char* smsr_interface_hash(void) { return smsr::contract::kInterfaceHash; }
+
+SMSR_EXPORT const char* smsr_operators(void) {
+  static const std::string names = [] {
+    std::string made;
+    for (const OrtCustomOp* op : operators(smsr::ort::kApiVersion))
+      made += (made.empty() ? "" : ",") + std::string(op->GetName(op));
+    return made;
+  }();
+  return names.c_str();
+}
 
 SMSR_EXPORT const char* smsr_cpu_variants(void) { return smsr::supported_variant_names(); }
 

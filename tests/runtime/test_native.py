@@ -19,6 +19,7 @@ SOURCE = """
 #include <stdlib.h>
 #include <string.h>
 const char* smsr_interface_hash(void) {{ return "{hash}"; }}
+const char* smsr_operators(void) {{ return "{operators}"; }}
 const char* smsr_cpu_variants(void) {{ return "fast,scalar"; }}
 const char* smsr_cpu_variant(void) {{
   const char* name = getenv("SMSR_CPU");
@@ -30,9 +31,15 @@ const char* smsr_cpu_variant(void) {{
 ENTRY = "void* RegisterCustomOps(void* options, const void* api) { (void)options; (void)api; return NULL; }"
 
 
-def build(folder: Path, interface_hash: str, entry: str = ENTRY, best: str = "fast") -> Path:
-    """A library with the exports of docs/interfaces.md and no operator, by the C compiler; best: its best variant."""
-    source = SOURCE.format(hash=interface_hash, entry=entry).replace("fast", best)
+OPERATORS = "SparseMaskModule,SparseMaskSums,ScaledSum"
+
+
+def build(
+    folder: Path, interface_hash: str, entry: str = ENTRY, best: str = "fast", operators: str = OPERATORS
+) -> Path:
+    """A library with the exports of docs/interfaces.md and no operator, by the C compiler; best: its best variant;
+    operators: what it says it has."""
+    source = SOURCE.format(hash=interface_hash, entry=entry, operators=operators).replace("fast", best)
     return compile_library(folder / "libsmsr_ort.so", source)
 
 
@@ -102,6 +109,15 @@ def test_variant_without_library_is_an_error(run: Run, monkeypatch: pytest.Monke
 def test_other_contract_names_both_hashes(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SMSR_ORT_LIBRARY", str(build(tmp_path, "0123456789abcdef")))
     assert_one_line_error(run("--selftest"), 1, "0123456789abcdef", contract.interface_hash(), "libsmsr_ort.so")
+
+
+def test_a_library_without_the_operators_for_strips_is_refused_by_their_names(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its interface hash is right: bundles have no such operators."""
+    library = build(tmp_path, contract.interface_hash(), operators="SparseMaskModule,ScaledSum")
+    monkeypatch.setenv("SMSR_ORT_LIBRARY", str(library))
+    assert_one_line_error(run("--selftest"), 1, "SparseMaskSums too", "only SparseMaskModule,ScaledSum", "make native")
 
 
 def test_named_library_that_is_missing_or_no_library_is_an_error(

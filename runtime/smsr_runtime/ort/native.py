@@ -18,6 +18,9 @@ VARIANT_VARIABLE = "SMSR_CPU"
 _PACKAGE = Path(__file__).parent.parent
 _SUFFIX = {"darwin": ".dylib", "win32": ".dll"}.get(sys.platform, ".so")
 DEFAULT_LIBRARY = _PACKAGE / "native" / f"libsmsr_ort{_SUFFIX}"
+SUMS_OPERATOR, SCALED_SUM_OPERATOR = "SparseMaskSums", "ScaledSum"
+"""Of the library alone, for strips; bundles, and so their interface hash, do not know them."""
+_SYMBOLS = ("RegisterCustomOps", "smsr_interface_hash", "smsr_operators", "smsr_cpu_variants", "smsr_cpu_variant")
 
 
 def how_to_install() -> str:
@@ -126,6 +129,10 @@ def _check(path: Path, interface_hash: str) -> NativeLibrary:
     if built_from != interface_hash:
         expected = f"interface hash {interface_hash} (the bundle's)"
         raise NativeLibraryError(path, expected, f"{built_from} (the library's)", _rebuild())
+    operators = _text(library.smsr_operators)
+    lacking = sorted({SUMS_OPERATOR, SCALED_SUM_OPERATOR} - set(operators.split(",")))
+    if lacking:
+        raise NativeLibraryError(path, f"operators {', '.join(lacking)} too", f"only {operators}", _rebuild())
     variant, variants = _text(library.smsr_cpu_variant), _text(library.smsr_cpu_variants)
     if not variant:
         forced = os.environ.get(VARIANT_VARIABLE, "")
@@ -137,7 +144,7 @@ def _check(path: Path, interface_hash: str) -> NativeLibrary:
 def _open(path: Path) -> ctypes.CDLL:
     try:
         library = ctypes.CDLL(str(path.resolve()))
-        for name in ("RegisterCustomOps", "smsr_interface_hash", "smsr_cpu_variants", "smsr_cpu_variant"):
+        for name in _SYMBOLS:
             getattr(library, name)
     except OSError as error:
         got = reason(error) if path.exists() else "no such file"

@@ -18,6 +18,7 @@ import numpy as np
 
 from smsr_runtime.errors import BackendError, reason
 from smsr_runtime.ort.model_parts import ModelParts, Node, standard_node
+from smsr_runtime.ort.native import SCALED_SUM_OPERATOR, SUMS_OPERATOR
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -126,7 +127,7 @@ class _Cut:
             for part in ("squeeze", "excite", "collect")
         }
         if self.native:
-            constants, nodes = {}, [node.of("SparseMaskSums", node.inputs[:_BEFORE_ATTENTION], [SUM, ROWS])]
+            constants, nodes = {}, [node.of(SUMS_OPERATOR, node.inputs[:_BEFORE_ATTENTION], [SUM, ROWS])]
         else:
             constants = _lifted(name, values)
             total = standard_node("ReduceSum", [SUM, "axis"], ROWS)
@@ -142,7 +143,7 @@ class _Cut:
         inputs, steps = _sums(modules), {}
         if self.native:
             add = self.whole.node("collect.2")
-            steps[f"features_{modules}"] = [add.of("ScaledSum", list(inputs), [f"features_{modules}"])]
+            steps[f"features_{modules}"] = [add.of(SCALED_SUM_OPERATOR, list(inputs), [f"features_{modules}"])]
         else:
             steps = {f"features_{k}": self._step(k) for k in range(1, modules + 1)}
         return self.whole.part(inputs, [f"features_{modules}"], _rows_of(modules), steps)
@@ -158,7 +159,7 @@ class _Cut:
         pick = standard_node("Gather", [SCALES, f"row_{module}"], scale)
         if self.native:
             add = self.whole.node("collect.2")
-            return [pick, add.of("ScaledSum", [before, scale, sum_of(module)], [after])]
+            return [pick, add.of(SCALED_SUM_OPERATOR, [before, scale, sum_of(module)], [after])]
         scaled = f"scaled_{module}"
         multiply = standard_node("Mul", [sum_of(module), scale], scaled)
         return [pick, multiply, standard_node("Add", [scaled, before], after)]
