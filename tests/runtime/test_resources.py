@@ -12,7 +12,7 @@ from PIL import Image
 import smsr_runtime
 from smsr_runtime import resources
 from smsr_runtime.backend import FUNCTION_BODY, NATIVE, TENSORRT, ComputePath
-from smsr_runtime.run import command
+from smsr_runtime.run import command, opening
 
 GIB = 1 << 30
 
@@ -102,7 +102,7 @@ def test_the_command_passes_its_threads_on(bundle: Path, tmp_path: Path, monkeyp
         opened.append(smsr_runtime.load(*arguments, **options))  # type: ignore[arg-type]
         return opened[-1]
 
-    monkeypatch.setattr(command, "load", load)
+    monkeypatch.setattr(opening, "load", load)
     Image.new("RGB", (4, 4)).save(tmp_path / "in.png")
     words = [str(bundle), str(tmp_path / "in.png"), "-o", str(tmp_path / "out.png")]
     assert command.main([*words, "--threads", "3", "--theta", "7"]) == 0

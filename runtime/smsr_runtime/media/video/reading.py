@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import errno
 from typing import Any, Iterator, Sequence
 
@@ -24,6 +25,9 @@ _NOT_KEPT = {
 }
 """What frames may carry that has no way into the result, by the name of the side data."""
 
+_LAST_OF_A_PART = 3
+"""Packets that FFmpeg has begun to read when it finds a counter out of order (measured: 2)."""
+
 _MOST_BETWEEN = 1024
 """Bytes between two packets of a whole Matroska file: headers of blocks and clusters; alpha lies there too."""
 
@@ -37,6 +41,8 @@ class Reader:
         self.deinterlaced = self.left_interlaced = False
         self._container, self._video, self._task = container, video, task
         self._first: Any = None
+        self._clock: int | None = None
+        self._recent: collections.deque[bool] = collections.deque(maxlen=_LAST_OF_A_PART)
         self._read = clusters_start(task.source)
         self._rate = float(frame_rate(video))
         self._mode = task.options.deinterlace
@@ -51,6 +57,8 @@ class Reader:
         try:
             for packet in self._container.demux():
                 self._see_packet(packet)
+                if packet.stream == self._video:
+                    self._see_clock(packet)
                 if packet.stream.index in wanted:
                     yield packet
         except (av.FFmpegError, OSError) as error:
@@ -84,13 +92,23 @@ class Reader:
         av = pyav()
         try:
             frames = list(self._decoder.decode(packet))
-            self.damage.holed += packet is not None and packet.is_corrupt
+            self._recent.append(packet is not None and packet.is_corrupt)
+            self.damage.holed += self._recent[-1]
             return frames
         except av.FFmpegError as error:
             if error.errno == errno.ENOMEM:
                 raise VideoError(self._task.source, "memory for its frames", said(error), "close programs") from error
             self.damage.refused += 1
             return []
+
+    def _see_clock(self, packet: Any) -> None:
+        """Where parts were put together byte by byte the clock is set back, and one of the last packets before it has
+        holes by its container's counters, but none in truth."""
+        if packet.dts is None:
+            return
+        if self._clock is not None and packet.dts < self._clock:
+            self.damage.holed -= sum(self._recent)
+        self._clock = packet.dts
 
     def _see_packet(self, packet: Any) -> None:
         """In Matroska FFmpeg looks for the next cluster behind damage, without a word."""
