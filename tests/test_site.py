@@ -82,7 +82,7 @@ def test_the_navigation_is_the_index_in_its_order(site: Path) -> None:
 
 
 def first_found(window: Any, words: str) -> str:
-    """Where the search's first result leads; asked again until the page listens, which it does some time after it shows."""
+    """Where the search's first result leads; asked again until the page listens, some time after it shows."""
     for _ in range(60):
         window.fill(".md-search__input", "")
         window.fill(".md-search__input", words)
