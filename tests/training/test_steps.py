@@ -30,16 +30,6 @@ from tests.helpers import REPOSITORY
 from tests.training.helpers import TINY, equal, read, write_pictures
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-@pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    return write_pictures(tmp_path / "pictures")
-
-
 def test_every_step_gets_the_learning_rate_tau_and_lambda_of_its_epoch(
     tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
