@@ -4,8 +4,9 @@
 # Needs root on Debian or Ubuntu: apt-get install --no-install-recommends buildah debootstrap. All of it from outside:
 #   BASE            base image to pull instead of one made by debootstrap
 #   SUITE, MIRROR   what debootstrap takes (default: bookworm, the mirror this system uses)
-#   ARCH            amd64 or arm64 (default: this machine's); another one needs qemu-user-static 8 or newer
+#   ARCH            amd64 or arm64 (default: this machine's); another one needs qemu-user-static 10 (7.2 crashes)
 #   WHEELS          folder with the wheels of `make release`, which the images then take: nothing is compiled
+#   PACKAGES        folder with the packages that docker/locks/ names, downloaded (docker/README.md): pip asks no index
 #   TARGETS         images to build (default: runtime exporter)
 #   TORCH_INDEX     index of CPU torch wheels (default: the Dockerfile's)
 #   BUILD_FLAGS     more flags of `buildah bud`, such as --volume /etc/pip.conf:/etc/pip.conf:ro for a private index
@@ -29,6 +30,7 @@ build() {
     # shellcheck disable=SC2086
     image bud --isolation chroot --network host --layers --timestamp 1767225600 --arch "$ARCH" $BUILD_FLAGS \
         ${WHEELS:+--build-context "wheels=$WHEELS"} \
+        ${PACKAGES:+--build-context "packages=$PACKAGES" --build-arg PIP_NO_INDEX=1} \
         --build-arg "BASE=$BASE" ${TORCH_INDEX:+--build-arg "TORCH_INDEX=$TORCH_INDEX"} \
         --build-arg "REVISION=$(git rev-parse HEAD 2>/dev/null || echo unknown)" "$@" \
         --file docker/cpu.Dockerfile --target "$target" --tag "$name" . >"$log" 2>&1 ||

@@ -7,10 +7,17 @@ ARG BASE=docker.io/library/python:3.11-slim-bookworm
 # Times of files inside the images: 2026-01-01.
 ARG SOURCE_DATE_EPOCH=1767225600
 
+# `--build-context packages=FOLDER --build-arg PIP_NO_INDEX=1` puts downloaded packages here: pip then asks no index.
+FROM scratch AS packages
+COPY docker/locks/pip.txt /
+
 # The pip that installs; nothing of it reaches an image.
 FROM ${BASE} AS tools
+ARG PIP_NO_INDEX
 # Bytecode written in passing would carry the time of this build.
-ENV PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+ENV PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_FIND_LINKS=/packages PIP_NO_INDEX=${PIP_NO_INDEX}
+COPY --from=packages / /packages
 WORKDIR /src
 COPY docker/locks locks
 RUN python3 -m venv /opt/build \

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 import sys
 import tarfile
+import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -40,6 +43,57 @@ def test_only_tracked_files_are_staged(repository: Path, tmp_path: Path) -> None
 def test_the_runtime_is_staged_with_the_kernels_and_without_their_tests(repository: Path, tmp_path: Path) -> None:
     staged = release.stage_runtime(tmp_path / "staged")
     assert files(staged) == {"pyproject.toml", "smsr_runtime/a.txt", "plugins/kernels/k.txt"}
+
+
+BACKENDS = {"runtime": "scikit_build_core.build", "whole": "hatchling.build"}
+"""What makes each wheel: pip and `python -m build` call it."""
+
+
+@pytest.mark.parametrize("distribution", ["runtime", "whole"])
+def test_a_wheel_holds_the_files_that_git_tracks_in_its_packages(distribution: str, tmp_path: Path) -> None:
+    packages: Sequence[str]
+    if distribution == "runtime":
+        tree, packages, above = release.stage_runtime(tmp_path), release.RUNTIME, "runtime/"
+    else:
+        tree, packages, above = release.stage_whole(tmp_path), release.WHOLE, ""
+    pytest.importorskip(BACKENDS[distribution])
+    code = "import sys; from {} import build_wheel; build_wheel(sys.argv[1], {{'wheel.cmake': 'false'}})"
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    command = [sys.executable, "-c", code.format(BACKENDS[distribution]), str(wheels)]
+    subprocess.run(command, cwd=tree, check=True, stdout=subprocess.DEVNULL)
+    (wheel,) = wheels.iterdir()
+    with zipfile.ZipFile(wheel) as opened:
+        held = {name for name in opened.namelist() if ".dist-info/" not in name}
+    tracked = set(release.text("git", "ls-files", *(above + package for package in packages)).splitlines())
+    assert held == {re.sub("^(runtime|export|benchmarks)/", "", name) for name in tracked}
+    assert release.complete(wheel, tree, packages) == wheel
+
+
+def archive(path: Path, names: list[str]) -> Path:
+    """A wheel or a source distribution of empty files."""
+    if path.suffix == ".whl":
+        with zipfile.ZipFile(path, "w") as wheel:
+            for name in names:
+                wheel.writestr(name, "")
+    else:
+        with tarfile.open(path, "w:gz") as tar:
+            for name in names:
+                tar.addfile(tarfile.TarInfo(f"smsr-1/{name}"))
+    return path
+
+
+@pytest.mark.parametrize(("made", "above"), [("smsr-1-py3-none-any.whl", ""), ("smsr-1.tar.gz", "export/")])
+def test_an_archive_that_lacks_a_file_of_its_packages_ends_the_release(made: str, above: str, tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    for name in ("smsr/a.py", "export/smsr_export/templates/page.html", "export/beside.txt"):
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).touch()
+    packages = ("smsr", "export/smsr_export")
+    whole = archive(tmp_path / made, ["smsr/a.py", f"{above}smsr_export/templates/page.html", "PKG-INFO"])
+    assert release.complete(whole, tree, packages) == whole
+    with pytest.raises(SystemExit, match=f"got none of {above}smsr_export/templates/page.html"):
+        release.complete(archive(tmp_path / made, ["smsr/a.py"]), tree, packages)
 
 
 @pytest.mark.parametrize(

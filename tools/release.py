@@ -18,11 +18,16 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 ARCHITECTURES = ("x86_64", "aarch64")
 GLIBC = "2.17"
+RUNTIME = ("smsr_runtime",)
+WHOLE = ("smsr", "export/smsr_export", "benchmarks/smsr_bench")
+"""The packages of each distribution, below the folder that it is built in."""
 POLICY = "manylinux2014"
 """What pip calls a system with that glibc (PEP 599); auditwheel names the oldest system that a wheel runs on."""
 
@@ -52,18 +57,18 @@ def main() -> None:
     print("".join(lines), end="")
 
 
-def release(work: Path, output: Path, architectures: tuple[str, ...] | list[str]) -> list[Path]:
+def release(work: Path, output: Path, architectures: Sequence[str]) -> list[Path]:
     """The files written to `output`."""
     source = stage_runtime(work / "runtime")
-    made = [build(source, "--sdist", output)]
+    made = [complete(build(source, "--sdist", output), source, RUNTIME)]
     headers = work / "onnxruntime"
     run(sys.executable, source / "plugins/cmake/onnxruntime_headers.py", headers)
     for architecture in architectures:
         tree = unpack(made[0], work / architecture)
         wheel = build(tree, "--wheel", work / "wheels", compiler(work, architecture, headers))
-        made.append(proved(wheel, architecture, output))
-    whole = stage(work / "whole", ["smsr", "export", "benchmarks", "pyproject.toml", "README.md", "LICENSE", "*.md"])
-    return [*made, build(whole, "--sdist", output), build(whole, "--wheel", output)]
+        made.append(complete(proved(wheel, architecture, output), source, RUNTIME))
+    whole = stage_whole(work / "whole")
+    return [*made, *(complete(build(whole, kind, output), whole, WHOLE) for kind in ("--sdist", "--wheel"))]
 
 
 def stage(folder: Path, parts: list[str]) -> Path:
@@ -81,6 +86,11 @@ def stage_runtime(folder: Path) -> Path:
     shutil.move(staged / "plugins", staged / "runtime/plugins")
     shutil.rmtree(staged / "runtime/plugins/tests")
     return staged / "runtime"
+
+
+def stage_whole(folder: Path) -> Path:
+    """What the distribution smsr is built from."""
+    return stage(folder, ["smsr", "export", "benchmarks", "pyproject.toml", "README.md", "LICENSE", "*.md"])
 
 
 def unpack(archive: Path, folder: Path) -> Path:
@@ -124,6 +134,25 @@ def proved(wheel: Path, architecture: str, output: Path) -> Path:
     if f"{POLICY}_{architecture}" not in named.name:
         sys.exit(f"release.py: error: {wheel.name}: expected one for {POLICY}, got one for {named.name}")
     return Path(shutil.move(named, output / named.name))
+
+
+def complete(archive: Path, tree: Path, packages: Sequence[str]) -> Path:
+    """`archive` itself, where it holds every file that the packages have in `tree`: templates and weights, too."""
+    is_wheel = archive.suffix == ".whl"
+    if is_wheel:
+        with zipfile.ZipFile(archive) as wheel:
+            held = set(wheel.namelist())
+    else:
+        with tarfile.open(archive) as tar:
+            held = {name.partition("/")[2] for name in tar.getnames()}
+    wanted: set[str] = set()
+    for folder in (tree / package for package in packages):
+        root = folder.parent if is_wheel else tree
+        wanted |= {file.relative_to(root).as_posix() for file in folder.rglob("*") if file.is_file()}
+    if wanted - held:
+        lost = ", ".join(sorted(wanted - held))
+        sys.exit(f"release.py: error: {archive.name}: expected every file of {', '.join(packages)}, got none of {lost}")
+    return archive
 
 
 def text(*command: str) -> str:
