@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import missing
 from tools import mutants
 
 TOY = """
@@ -52,6 +54,8 @@ test = "test_toy.py::test_double"
 @pytest.fixture
 def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository with one module, one test and an empty list."""
+    if shutil.which("git") is None:
+        missing("no git: mistakes were not put in (apt install git)")
     for name, text in {"toy.py": TOY, "test_toy.py": TEST, "pytest.ini": "[pytest]\n", "lists/a.toml": ""}.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
