@@ -6,6 +6,7 @@ needs computes with old memory, and its result differs here.
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,18 @@ import numpy as np
 import pytest
 
 import smsr_runtime
+from smsr_runtime.media.video import piping
+from smsr_runtime.media.video.pipe import FramePipe
+from smsr_runtime.run.jobs import Job
+from smsr_runtime.run.settings import Settings
+from smsr_runtime.run.videos import make_video
 from smsr_runtime.tensorrt.backend import TrtBackend
+from smsr_runtime.tensorrt.execution import Execution
 from smsr_runtime.tensorrt.frames import SLOTS
 from tests.runtime.fake_tensorrt import World
 from tests.runtime.helpers import compile_library, nearest
 from tests.runtime.tensorrt_machine import PICTURE
+from tests.runtime.video import rgb_frames, write_clip
 
 FRAMES = [np.random.default_rng(seed).integers(0, 100, (9, 13, 3), dtype=np.uint8) for seed in range(7)]
 
@@ -110,6 +118,32 @@ def test_on_the_cpu_each_is_computed_when_it_is_begun(world: World, pending: Pat
     upscaler = smsr_runtime.load(pending, backend="ort")
     assert upscaler.ahead == 0
     assert all(np.array_equal(one, nearest(frame)) for frame, (one, _) in zip(FRAMES, upscaler.upscale_all(FRAMES)))
+
+
+@pytest.mark.parametrize("to_stdout", [False, True], ids=["file", "pipe"])
+def test_a_video_s_frames_overlap_and_stay_in_order(
+    to_stdout: bool, world: World, pending: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same bytes as by ONNX Runtime; and all places are taken while frames come."""
+    clip, under_way, results = write_clip(tmp_path / "clip.mkv", rgb_frames(7)), [], []
+    begin = Execution.begin
+
+    def counted(self: Execution, *words: Any) -> Any:
+        frame = begin(self, *words)
+        under_way.append(len(self._under_way))
+        return frame
+
+    monkeypatch.setattr(Execution, "begin", counted)
+    for backend in ("ort", "trt"):
+        piped = bytearray()
+        monkeypatch.setattr(piping, "FramePipe", functools.partial(FramePipe, write=piped.extend))
+        job = Job(clip, tmp_path / f"{backend}.{'y4m' if to_stdout else 'mkv'}", video=True, to_stdout=to_stdout)
+        record = make_video(smsr_runtime.load(pending, backend=backend), job, Settings(quiet=True), lambda: None)
+        assert record["frames"] == 7 and len(record["active"]) == 2
+        results.append(bytes(piped) if to_stdout else job.output.read_bytes())
+    assert results[0] == results[1] and len(results[0]) > 1000
+    # A file's encoder is set up by the first frame's result.
+    assert under_way == ([1, 2, 3, 3, 3, 3, 3] if to_stdout else [1, 1, 2, 3, 3, 3, 3])
 
 
 def test_without_memory_for_another_frame_the_places_there_are_used_in_turn(world: World, pending: Path) -> None:
