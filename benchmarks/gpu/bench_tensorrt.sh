@@ -105,7 +105,7 @@ measure() {
 
 measure_model() {
   local model=$1 plugin=$2 references=$3 psnr=$4 float32=$5 kernel options
-  options=(--least-psnr "$psnr")
+  options=(--least-psnr "$psnr" --pixels "$library")
   [[ $float32 == - ]] || options+=(--float32 "$float32")
   if [[ $plugin == - ]]; then
     measure "$model" "$model" "$references" "${options[@]}"

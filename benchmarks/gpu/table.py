@@ -114,9 +114,11 @@ def quality(engines: dict[str, Row]) -> str:
 
 
 def frames(engines: dict[str, Row]) -> str:
-    """Where the milliseconds of the largest picture go, alone; frames in a row wait for the longest part at least.
+    """Where the milliseconds of the largest picture go, alone; and what a frame takes whose pixels travel as bytes.
 
-    Without what the CPU does: reading, numbers of one type from another, writing.
+    float32: upload, engine, download one after the other; bytes: measured, from pinned memory to pinned memory, alone
+    and with copies that overlap with other frames' engines, by plain launches / by a CUDA graph. Without what the CPU
+    does: reading, numbers of one type from another (float32 alone needs that), writing.
     """
     rows = []
     for name, engine in engines.items():
@@ -126,11 +128,17 @@ def frames(engines: dict[str, Row]) -> str:
         row = max(singles, key=lambda one: float(one["width"] * one["height"]))
         up, up_bytes, down, down_bytes = row["transfers_ms"]
         run = best(row) or 0.0
-        graph = "-" if row["graph_ms"] is None else f"{row['ms'] - row['graph_ms']:.3f}"
-        parts = (up, run, down, up + run + down, up_bytes + run + down_bytes, max(up_bytes, run, down_bytes))
-        rows.append([f"{name}, {key(row)[0]}", *(f"{part:.3f}" for part in parts), graph])
-    head = ["a frame, ms", "upload", "engine", "download", "sum", "sum with bytes", "bytes, overlapped", "graph saves"]
+        alone, overlapped, graph_alone, graph_overlapped = row["frames_ms"]
+        copies = [f"{up:.3f} / {up_bytes:.3f}", f"{run:.3f}", f"{down:.3f} / {down_bytes:.3f}"]
+        frame = [f"{up + run + down:.3f}", pair(alone, graph_alone), pair(overlapped, graph_overlapped)]
+        rows.append([f"{name}, {key(row)[0]}", *copies, *frame])
+    head = ["a frame, ms", "upload, float32 / bytes", "engine", "download, float32 / bytes"]
+    head += ["float32, alone", "bytes, alone", "bytes, overlapped"]
     return markdown(head, rows)
+
+
+def pair(plain: float | None, graph: float | None) -> str:
+    return " / ".join("-" if one is None else f"{one:.3f}" for one in (plain, graph))
 
 
 def layers(engines: dict[str, Row]) -> str:

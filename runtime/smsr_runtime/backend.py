@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, Sequence
+from typing import TYPE_CHECKING, Any, Callable, List, NoReturn, Protocol, Sequence, Tuple, runtime_checkable
 
 import numpy as np
 
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from smsr_runtime.strips import StripJob, Strips
 
+    Result = Tuple[NDArray[Any], List[NDArray[np.float32]]]
+
+OTHER_MODEL = "the model is not the manifest's: export the bundle again"
 NATIVE, FUNCTION_BODY, TENSORRT = "native", "function body", "TensorRT"
 
 
@@ -81,6 +84,47 @@ class Backend(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Pending:
+    """result: waits for a picture that was begun -> the picture (sH, sW, 3), and per module its margin (H, W).
+
+    It raises what went wrong with this picture; called again, it gives or raises the same.
+    """
+
+    result: Callable[[], Result]
+
+
+def failed(error: Exception) -> Pending:
+    """What a picture becomes that could not be begun."""
+
+    def result() -> NoReturn:
+        raise error
+
+    return Pending(result)
+
+
+@runtime_checkable
+class Queue(Protocol):
+    """What a backend has beside `Backend` where it computes apart from the CPU, and takes pixels as they are.
+
+    ahead: how many pictures should be begun ahead of the one waited for, so that no part of the machine waits.
+    """
+
+    ahead: int
+
+    def begin(self, pixels: NDArray[Any], theta: float = 0.0, *, margins: bool = False) -> Pending:
+        """Takes (H, W, 3) RGB, uint8 or uint16, and queues its work; the result has the same type.
+
+        Pictures may be asked for in any order, or never. Raises no SmsrError: `Pending.result` does.
+        """
+        ...
+
+
+def not_finite() -> BackendError:
+    todo = "run --selftest to see if the bundle works"
+    return BackendError("network", "finite numbers", "NaN or infinity", todo)
+
+
 def check_outputs(where: str, task: tuple[tuple[int, ...], int], upscaled: Any, margins: Sequence[Any]) -> None:
     """Raises BackendError for outputs of another type or shape than `Backend.run` promises: a model may declare one
     shape and compute another.
@@ -94,5 +138,4 @@ def check_outputs(where: str, task: tuple[tuple[int, ...], int], upscaled: Any, 
             continue
         name = f"margin_{number}" if number else "upscaled"
         got = f"{output.dtype} of shape {output.shape}" if isinstance(output, np.ndarray) else type(output).__name__
-        todo = "the model is not the manifest's: export the bundle again"
-        raise BackendError(where, f"{name} as float32 of shape {shape}", got, todo)
+        raise BackendError(where, f"{name} as float32 of shape {shape}", got, OTHER_MODEL)

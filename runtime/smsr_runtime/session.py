@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator
 
 import numpy as np
 
 from smsr_runtime.arrays import to_pixels, to_planes
-from smsr_runtime.backend import Backend
+from smsr_runtime.backend import Backend, Pending, Queue, failed, not_finite
 from smsr_runtime.bundle import ENGINE, Bundle, read_bundle
-from smsr_runtime.errors import BackendError, UsageError
+from smsr_runtime.errors import SmsrError, UsageError
 from smsr_runtime.inputs import check_pixels, check_planes
 from smsr_runtime.opening import make_backend
 from smsr_runtime.ort.native import Library, LibraryChoice
@@ -113,12 +114,47 @@ class Upscaler:
         """As the call, and per module its margin (H, W) or (N, H, W): a pixel was active where margin - theta > 0."""
         return self._upscaled(image, margins=True)
 
+    def begin(self, image: NDArray[Any], *, margins: bool = False) -> Pending:
+        """Begins one picture, (H, W, 3) or (H, W); `result()` of what it returns gives what `with_margins` gives.
+
+        On a GPU it only queues the work: begin up to `ahead` pictures more before you wait for the first. On the CPU it
+        computes. Raises InputError for another shape or type; all else `result()` raises.
+        """
+        check_pixels(image)
+        if isinstance(self.opened, Queue) and image.ndim == 3:
+            self.strips = None
+            return self.opened.begin(image, self.theta, margins=margins)
+        try:
+            result = self._upscaled(image, margins=margins)
+        except SmsrError as error:
+            return failed(error)
+        return Pending(lambda: result)
+
+    @property
+    def ahead(self) -> int:
+        """How many pictures it pays to begin ahead of the one whose result is waited for: 0 on the CPU."""
+        return self.opened.ahead if isinstance(self.opened, Queue) else 0
+
+    def upscale_all(
+        self, images: Iterable[NDArray[Any]], *, margins: bool = False
+    ) -> Iterator[tuple[NDArray[Any], list[NDArray[np.float32]]]]:
+        """Each picture's `with_margins`, in their order; on a GPU copies and computing overlap."""
+        begun: deque[Pending] = deque()
+        for image in images:
+            begun.append(self.begin(image, margins=margins))
+            if len(begun) > self.ahead:
+                yield begun.popleft().result()
+        while begun:
+            yield begun.popleft().result()
+
     def _upscaled(self, image: NDArray[Any], *, margins: bool) -> tuple[NDArray[Any], list[NDArray[np.float32]]]:
         per_unit = check_pixels(image)
         if image.ndim == 4:  # one by one: a batch must not take N times the memory
-            results = [self._upscaled(picture, margins=margins) for picture in image]
+            results = list(self.upscale_all(image, margins=margins))
             per_module = [np.stack(parts) for parts in zip(*(result[1] for result in results))]
             return np.stack([result[0] for result in results]), per_module
+        if isinstance(self.opened, Queue) and image.ndim == 3:
+            return self.begin(image, margins=margins).result()
         height, width = image.shape[:2]
         upscaled = np.empty((self.scale * height, self.scale * width, *image.shape[2:]), image.dtype)
 
@@ -189,6 +225,6 @@ def _rounded(upscaled: NDArray[np.float32], per_unit: float, dtype: Any, *, gray
     """(H, W, 3) float 0..255 -> the same in `dtype`, or (H, W) as the mean of the three, rounded and clamped."""
     values = upscaled.mean(axis=2) if gray else upscaled
     if not np.isfinite([values.min(), values.max()]).all():
-        raise BackendError("network", "finite numbers", "NaN or infinity", "run --selftest to see if the bundle works")
+        raise not_finite()
     pixels: NDArray[Any] = np.rint(np.clip(values, 0, 255) * np.float32(per_unit)).astype(dtype)
     return pixels

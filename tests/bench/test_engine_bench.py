@@ -115,6 +115,25 @@ def test_changed_masks_are_counted(bench: Any, data: Path, tmp_path: Path) -> No
     assert bench("--most-flips", "0.02", outputs=tmp_path / "o")[0].returncode == 0
 
 
+def test_frames_of_bytes_are_measured_and_compared_with_the_rounded_output(
+    bench: Any, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For single pictures, with a library that converts them. One level may differ, two may not."""
+    assert bench()[1]["pictures"][0]["frames_ms"] == [None] * 4
+    library = ("--pixels", data / "smsr.onnx")  # the rehearsal reads it only
+    done, results = bench(*library, "--batches", "1,2")
+    assert done.returncode == 0, done.stderr
+    assert [row["frames_ms"] for row in results["pictures"]] == [[3.0, 1.5, 2.0, 1.25]] * 2 + [[None] * 4] * 2
+    assert "frames 3.000 ms, overlapped 1.500 ms" in done.stdout
+    monkeypatch.setenv("SMSR_ENGINE_BENCH_PIXEL_ERROR", "1")
+    assert bench(*library)[0].returncode == 0
+    monkeypatch.setenv("SMSR_ENGINE_BENCH_PIXEL_ERROR", "2")
+    done, results = bench(*library)
+    assert done.returncode == 1 and results["failures"] == 2
+    assert "plain: expected pixels within 1 of the rounded output, got a difference of 2; run gpu_p" in done.stderr
+    assert bench("--pixels", data / "none.so")[0].returncode == 2
+
+
 @pytest.mark.parametrize("file", ["plain.upscaled.f32", "graded.upscaled.f32", "plain.margin_1.f32"])
 def test_an_output_that_is_no_number_fails(file: str, bench: Any, data: Path, tmp_path: Path) -> None:
     def spoil(values: np.ndarray) -> None:
@@ -305,7 +324,7 @@ def test_wrong_use_of_the_script_measures_nothing(words: tuple[str, ...]) -> Non
 def engine(graph: float | None, active: list[float], layers: list[tuple[str, float]]) -> str:
     row = {
         "name": "bird", "height": 144, "width": 140, "batch": 1, "ms": 3.0, "graph_ms": graph, "psnr": 71.25,
-        "transfers_ms": [0.5, 0.125, 1.5, 0.375],
+        "transfers_ms": [0.5, 0.125, 1.5, 0.375], "frames_ms": [3.25, 2.75, graph, None],
         "psnr_y": 38.5, "active": active, "flipped": [0.001 for _ in active],
     }  # fmt: skip
     return json.dumps({
@@ -328,8 +347,9 @@ def test_the_table_says_how_often_as_fast_as_the_rival(tmp_path: Path) -> None:
     assert "| bird 140x144 | 1 | .12 .50 | 2.000 | 3.000 (no graph) | 1.50x |" in lines
     assert "| smsr | H200 | 8.6.0 | 49 | 1007 | 0 |" in lines
     assert "| smsr | 71.25 | 0.00100 | 38.5000 (1) |" in lines and "| dense | 71.25 | - | 38.5000 (1) |" in lines
-    assert "| smsr, bird 140x144 | 0.500 | 2.000 | 1.500 | 4.000 | 2.500 | 2.000 | 1.000 |" in lines
-    assert "| dense, bird 140x144 | 0.500 | 3.000 | 1.500 | 5.000 | 3.500 | 3.000 | - |" in lines
+    copies = "0.500 / 0.125 | {} | 1.500 / 0.375"
+    assert f"| smsr, bird 140x144 | {copies.format('2.000')} | 4.000 | 3.250 / 2.000 | 2.750 / - |" in lines
+    assert f"| dense, bird 140x144 | {copies.format('3.000')} | 5.000 | 3.250 / - | 2.750 / - |" in lines
     for line in (
         "| sparse mask modules | 900 | 0 |", "| mask branches | 150 | 0 |", "| running collect | 60 | 0 |",
         "| reformats | 30 | 0 |", "| dense modules | 0 | 146 |", "| others | 7 | 0 |", "| all | 1147 | 146 |",

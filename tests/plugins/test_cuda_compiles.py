@@ -107,6 +107,14 @@ def test_mask_branch_compiles_and_does_not_spill(nvcc: str, architectures: list[
     assert len(spills) == 3 * len(architectures) and max(spills) == 0
 
 
+def test_the_conversion_of_pixels_compiles_and_does_not_spill(
+    nvcc: str, architectures: list[int], tmp_path: Path
+) -> None:
+    report = compile_for(nvcc, CORE / "pixels_cuda.cu", architectures, tmp_path)
+    spills = spilled(report, "planes_of_pixels|pixels_of_planes")
+    assert len(spills) == 4 * len(architectures) and max(spills) == 0
+
+
 @pytest.mark.parametrize("source", sorted(TESTS.glob("*.cu")), ids=lambda path: path.stem)
 def test_the_programs_for_gpus_compile(source: Path, nvcc: str, architectures: list[int], tmp_path: Path) -> None:
     compile_for(nvcc, source, architectures[-1:], tmp_path)

@@ -21,7 +21,7 @@ import numpy as np
 
 from tests.runtime import fake_engine
 from tests.runtime.fake_engine import Plugin, RefusedError
-from tests.runtime.fake_pycuda import Stream, driver
+from tests.runtime.fake_pycuda import STREAMS, CudaError, driver
 
 REGISTERED = b"SMSR_TEST_REGISTERED"
 """The C environment variable by which the test's plugin library registers itself when opened, as TensorRT 8's does."""
@@ -40,7 +40,8 @@ class World:
 
     too_large: areas above it run out of memory; old_driver: TensorRT cannot start; refusal, failure: its words as a
     build or a plan, an execution fails; plugin_format: what the inspector shows whatever the engine is; stray: what was
-    freed without a current context, where that goes wrong.
+    freed without a current context, where that goes wrong; faulty_run: the run, counted from 1, in which the GPU fails;
+    fault: its words from then on; most: bytes that may be allocated at a time; spoiled: engines give no numbers.
     """
 
     version: str = "10.3.0"
@@ -61,6 +62,10 @@ class World:
     copies: int = 0
     pushed: int = 0
     synchronized: int = 0
+    most: int = 1 << 40
+    spoiled: bool = False
+    fault: str = ""
+    faulty_run: int = 0
     stray: list[str] = field(default_factory=list)
     memory: dict[int, np.ndarray] = field(default_factory=dict)
 
@@ -317,9 +322,17 @@ class Engine:
         return ExecutionContext(self, self._world, self._logger, self._plan.shapes)
 
     def execute(self, memory: dict[str, np.ndarray], shape: tuple[int, ...]) -> None:
-        feeds = {"image": memory["image"].reshape(shape), "theta": memory["theta"].reshape(())}
+        world = self._world
+        world.faulty_run -= 1
+        if world.faulty_run == 0:
+            world.fault = "cuEventSynchronize failed: an illegal memory access was encountered"
+            raise CudaError(world.fault)
+        values = {name: held.view(np.float32) for name, held in memory.items()}
+        feeds = {"image": values["image"].reshape(shape).copy(), "theta": values["theta"].reshape(()).copy()}
         for name, output in self.execution.run(**feeds).items():
-            memory[name][:] = output.ravel()
+            values[name][:] = output.ravel()
+        if world.spoiled:
+            values["upscaled"][5] = np.nan
 
     def __del__(self) -> None:
         if not self._world.pushed:
@@ -363,12 +376,13 @@ class ExecutionContext:
         return True
 
     def execute_async_v3(self, stream_handle: int) -> bool:
-        assert stream_handle == Stream.handle and set(self._addresses) == {"image", "theta", *self._engine.outputs}
+        assert set(self._addresses) == {"image", "theta", *self._engine.outputs}
         if self._world.failure:
             self._logger.log(Severity.ERROR, self._world.failure)
             return False
         self._user, shape = threading.get_ident(), self._shape
-        self._engine.execute({name: self._world.memory[at] for name, at in self._addresses.items()}, shape)
+        memory = {name: self._world.memory[at] for name, at in self._addresses.items()}
+        STREAMS[stream_handle].add(lambda: self._engine.execute(memory, shape))
         time.sleep(0.001)  # the GPU works; another thread that may enter does so now
         assert self._user == threading.get_ident() and self._shape == shape, "two threads in one execution context"
         return True

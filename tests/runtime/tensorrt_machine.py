@@ -12,12 +12,26 @@ import pytest
 
 from smsr import contract
 from smsr_runtime.run import command
+from tests.runtime.fake_pycuda import HOOK
 from tests.runtime.fake_tensorrt import World, make_modules
 from tests.runtime.helpers import compile_library, write_manifest
 
 PICTURE = np.random.default_rng(3).integers(0, 100, (9, 13, 3), dtype=np.uint8)
 SOURCE = """
+#include <stdint.h>
 #include <stdlib.h>
+typedef void (*Hook)(const void*, const void*, void*, int32_t, int32_t, int32_t, void*);
+static const Hook hook = (Hook){hook}ull;
+const char* smsr_pixels_to_planes(const void* pixels, float* planes,
+                                  int32_t h, int32_t w, int32_t bytes, void* stream) {{
+  hook(pixels, planes, NULL, h, w, bytes, stream);
+  return NULL;
+}}
+const char* smsr_planes_to_pixels(const float* planes, void* pixels, uint32_t* not_finite,
+                                  int32_t h, int32_t w, int32_t bytes, void* stream) {{
+  hook(pixels, planes, not_finite, h, w, bytes, stream);
+  return NULL;
+}}
 const char* smsr_interface_hash(void) {{ return "{hash}"; }}
 __attribute__((constructor)) static void registered(void) {{ setenv("SMSR_TEST_REGISTERED", "{sign}", 1); }}
 """
@@ -25,7 +39,7 @@ __attribute__((constructor)) static void registered(void) {{ setenv("SMSR_TEST_R
 
 def plugin_library(folder: Path, interface_hash: str = contract.interface_hash(), sign: int = 1) -> Path:
     """A library as the runtime checks one, by the C compiler; opened, it registers itself with the stand-in."""
-    return compile_library(folder / "libsmsr_trt.so", SOURCE.format(hash=interface_hash, sign=sign))
+    return compile_library(folder / "libsmsr_trt.so", SOURCE.format(hash=interface_hash, sign=sign, hook=HOOK))
 
 
 def install(world: World, monkeypatch: pytest.MonkeyPatch, without: tuple[str, ...] = (), **changes: Any) -> None:

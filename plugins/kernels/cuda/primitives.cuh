@@ -62,6 +62,8 @@ SMSR_DEVICE void wait_for_count(const uint32* at, uint32 least) {
 SMSR_DEVICE int count_bits(uint32 value) { return __popc(value); }
 
 SMSR_DEVICE float exponential(float value) { return expf(value); }
+// Half to even.
+SMSR_DEVICE int round_to_even(float value) { return __float2int_rn(value); }
 SMSR_DEVICE uint32 float_bits(float value) { return __float_as_uint(value); }
 SMSR_DEVICE float bits_float(uint32 bits) { return __uint_as_float(bits); }
 SMSR_DEVICE float multiply_add(float a, float b, float c) { return fmaf(a, b, c); }

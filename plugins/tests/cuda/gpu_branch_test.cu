@@ -2,26 +2,10 @@
 #include <cstdio>
 
 #include "branch_test.h"
-#include "gpu.h"
+#include "gpu_memory.h"
 
 namespace smsr::testing {
 namespace {
-
-class GpuMemory {
- public:
-  explicit GpuMemory(size_t bytes) : buffer_(bytes) { buffer_.fill(0xff); }
-  explicit GpuMemory(const Bytes& from) : buffer_(from) {}
-  void* data() const { return buffer_.data(); }
-  Bytes bytes() const {
-    expect(buffer_.canaries_alive(), "nothing written behind a tensor");
-    Bytes all = buffer_.read();
-    all.resize(buffer_.bytes());
-    return all;
-  }
-
- private:
-  DeviceBuffer buffer_;
-};
 
 void check_case(const BranchCase& of, const std::string& name) {
   const Bytes margin = run_branch<GpuMemory>(of, name);

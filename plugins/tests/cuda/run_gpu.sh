@@ -29,11 +29,11 @@ build_programs() {
   for source in "$plugins"/kernels/cuda/*.cu; do
     echo "$nvcc -std=c++17 -O3 -DSMSR_CUDA_VOLTA -arch=sm_$architecture $include -c $source -o $build/$(basename "$source").o"
   done >> "$build/commands"
-  for program in gpu_test gpu_bench gpu_branch_test; do
+  for program in gpu_test gpu_bench gpu_branch_test gpu_pixels_test; do
     echo "$nvcc -std=c++17 -O2 -arch=sm_$architecture $include -c $plugins/tests/cuda/$program.cu -o $build/$program.main.o"
   done >> "$build/commands"
   xargs -P "$(nproc)" -I{} sh -c '{}' < "$build/commands"
-  for program in gpu_test gpu_bench gpu_branch_test; do
+  for program in gpu_test gpu_bench gpu_branch_test gpu_pixels_test; do
     "$nvcc" -arch="sm_$architecture" -o "$build/$program" "$build/$program.main.o" "$build"/*.cpp.o "$build"/*.cu.o -lpthread
   done
 }
@@ -55,6 +55,7 @@ with_kernel() {
 step "$build/gpu_test"
 with_kernel staged "$build/gpu_test"
 step "$build/gpu_branch_test"
+step "$build/gpu_pixels_test"
 for kernel in gather staged; do with_kernel $kernel "$build/gpu_bench" 720 1280 0.3 float16; done
 sanitizer=$(command -v compute-sanitizer || true)
 for tool in memcheck racecheck synccheck; do

@@ -3,6 +3,13 @@
 #include "boundary.h"
 #include "trt/module_core.h"
 
+extern "C" {
+const char* smsr_pixels_to_planes(const void* pixels, float* planes, int32_t height, int32_t width,
+                                  int32_t bytes, cudaStream_t stream);
+const char* smsr_planes_to_pixels(const float* planes, void* pixels, uint32_t* not_finite, int32_t height,
+                                  int32_t width, int32_t bytes, cudaStream_t stream);
+}
+
 namespace smsr::testing {
 namespace {
 
@@ -275,6 +282,31 @@ void check_failures() {
   expect(recorded().launches == launches, "nothing refused was launched");
 }
 
+// What the runtime calls: the arguments arrive in their places, and failures in words.
+void check_pixels() {
+  char pixels[12], planes[48];
+  uint32_t flag;
+  auto* const numbers = reinterpret_cast<float*>(planes);
+  auto* const stream = reinterpret_cast<cudaStream_t>(&flag);
+  const auto arrived = [&](const void* from, const void* to, const uint32_t* not_finite, const char* what) {
+    const Recorded& last = recorded();
+    const cuda::PixelShape& shape = last.pixel_shape;
+    expect(last.pixels_from == from && last.pixels_to == to && last.not_finite == not_finite &&
+               last.stream == stream && shape.height == 3 && shape.width == 5 && shape.bytes == 2,
+           what);
+  };
+  expect(smsr_pixels_to_planes(pixels, numbers, 3, 5, 2, stream) == nullptr, "pixels to planes");
+  arrived(pixels, planes, nullptr, "arguments of pixels to planes");
+  expect(smsr_planes_to_pixels(numbers, pixels, &flag, 3, 5, 2, stream) == nullptr, "planes to pixels");
+  arrived(planes, pixels, &flag, "arguments of planes to pixels");
+  recorded().next = Status::kBadPointer;
+  const std::string words = smsr::describe(Status::kBadPointer);
+  expect(smsr_pixels_to_planes(pixels, numbers, 3, 5, 2, stream) == words, "a refusal of pixels in words");
+  expect(smsr_planes_to_pixels(numbers, pixels, &flag, 3, 5, 2, stream) == words, "of planes, too");
+  recorded().next = Status::kOk;
+  expect(recorded().pixel_launches == 4, "each called once");
+}
+
 void check_log() {
   setenv("SMSR_TRT_LOG", "0", 1);
   expect(printed([] { trt::report("text"); }).empty(), "SMSR_TRT_LOG=0 is silent");
@@ -296,6 +328,7 @@ int main() {
   smsr::testing::check_shapes();
   smsr::testing::check_launch();
   smsr::testing::check_failures();
+  smsr::testing::check_pixels();
   smsr::testing::check_log();
   return smsr::testing::summary("TensorRT adapters' core");
 }

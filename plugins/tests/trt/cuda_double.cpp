@@ -38,6 +38,18 @@ size_t features_bytes(const Shape& s) {
 // Grows with the features, and is no multiple of anything.
 size_t needed(const Shape& s) { return 1001 + 3 * features_bytes(s); }
 
+Status recorded_pixels(const void* from, void* to, uint32_t* not_finite, const PixelShape& shape,
+                       cudaStream_t stream) {
+  testing::Recorded& recorded = testing::recorded();
+  ++recorded.pixel_launches;
+  recorded.pixels_from = from;
+  recorded.pixels_to = to;
+  recorded.not_finite = not_finite;
+  recorded.pixel_shape = shape;
+  recorded.stream = stream;
+  return recorded.next;
+}
+
 }  // namespace
 
 SMSR_DOUBLE const char* describe(Status status) { return smsr::describe(status); }
@@ -102,6 +114,17 @@ SMSR_DOUBLE Status mask_branch(const BranchParams& params, void* workspace, size
       params.margin, 0x3B,
       2 * static_cast<size_t>(s.batch) * static_cast<size_t>(s.height) * static_cast<size_t>(s.width));
   return Status::kOk;
+}
+
+// Both only record.
+SMSR_DOUBLE Status pixels_to_planes(const void* pixels, float* planes, const PixelShape& shape,
+                                    cudaStream_t stream) {
+  return recorded_pixels(pixels, planes, nullptr, shape, stream);
+}
+
+SMSR_DOUBLE Status planes_to_pixels(const float* planes, void* pixels, uint32_t* not_finite,
+                                    const PixelShape& shape, cudaStream_t stream) {
+  return recorded_pixels(planes, pixels, not_finite, shape, stream);
 }
 
 }  // namespace cuda

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "cuda/mask_branch_cuda.h"
+#include "cuda/pixels_cuda.h"
 #include "cuda/sparse_mask_module_cuda.h"
 
 #define SMSR_DOUBLE __attribute__((visibility("default")))
@@ -19,7 +20,12 @@ struct Recorded {
   int branch_launches;
   cuda::BranchParams branch;       // of the last mask branch
   cuda::BranchShape branch_asked;  // by the last query for its workspace
-  Status next;                     // what launches return instead of working, where not kOk
+  int pixel_launches;
+  const void* pixels_from;  // of the last conversion of pixels or planes, and the rest of its arguments
+  void* pixels_to;
+  uint32_t* not_finite;
+  cuda::PixelShape pixel_shape;
+  Status next;  // what launches return instead of working, where not kOk
 };
 
 SMSR_DOUBLE Recorded& recorded();

@@ -96,10 +96,11 @@ imported() { nm -D --undefined-only "$1" | awk '{print $2}' | { grep -E 'nvinfer
 
 check_symbols() {
   local library=$1 version=$2 expected foreign=""
+  local runtime="smsr_interface_hash smsr_pixels_to_planes smsr_planes_to_pixels "
   case $version in
-    8.5.*) expected="smsr_interface_hash " foreign="getPluginRegistry " ;;
-    8.*) expected="getPluginCreators setLoggerFinder smsr_interface_hash " foreign="getPluginRegistry " ;;
-    *) expected="getCreators setLoggerFinder smsr_interface_hash " ;;
+    8.5.*) expected="$runtime" foreign="getPluginRegistry " ;;
+    8.*) expected="getPluginCreators setLoggerFinder $runtime" foreign="getPluginRegistry " ;;
+    *) expected="getCreators setLoggerFinder $runtime" ;;
   esac
   [[ $(exported "$library") == "$expected" ]] ||
     fail "$version: exports: expected $expected, got $(exported "$library")"

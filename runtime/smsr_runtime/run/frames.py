@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from typing import TYPE_CHECKING, Any, Callable, Sequence
 
 from smsr_runtime.governor import Governor, Target
 from smsr_runtime.live.stats import Stats
 from smsr_runtime.media.masks import heat
-from smsr_runtime.run.upscale import upscale_with_margins
+from smsr_runtime.run.upscale import begin_frame
 from smsr_runtime.session import Upscaler
 
 if TYPE_CHECKING:
@@ -20,7 +21,10 @@ _REPORT_EVERY = 1.0
 
 
 class FrameUpscaler:
-    """Callable: a frame -> it `scale` times larger, and its active shares per module."""
+    """Callable: a frame -> it `scale` times larger, and its active shares per module.
+
+    ahead, begin: see `smsr_runtime.media.video.ahead`.
+    """
 
     def __init__(self, upscaler: Upscaler, target: Target | None) -> None:
         self._upscaler = upscaler
@@ -31,10 +35,23 @@ class FrameUpscaler:
     def theta(self) -> float:
         return self._upscaler.theta
 
+    @property
+    def ahead(self) -> int:
+        """0 where theta is governed: by the margins of the frame before."""
+        return 0 if self._governor is not None else self._upscaler.ahead
+
     def __call__(self, pixels: NDArray[Any]) -> tuple[NDArray[Any], Sequence[float]]:
+        return self.begin(pixels)()
+
+    def begin(self, pixels: NDArray[Any]) -> Callable[[], tuple[NDArray[Any], Sequence[float]]]:
         if self._governor is not None:
             self._upscaler.theta = self._governor.theta
-        larger, self._margins = upscale_with_margins(self._upscaler, pixels)
+        return functools.partial(self._finish, begin_frame(self._upscaler, pixels))
+
+    def _finish(
+        self, begun: Callable[[], tuple[NDArray[Any], list[NDArray[np.float32]]]]
+    ) -> tuple[NDArray[Any], Sequence[float]]:
+        larger, self._margins = begun()
         return larger, self._upscaler.active_shares(self._margins)
 
     def heat(self, upscaled: NDArray[Any]) -> NDArray[np.uint8]:
@@ -56,24 +73,41 @@ class MeasuredUpscaler:
         self._frames, self._show = frames, show
         self._start: float | None = None
         self._end = 0.0
+        self._network = 0.0  # seconds since then
         self._shown = time.monotonic()
 
+    @property
+    def ahead(self) -> int:
+        return self._frames.ahead
+
     def __call__(self, pixels: NDArray[Any]) -> tuple[NDArray[Any], Sequence[float]]:
+        return self.begin(pixels)()
+
+    def begin(self, pixels: NDArray[Any]) -> Callable[[], tuple[NDArray[Any], Sequence[float]]]:
         start = time.monotonic()
         if self._start is not None:
             self._frames.spent(start - self._start)
         self._start = start
-        larger, shares = self._frames(pixels)
-        self._count(start, shares)
+        begun = self._frames.begin(pixels)
+        self._network += time.monotonic() - start
+        return functools.partial(self._finish, begun)
+
+    def _finish(
+        self, begun: Callable[[], tuple[NDArray[Any], Sequence[float]]]
+    ) -> tuple[NDArray[Any], Sequence[float]]:
+        start = time.monotonic()
+        larger, shares = begun()
+        self._network += time.monotonic() - start
+        self._count(shares)
         return larger, shares
 
-    def _count(self, start: float, shares: Sequence[float]) -> None:
+    def _count(self, shares: Sequence[float]) -> None:
         end = time.monotonic()
         if self.stats.frames:
-            self.stats.add("decode and encode", start - self._end)
-        self.stats.add("network", end - start)
+            self.stats.add("decode and encode", end - self._end - self._network)
+        self.stats.add("network", self._network)
         self.stats.done(None, self._frames.theta, shares)
-        self._end = end
+        self._end, self._network = end, 0.0
         if end - self._shown >= _REPORT_EVERY:
             self._show(self.stats.line())
             self._shown = end

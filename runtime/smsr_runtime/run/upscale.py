@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable
 
 import numpy as np
 
@@ -77,17 +77,25 @@ def upscale_frame(upscaler: Upscaler, frame: NDArray[Any]) -> tuple[NDArray[Any]
 
     uint8 or uint16, shares of 0..1; transparency is treated as a picture's.
     """
-    larger, margins = upscale_with_margins(upscaler, frame)
+    larger, margins = begin_frame(upscaler, frame)()
     return larger, upscaler.active_shares(margins)
 
 
-def upscale_with_margins(upscaler: Upscaler, frame: NDArray[Any]) -> tuple[NDArray[Any], list[NDArray[np.float32]]]:
-    """As `upscale_frame`, with each module's margin (H, W) in place of its share."""
+def begin_frame(
+    upscaler: Upscaler, frame: NDArray[Any]
+) -> Callable[[], tuple[NDArray[Any], list[NDArray[np.float32]]]]:
+    """Begins a frame as `Upscaler.begin` does; called, what it returns gives `upscale_frame`'s result, with each
+    module's margin (H, W) in place of its share."""
     color, alpha = frame[..., :3], frame[..., 3] if frame.shape[2] == 4 else None
-    larger, margins = upscaler.with_margins(color if alpha is None else spread(color, alpha))
-    if alpha is not None:
-        larger = np.dstack([larger, _upscaled_alpha(upscaler, alpha)])
-    return larger, margins
+    begun = upscaler.begin(color if alpha is None else spread(color, alpha), margins=True)
+
+    def result() -> tuple[NDArray[Any], list[NDArray[np.float32]]]:
+        larger, margins = begun.result()
+        if alpha is not None:
+            larger = np.dstack([larger, _upscaled_alpha(upscaler, alpha)])
+        return larger, margins
+
+    return result
 
 
 def cut_of(upscaler: Upscaler) -> dict[str, Any] | None:

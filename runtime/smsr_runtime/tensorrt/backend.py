@@ -3,37 +3,42 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 import weakref
 from typing import TYPE_CHECKING, Any, Iterator, NoReturn
 
 import numpy as np
 
-from smsr_runtime.backend import TENSORRT, ComputePath, check_outputs
+from smsr_runtime.backend import TENSORRT, ComputePath, Pending, check_outputs, failed
 from smsr_runtime.bundle import ENGINE, REBUILD, Bundle
-from smsr_runtime.errors import BackendError, InputError, MemoryLimitError, reason
+from smsr_runtime.errors import BackendError, InputError, MemoryLimitError, SmsrError, reason
 from smsr_runtime.resources import in_units
 from smsr_runtime.signals import held_signals
 from smsr_runtime.sizes import Profile, text
 from smsr_runtime.tensorrt.execution import Execution
+from smsr_runtime.tensorrt.frames import SLOTS, Frame
 from smsr_runtime.tensorrt.log import Log, opened, shared_logger
 from smsr_runtime.tensorrt.machine import Machine
+from smsr_runtime.tensorrt.pixels import PixelKernels
 from smsr_runtime.tensorrt.plugin import load_plugin
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from smsr_runtime.backend import Result
     from smsr_runtime.strips import StripJob, Strips
 
 
 class TrtBackend:
-    """One engine and its execution: a `smsr_runtime.backend.Backend`.
+    """One engine and its execution: a `smsr_runtime.backend.Backend`, and a `Queue`.
 
     `close()` frees the GPU's memory; a second call does nothing.
     """
 
     name = "trt"
     cuts = False
+    ahead = SLOTS - 1
 
     def __init__(self, bundle: Bundle, machine: Machine, data: bytes, profile: Profile) -> None:
         """data: a serialized engine for `machine`. Raises NativeLibraryError, BackendError, MemoryLimitError."""
@@ -42,7 +47,7 @@ class TrtBackend:
         self._machine, self._profile, self._scale = machine, profile, bundle.scale
         self._lock = threading.Lock()
         self._margins = [f"margin_{k}" for k in range(1, bundle.modules + 1)]
-        load_plugin(machine.trt, machine.major, bundle.interface_hash)
+        kernels = PixelKernels(load_plugin(machine.trt, machine.major, bundle.interface_hash))
         log = Log()
         with held_signals(), machine.current(), self._cuda_errors():
             runtime = opened(machine.trt.Runtime, shared_logger(machine.trt, log), log)
@@ -50,7 +55,7 @@ class TrtBackend:
             if engine is None:
                 raise self._not_read(log)
             self._check_tensors(engine)
-            self._execution = Execution(machine, engine, ["upscaled", *self._margins])
+            self._execution = Execution(machine, engine, bundle.scale, self._margins, kernels)
             # Runs when this object goes, in whichever thread, and before Python ends: pycuda and the driver still work.
             self.close = weakref.finalize(self, _close, self._lock, machine, self._execution)
 
@@ -66,6 +71,22 @@ class TrtBackend:
         upscaled, *asked_for = [np.concatenate(parts) if len(parts) > 1 else parts[0] for parts in zip(*results)]
         check_outputs(self._where, (image.shape, self._scale), upscaled, asked_for)
         return upscaled, asked_for
+
+    def begin(self, pixels: NDArray[Any], theta: float = 0.0, *, margins: bool = False) -> Pending:
+        """As `Queue.begin`."""
+        height, width, _ = pixels.shape
+        try:
+            self._check_size((height, width))
+            with self._lock, self._machine.current(), self._cuda_errors():
+                frame = self._execution.begin(pixels, theta, self._margins if margins else [])
+        except SmsrError as error:
+            return failed(error)
+        return Pending(functools.partial(self._finish, frame))
+
+    def _finish(self, frame: Frame) -> Result:
+        with self._lock, self._machine.current(), self._cuda_errors():
+            upscaled, *margins = self._execution.finish(frame)
+        return upscaled, [margin[0, 0] for margin in margins]
 
     def strips(self, height: int, width: int, beside: int = 0) -> None:
         """None: an engine takes a picture whole or not at all. Raises InputError for a size outside its profile."""

@@ -16,7 +16,7 @@ LIBRARY_VARIABLE = "SMSR_TRT_LIBRARY"
 NATIVE = Path(__file__).parent.parent / "native"
 NAME, VERSION, NAMESPACE = "SparseMaskModule", "1", "smsr"
 """The names of the model's nodes and of the library's creator; the exporter takes them from here."""
-_BUILD = "build it on this machine (docs/jetson.md), or name one in SMSR_TRT_LIBRARY"
+BUILD = "build it on this machine (docs/jetson.md), or name one in SMSR_TRT_LIBRARY"
 
 
 def library_path(major: int) -> Path:
@@ -24,7 +24,7 @@ def library_path(major: int) -> Path:
     named = os.environ.get(LIBRARY_VARIABLE, "")
     path = Path(named) if named else NATIVE / f"libsmsr_trt{major}.so"
     if not path.is_file():
-        raise NativeLibraryError(path, f"the plugin library for TensorRT {major}", "no such file", _BUILD)
+        raise NativeLibraryError(path, f"the plugin library for TensorRT {major}", "no such file", BUILD)
     return path
 
 
@@ -40,15 +40,15 @@ def load_plugin(trt: Any, major: int, interface_hash: str) -> Path:
         _load(registry, path, major)
     if not _registered(registry):
         got = f"a library without plugin {NAME} version {VERSION} of namespace {NAMESPACE} for TensorRT {major}"
-        raise NativeLibraryError(path, "smsr's plugin library", got, _BUILD)
+        raise NativeLibraryError(path, "smsr's plugin library", got, BUILD)
     return path
 
 
 def _check_contract(path: Path, interface_hash: str) -> None:
-    library = _opened(path)
+    library = opened(path)
     function = getattr(library, "smsr_interface_hash", None)
     if function is None:
-        raise NativeLibraryError(path, "smsr's plugin library", "no smsr_interface_hash in it", _BUILD)
+        raise NativeLibraryError(path, "smsr's plugin library", "no smsr_interface_hash in it", BUILD)
     function.restype, function.argtypes = ctypes.c_char_p, []
     built_from = (function() or b"").decode()
     if built_from != interface_hash:
@@ -56,11 +56,12 @@ def _check_contract(path: Path, interface_hash: str) -> None:
         raise NativeLibraryError(path, expected, f"{built_from} (the library's)", "build this release's library again")
 
 
-def _opened(path: Path) -> ctypes.CDLL:
+def opened(path: Path) -> ctypes.CDLL:
+    """The library, once in a process. Raises NativeLibraryError."""
     try:
         return ctypes.CDLL(str(path.resolve()))
     except OSError as error:
-        raise NativeLibraryError(path, "a loadable plugin library", reason(error), _BUILD) from error
+        raise NativeLibraryError(path, "a loadable plugin library", reason(error), BUILD) from error
 
 
 def _load(registry: Any, path: Path, major: int) -> None:
@@ -72,7 +73,7 @@ def _load(registry: Any, path: Path, major: int) -> None:
     try:
         registry.load_library(str(path.resolve()))
     except Exception as error:  # the bindings' exceptions share no base class
-        raise NativeLibraryError(path, "a library TensorRT can load", reason(error), _BUILD) from error
+        raise NativeLibraryError(path, "a library TensorRT can load", reason(error), BUILD) from error
 
 
 def _registered(registry: Any) -> bool:

@@ -92,6 +92,7 @@ inline void fence_device() {}
 inline void wait_for_count(const uint32* at, uint32 least) { emulated::wait_for_count(at, least); }
 inline int count_bits(uint32 value) { return __builtin_popcount(value); }
 inline float exponential(float value) { return std::exp(value); }
+inline int round_to_even(float value) { return static_cast<int>(std::nearbyint(value)); }
 inline float multiply_add(float a, float b, float c) { return std::fma(a, b, c); }
 
 inline float half_to_float(uint16 bits) { return testing::from_half(bits); }

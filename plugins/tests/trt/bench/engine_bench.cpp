@@ -12,11 +12,14 @@
 namespace smsr::engine_bench {
 namespace {
 
+constexpr int kFewerFrames = 3;  // each repeat of them is several runs
+
 struct Row {
   const Picture* picture;
   int batch;
   double milliseconds, graph_milliseconds;
   Transfers transfers;
+  FrameTimes frames;
   Comparison comparison;
 };
 
@@ -63,6 +66,10 @@ std::string to_json(const Row& row) {
          list(std::vector<double>{row.transfers.upload, row.transfers.upload_bytes, row.transfers.download,
                                   row.transfers.download_bytes},
               number) +
+         ", \"frames_ms\": " +
+         list(std::vector<double>{row.frames.alone, row.frames.overlapped, row.frames.graph_alone,
+                                  row.frames.graph_overlapped},
+              number) +
          ", \"psnr\": " + number(c.psnr) + ", \"psnr_y\": " + number(c.psnr_y) +
          ", \"active\": " + list(c.margins, [](const Margin& m) { return number(m.active); }) +
          ", \"flipped\": " + list(c.margins, [](const Margin& m) { return number(m.flipped); }) + "}";
@@ -102,6 +109,8 @@ void print(const Row& row) {
     std::printf(", graph %.3f ms", row.graph_milliseconds);
   else
     std::printf(", no graph: it cannot be captured");
+  if (row.frames.alone >= 0.0)
+    std::printf(", frames %.3f ms, overlapped %.3f ms", row.frames.alone, row.frames.overlapped);
   const Comparison& c = row.comparison;
   if (c.psnr >= 0.0) std::printf(", against the reference %.2f dB", c.psnr);
   if (c.psnr_y >= 0.0) std::printf(", Y %.4f dB", c.psnr_y);
@@ -115,14 +124,27 @@ void report(Results& results, const std::string& text) {
   ++results.failures;
 }
 
+// One level: engines need not give the same bits twice.
+void check_pixels(const Picture& picture, const std::vector<unsigned char>& pixels, const Tensor& upscaled,
+                  Results& results) {
+  const int difference = largest_difference(pixels, upscaled);
+  if (difference > 1)
+    report(results, picture.name + ": expected pixels within 1 of the rounded output, got a difference of " +
+                        std::to_string(difference) + "; run gpu_pixels_test");
+}
+
 void measure(Session& session, const Options& options, const Picture& picture, int batch, Results& results) {
   session.set_picture(picture, batch);
-  Row row{&picture, batch, 0.0, 0.0, {}, compare(options, picture, batch, session.outputs())};
+  const std::map<std::string, Tensor> outputs = session.outputs();
+  Row row{&picture, batch, 0.0, 0.0, {}, {}, compare(options, picture, batch, outputs)};
   const std::string wrong = complaint(options, picture, row.comparison);
   if (!wrong.empty()) report(results, wrong);
   row.milliseconds = session.milliseconds(options.repeats, false);
   row.graph_milliseconds = session.milliseconds(options.repeats, true);
   row.transfers = session.transfers(options.repeats);
+  const Frames frames = session.frames(pixels_of(picture), std::max(1, options.repeats / kFewerFrames));
+  row.frames = frames.times;
+  if (!frames.result.empty()) check_pixels(picture, frames.result, outputs.at("upscaled"), results);
   print(row);
   results.rows.push_back(std::move(row));
 }

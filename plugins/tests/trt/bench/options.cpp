@@ -17,6 +17,7 @@ Builds an engine, or loads one, checks its outputs for every picture and times i
   --load-plan FILE      an engine saved by this program on this GPU, instead of building
   --save-plan FILE      keep the engine there
   --plugin LIBRARY      libsmsr_trtN.so, for models with our operators
+  --pixels LIBRARY      libsmsr_trtN.so, for any model: frames as bytes up and down, and overlapped
   --tensorrt FOLDER     where libnvinfer.so and libnvonnxparser.so are; default: the loader's search
   --references FOLDER   expected outputs of this model; without: outputs are not checked
   --least-psnr DB       of `upscaled` against its reference; default 55
@@ -75,6 +76,7 @@ void set(Options& options, const std::string& name, const std::string& text) {
       {"--load-plan", path(&Options::load_plan)},
       {"--save-plan", path(&Options::save_plan)},
       {"--plugin", path(&Options::plugin)},
+      {"--pixels", path(&Options::pixels)},
       {"--tensorrt", path(&Options::tensorrt)},
       {"--references", path(&Options::references)},
       {"--json", path(&Options::json)},

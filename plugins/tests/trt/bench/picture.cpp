@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <iterator>
@@ -194,6 +195,25 @@ Comparison compare(const Options& options, const Picture& picture, int batch,
     result.margins.push_back(margin_of(margin, batch, picture, reference_of(name, margin)));
   }
   return result;
+}
+
+std::vector<unsigned char> pixels_of(const Picture& picture) {
+  std::vector<unsigned char> pixels(picture.image.size());
+  const size_t count = pixels.size() / 3;
+  for (size_t i = 0; i < pixels.size(); ++i)
+    pixels[i] = static_cast<unsigned char>(picture.image[i % 3 * count + i / 3]);
+  return pixels;
+}
+
+int largest_difference(const std::vector<unsigned char>& pixels, const Tensor& upscaled) {
+  if (pixels.size() != upscaled.values.size()) return 256;
+  const size_t count = pixels.size() / 3;
+  int largest = 0;
+  for (size_t i = 0; i < pixels.size(); ++i) {
+    const int expected = static_cast<int>(rounded(upscaled.values[i % 3 * count + i / 3]));
+    largest = std::max(largest, std::abs(static_cast<int>(pixels[i]) - expected));
+  }
+  return largest;
 }
 
 std::string complaint(const Options& options, const Picture& picture, const Comparison& comparison) {

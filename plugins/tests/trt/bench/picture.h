@@ -35,6 +35,12 @@ struct Comparison {
 Comparison compare(const Options& options, const Picture& picture, int batch,
                    const std::map<std::string, Tensor>& outputs);
 
+// The picture as files hold it, H x W x 3.
+std::vector<unsigned char> pixels_of(const Picture& picture);
+// Levels by which the result of frames() differs from the clamped and rounded `upscaled` of one image, at
+// most; 256 where its size is another.
+int largest_difference(const std::vector<unsigned char>& pixels, const Tensor& upscaled);
+
 // Empty, or what is wrong with it in one line.
 std::string complaint(const Options& options, const Picture& picture, const Comparison& comparison);
 

@@ -23,6 +23,7 @@ class Failure : public std::runtime_error {
 struct Options {
   std::string onnx;                  // the model; may be empty with load_plan
   std::string plugin;                // a library, or empty
+  std::string pixels;                // a library that converts pixels, or empty: frames are not measured
   std::string tensorrt;              // folder of libnvinfer, or empty: the loader's search
   std::string pictures;              // folder with pictures.txt, see picture.h
   std::string references;            // folder of expected outputs, or empty: outputs are not checked
@@ -61,6 +62,18 @@ struct LayerTime {
   double microseconds;
 };
 
+// Milliseconds of one frame whose pixels go up and down as bytes (frames.h), while no other is under way, and
+// of each of many in a row; -1: not measured, or the engine cannot be captured.
+struct FrameTimes {
+  double alone = -1.0, overlapped = -1.0, graph_alone = -1.0, graph_overlapped = -1.0;
+};
+
+// result: of one frame, H x W x 3.
+struct Frames {
+  std::vector<unsigned char> result;
+  FrameTimes times;
+};
+
 // Milliseconds from and to pinned memory: the picture and its result, as float32 or as bytes.
 struct Transfers {
   double upload, upload_bytes, download, download_bytes;
@@ -85,6 +98,8 @@ class Session {
   virtual double milliseconds(int repeats, bool graph) = 0;
   // Medians of what goes to the GPU and back around one run.
   virtual Transfers transfers(int repeats) = 0;
+  // pixels: the picture, H x W x 3. Nothing is measured of batches, or without a library for it.
+  virtual Frames frames(const std::vector<unsigned char>& pixels, int repeats) = 0;
   // Mean time of each layer.
   virtual std::vector<LayerTime> profile(int repeats) = 0;
 };

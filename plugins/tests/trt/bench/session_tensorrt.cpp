@@ -1,6 +1,4 @@
 // The engine on a GPU.
-#include <cuda_runtime_api.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -8,6 +6,7 @@
 #include <fstream>
 #include <numeric>
 
+#include "frames.h"
 #include "library.h"
 #include "picture.h"
 
@@ -18,71 +17,6 @@ using namespace nvinfer1;
 
 constexpr int kSmallestSide = 16;  // of the profile, which has pictures of all sizes up to the largest
 constexpr int kWarmUps = 10;
-
-void check(cudaError_t status, const std::string& where) {
-  if (status == cudaErrorMemoryAllocation)
-    throw Failure(where, "enough GPU memory", cudaGetErrorString(status), "use a smaller picture or batch");
-  if (status != cudaSuccess)
-    throw Failure(where, "a CUDA call that succeeds", cudaGetErrorString(status), "check GPU and driver");
-}
-
-class DeviceMemory {
- public:
-  DeviceMemory(size_t bytes, const std::string& what) : bytes_(bytes) {
-    check(cudaMalloc(&data_, bytes), what + ", " + std::to_string(bytes) + " bytes");
-    check(cudaMemset(data_, 0xff, bytes), what);  // NaN, so that what is not written is noticed
-  }
-  DeviceMemory(DeviceMemory&& other) noexcept : data_(other.data_), bytes_(other.bytes_) {
-    other.data_ = nullptr;
-  }
-  DeviceMemory(const DeviceMemory&) = delete;
-  DeviceMemory& operator=(const DeviceMemory&) = delete;
-  DeviceMemory& operator=(DeviceMemory&&) = delete;
-  ~DeviceMemory() { cudaFree(data_); }
-  void* data() const { return data_; }
-  size_t bytes() const { return bytes_; }
-
- private:
-  void* data_ = nullptr;
-  size_t bytes_;
-};
-
-class PinnedMemory {
- public:
-  explicit PinnedMemory(size_t bytes) { check(cudaMallocHost(&data_, bytes), "pinned memory"); }
-  PinnedMemory(const PinnedMemory&) = delete;
-  PinnedMemory& operator=(const PinnedMemory&) = delete;
-  ~PinnedMemory() { cudaFreeHost(data_); }
-  void* data() const { return data_; }
-
- private:
-  void* data_ = nullptr;
-};
-
-class Stream {
- public:
-  Stream() { check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "stream"); }
-  Stream(const Stream&) = delete;
-  Stream& operator=(const Stream&) = delete;
-  ~Stream() { cudaStreamDestroy(stream_); }
-  operator cudaStream_t() const { return stream_; }
-  void wait(const std::string& what) const { check(cudaStreamSynchronize(stream_), what); }
-
- private:
-  cudaStream_t stream_ = nullptr;
-};
-
-class Event {
- public:
-  Event() { check(cudaEventCreate(&event_), "event"); }
-  Event(const Event&) = delete;
-  Event& operator=(const Event&) = delete;
-  ~Event() { cudaEventDestroy(event_); }
-  operator cudaEvent_t() const { return event_; }
-
- private:
-  cudaEvent_t event_ = nullptr;
-};
 
 // A captured run; empty where it cannot be captured.
 class Graph {
@@ -243,6 +177,7 @@ class GpuSession final : public Session {
       : library_(options.tensorrt, !options.load_plan.empty()) {
     facts_.tensorrt = library_.version();
     if (!options.plugin.empty()) library_.load_plugin(options.plugin, log_);
+    if (!options.pixels.empty()) pixels_ = std::make_unique<PixelLibrary>(options.pixels);
     std::vector<char> plan;
     if (!options.load_plan.empty()) plan = read_file(options.load_plan, "build it with --save-plan");
     facts_.gpu = gpu_name();
@@ -257,6 +192,8 @@ class GpuSession final : public Session {
 
   void set_picture(const Picture& picture, int batch) override {
     where_ = picture.name;
+    size_ = picture.size;
+    single_ = batch == 1;
     image_bytes_ = picture.image.size() * sizeof(float) * static_cast<size_t>(batch);
     memory_.clear();
     outputs_.clear();
@@ -306,6 +243,22 @@ class GpuSession final : public Session {
     };
     return {time(image, true), time(image / sizeof(float), true), time(upscaled, false),
             time(upscaled / sizeof(float), false)};
+  }
+
+  Frames frames(const std::vector<unsigned char>& pixels, int repeats) override {
+    if (pixels_ == nullptr || !single_) return {};
+    const Dims dims = context_->getTensorShape("upscaled");
+    const Size upscaled{static_cast<int>(dims.d[2]), static_cast<int>(dims.d[3])};
+    EngineRun run{memory_[image_].data(), memory_[outputs_.at("upscaled")].data(), size_, upscaled, *stream_,
+                  [&] { queue(); }};
+    FramePipeline pipeline(*pixels_, run, pixels);
+    Frames frames{pipeline.result(), {pipeline.alone(repeats), pipeline.overlapped(repeats)}};
+    const Graph captured(*stream_, [&] { return context_->enqueueV3(*stream_); });
+    if (captured.executable() == nullptr) return frames;
+    run.queue = [&] { check(cudaGraphLaunch(captured.executable(), *stream_), "CUDA graph"); };
+    frames.times.graph_alone = pipeline.alone(repeats);
+    frames.times.graph_overlapped = pipeline.overlapped(repeats);
+    return frames;
   }
 
   std::vector<LayerTime> profile(int repeats) override {
@@ -375,6 +328,7 @@ class GpuSession final : public Session {
     const size_t index = add_memory(name, image ? bytes * static_cast<size_t>(batch) : sizeof(float));
     auto* data = static_cast<char*>(memory_[index].data());
     if (!image) return check(cudaMemset(data, 0, sizeof(float)), name);
+    image_ = index;
     for (int i = 0; i < batch; ++i)
       check(cudaMemcpy(data + static_cast<size_t>(i) * bytes, picture.image.data(), bytes,
                        cudaMemcpyHostToDevice),
@@ -422,7 +376,10 @@ class GpuSession final : public Session {
   std::map<std::string, size_t> outputs_;  // index into memory_
   std::unique_ptr<IExecutionContext> context_;
   std::string where_;
-  size_t image_bytes_ = 0;
+  size_t image_bytes_ = 0, image_ = 0;  // image_: index into memory_
+  Size size_;
+  bool single_ = false;
+  std::unique_ptr<PixelLibrary> pixels_;
 };
 
 }  // namespace

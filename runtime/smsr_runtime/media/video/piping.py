@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Iterator
 
 from smsr_runtime.errors import VideoError
+from smsr_runtime.media.video.ahead import Ahead
 from smsr_runtime.media.video.colour import Look, ToRgb
 from smsr_runtime.media.video.options import Hooks, Task, VideoOptions, VideoReport
 from smsr_runtime.media.video.pipe import FramePipe
@@ -16,7 +17,7 @@ from smsr_runtime.media.video.source import check_whole, frame_rate, open_source
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from smsr_runtime.media.video.transfer import Upscale
+    from smsr_runtime.media.video.ahead import Result, Upscale
 
 
 def pipe_video(upscale: Upscale, source: Path, kind: str, options: VideoOptions, hooks: Hooks) -> VideoReport:
@@ -31,6 +32,7 @@ def pipe_video(upscale: Upscale, source: Path, kind: str, options: VideoOptions,
         for packet in reader.packets([video]):
             piping.write(reader.frames(packet))
         piping.write(reader.rest())
+        piping.frames.finish()
         pipe.finish()
     report = piping.report
     if not report.frames:
@@ -44,7 +46,8 @@ def pipe_video(upscale: Upscale, source: Path, kind: str, options: VideoOptions,
 class _Piping:
     def __init__(self, upscale: Upscale, pipe: FramePipe, video: Any, hooks: Hooks) -> None:
         self.report = VideoReport()
-        self._upscale, self._pipe, self._video, self._hooks = upscale, pipe, video, hooks
+        self._pipe, self._video, self._hooks = pipe, video, hooks
+        self.frames = Ahead(upscale, self._take)
         self._look: Look | None = None
 
     def write(self, frames: Iterator[Any]) -> None:
@@ -53,16 +56,20 @@ class _Piping:
                 self._look = Look.of(frame, self._video)
                 self._to_rgb = ToRgb(self._look, alpha=False)
             pixels = self._to_rgb(frame)
-            larger, shares = self._upscale(pixels)
-            note = self._pipe.write(larger, self._look)
-            if not self.report.frames:
-                self._begin(pixels, larger, note)
-            self.report.active = [a + b for a, b in zip(self.report.active or [0.0] * len(shares), shares)]
-            self.report.frames += 1
-            self._hooks.on_frame()
+            self.frames.put(pixels, pixels.shape[:2])
 
-    def _begin(self, pixels: NDArray[Any], larger: NDArray[Any], note: str) -> None:
-        self.report.size_in, self.report.size_out = list(pixels.shape[:2]), list(larger.shape[:2])
+    def _take(self, result: Result, size: tuple[int, int]) -> None:
+        assert self._look is not None
+        larger, shares = result
+        note = self._pipe.write(larger, self._look)
+        if not self.report.frames:
+            self._begin(size, larger, note)
+        self.report.active = [a + b for a, b in zip(self.report.active or [0.0] * len(shares), shares)]
+        self.report.frames += 1
+        self._hooks.on_frame()
+
+    def _begin(self, size: tuple[int, int], larger: NDArray[Any], note: str) -> None:
+        self.report.size_in, self.report.size_out = list(size), list(larger.shape[:2])
         if self._look is not None and self._look.alpha:
             self.report.notes.append("not kept: transparency")
         self.report.notes.append("not kept: sound and all else but frames")

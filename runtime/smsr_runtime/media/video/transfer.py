@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Iterator, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Iterator, Sequence
 
 import numpy as np
 
 from smsr_runtime.errors import SmsrError, VideoError
 from smsr_runtime.files import replacing
+from smsr_runtime.media.video.ahead import Ahead
 from smsr_runtime.media.video.beside import Companion, companion
 from smsr_runtime.media.video.clock import Clock
 from smsr_runtime.media.video.colour import Look, ToRgb
@@ -27,9 +28,7 @@ from smsr_runtime.media.video.source import check_whole, frame_rate, most_pixels
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Upscale = Callable[[NDArray[Any]], Tuple[NDArray[Any], Sequence[float]]]
-    """(H, W, 3) uint8 or uint16 RGB, or (H, W, 4) with alpha -> the same `scale` times larger, and per module its share
-    of active pixels."""
+    from smsr_runtime.media.video.ahead import Result, Upscale
 
 NO_HOOKS = Hooks()
 
@@ -89,7 +88,8 @@ class _Transfer:
     def __init__(
         self, upscale: Upscale, task: Task, container: Any, recording: Recording, second: Companion | None
     ) -> None:
-        self.upscale, self.task, self.container, self.recording = upscale, task, container, recording
+        self.task, self.container, self.recording = task, container, recording
+        self.frames = Ahead(upscale, self._take)
         self.second = second
         self.video = video_stream(container, task.source)
         self.reader = Reader(container, self.video, task)
@@ -114,6 +114,7 @@ class _Transfer:
             else:
                 self.recording.beside += packet.size
         self._write(self.reader.rest(), hooks)
+        self.frames.finish()
         if self.look is None:
             expected = f"at least one frame, of {most_pixels()} pixels at most, as memory allows"
             raise VideoError(self.task.source, expected, "none", "copy the file again, or free memory")
@@ -168,7 +169,12 @@ class _Transfer:
 
     def _upscale(self, frame: Any, when: tuple[int, int]) -> None:
         source, hidden = self._kept(self.to_rgb(frame))
-        pixels, shares = self.upscale(source)
+        self.frames.put(source, frame, when, hidden)
+        if not self.encoding.decided:
+            self.frames.finish()
+
+    def _take(self, result: Result, frame: Any, when: tuple[int, int], hidden: bool) -> None:
+        pixels, shares = result
         if not self.encoding.decided:
             self._decide(pixels.shape)
         if self.recording.holds_next:
