@@ -34,13 +34,13 @@ POLICY = "manylinux2014"
 _LAUNCHER = """\
 #!/bin/sh
 # No debug information, which would name this folder; zig has its own names for the extensions of an Arm CPU. It builds
-# its C++ library without and with optimisation: -O2 spares CMake's trials, which name no level, the former.
+# its C++ library once for each optimisation and with and without symbols: -O2 -s, so that CMake's trials take the last.
 for word; do
   shift
   case $word in -march=armv8.2-a+fp16+fp16fml) word=-mcpu=generic+v8_2a+fullfp16+fp16fml ;; esac
   set -- "$@" "$word"
 done
-exec "{python}" -m ziglang c++ -target {target} -g0 -O2 "$@"
+exec "{python}" -m ziglang c++ -target {target} -g0 -O2 -s "$@"
 """
 
 
