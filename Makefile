@@ -106,10 +106,11 @@ coverage: setup
 
 # Native tests under the address and undefined-behaviour sanitizers; all cases of the contract would take many minutes.
 test-asan: $(VENV)/.installed
-	$(call SANITIZED,asan,ON,smsr_kernel_test smsr_cuda_emulated_test smsr_cuda_emulated_branch_test smsr_trt_core_test)
+	$(call SANITIZED,asan,ON,smsr_kernel_test smsr_cuda_emulated_test smsr_cuda_emulated_branch_test smsr_cuda_emulated_pixels_test smsr_trt_core_test)
 	build/asan/smsr_kernel_test dispatch winograd_choice refusals strides scratch nan small branches
 	build/asan/tests/cuda/smsr_cuda_emulated_test one_pixel channels_16
 	build/asan/tests/cuda/smsr_cuda_emulated_branch_test
+	build/asan/tests/cuda/smsr_cuda_emulated_pixels_test
 	build/asan/trt/tests/smsr_trt_core_test
 
 # The kernels on several threads under the thread sanitizer.

@@ -36,9 +36,9 @@ build_programs() {
   cmake -S "$root/plugins" -B "$build" -DSMSR_BUILD_ORT=OFF -DSMSR_BUILD_CUDA=ON -DSMSR_BUILD_TRT=ON \
     -DSMSR_CUDA_ARCHITECTURES="${ARCHITECTURES:-90}" -DTENSORRT_INCLUDE="${TENSORRT_INCLUDE:-}"
   cmake --build "$build" --parallel "${JOBS:-2}" \
-    --target smsr_trt smsr_engine_bench smsr_engine_bench_rehearsal smsr_cuda_gpu_branch_test
+    --target smsr_trt smsr_engine_bench smsr_engine_bench_rehearsal smsr_cuda_gpu_branch_test smsr_cuda_gpu_pixels_test
   cp "$build"/trt/libsmsr_trt*.so "$build"/trt/tests/smsr_engine_bench{,_rehearsal} \
-    "$build"/tests/cuda/smsr_cuda_gpu_branch_test "$bin/"
+    "$build"/tests/cuda/smsr_cuda_gpu_{branch,pixels}_test "$bin/"
 }
 
 # All files of LIBRARIES as one stream: xz with a dictionary so large that the builder's many similar kernels compress.
@@ -118,7 +118,7 @@ measure_model() {
 }
 
 run() {
-  local folder=$1 line libraries
+  local folder=$1 line libraries program
   bench=$2 data=$folder/data out=${OUT:-$folder/results} plans=${PLANS:-$folder/plans} failed="" tensorrt=""
   deadline=$((SECONDS + ${SECONDS_LEFT:-480}))
   [[ -x $bench && -f $data/models.txt ]] || fail "run: expected a folder that \`prepare\` wrote, got $folder"
@@ -129,9 +129,10 @@ run() {
   [[ -z $tensorrt ]] || export LD_LIBRARY_PATH="$tensorrt${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
   mkdir -p "$out"
   rm -f "$out"/*.json "$out"/*.plan "$out/table.md"  # of an earlier run, which the table would mix in
-  if [[ $bench == *_bench && -x $folder/bin/smsr_cuda_gpu_branch_test ]]; then
-    "$folder/bin/smsr_cuda_gpu_branch_test" || failed+=" smsr_cuda_gpu_branch_test"
-  fi
+  for program in "$folder"/bin/smsr_cuda_gpu_*_test; do
+    [[ $bench == *_bench && -x $program ]] || continue
+    "$program" || failed+=" ${program##*/}"
+  done
   while read -r -a line; do
     ((${#line[@]} == 5)) || fail "$data/models.txt: expected 5 words in each line, got '${line[*]}'; run prepare again"
     measure_model "${line[@]}" </dev/null

@@ -136,7 +136,8 @@ def _convert(pixels: Any, planes: Any, not_finite: Any, size: tuple[int, int, in
         levels = memory[planes].view(np.float32).reshape(3, height, width).transpose(1, 2, 0)
         if not np.isfinite(levels).all():
             memory[not_finite].view(np.uint32)[0] = 1
-        memory[pixels].view(number)[:] = np.rint(np.clip(np.nan_to_num(levels), 0, 255) * units).astype(number).ravel()
+        rounded = np.rint(np.clip(np.nan_to_num(levels), 0, 255) * units) + stream.world.wrong_pixels
+        memory[pixels].view(number)[:] = np.minimum(rounded, np.iinfo(number).max).astype(number).ravel()
 
     stream.add(to_planes if not_finite is None else to_pixels)
 

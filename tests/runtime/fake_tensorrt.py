@@ -41,7 +41,8 @@ class World:
     too_large: areas above it run out of memory; old_driver: TensorRT cannot start; refusal, failure: its words as a
     build or a plan, an execution fails; plugin_format: what the inspector shows whatever the engine is; stray: what was
     freed without a current context, where that goes wrong; faulty_run: the run, counted from 1, in which the GPU fails;
-    fault: its words from then on; most: bytes that may be allocated at a time; spoiled: engines give no numbers.
+    fault: its words from then on; most: bytes that may be allocated at a time; spoiled: engines give no numbers;
+    wrong_pixels: what the library's kernel adds to a result.
     """
 
     version: str = "10.3.0"
@@ -64,6 +65,7 @@ class World:
     synchronized: int = 0
     most: int = 1 << 40
     spoiled: bool = False
+    wrong_pixels: int = 0
     fault: str = ""
     faulty_run: int = 0
     stray: list[str] = field(default_factory=list)

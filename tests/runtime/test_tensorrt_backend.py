@@ -381,7 +381,9 @@ class Recorded:
 
 
 @pytest.fixture
-def driver(monkeypatch: pytest.MonkeyPatch) -> Recorded:
+def driver(world: World, pending: Path, monkeypatch: pytest.MonkeyPatch) -> Recorded:
+    """Of an engine that is there: the self-test of one just built runs it twice."""
+    smsr_runtime.load(pending)
     made = Recorded()
     monkeypatch.setattr(cuda_graph, "_driver", lambda: made)
     monkeypatch.setenv("SMSR_CUDA_GRAPH", "1")

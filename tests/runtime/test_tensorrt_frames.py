@@ -7,6 +7,7 @@ needs computes with old memory, and its result differs here.
 from __future__ import annotations
 
 import functools
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from smsr_runtime.media.video.pipe import FramePipe
 from smsr_runtime.run.jobs import Job
 from smsr_runtime.run.settings import Settings
 from smsr_runtime.run.videos import make_video
+from smsr_runtime.selftest import self_test
 from smsr_runtime.tensorrt.backend import TrtBackend
 from smsr_runtime.tensorrt.execution import Execution
 from smsr_runtime.tensorrt.frames import SLOTS
@@ -126,6 +128,7 @@ def test_a_video_s_frames_overlap_and_stay_in_order(
 ) -> None:
     """The same bytes as by ONNX Runtime; and all places are taken while frames come."""
     clip, under_way, results = write_clip(tmp_path / "clip.mkv", rgb_frames(7)), [], []
+    upscalers = {backend: smsr_runtime.load(pending, backend=backend) for backend in ("ort", "trt")}
     begin = Execution.begin
 
     def counted(self: Execution, *words: Any) -> Any:
@@ -134,11 +137,11 @@ def test_a_video_s_frames_overlap_and_stay_in_order(
         return frame
 
     monkeypatch.setattr(Execution, "begin", counted)
-    for backend in ("ort", "trt"):
+    for backend, upscaler in upscalers.items():
         piped = bytearray()
         monkeypatch.setattr(piping, "FramePipe", functools.partial(FramePipe, write=piped.extend))
         job = Job(clip, tmp_path / f"{backend}.{'y4m' if to_stdout else 'mkv'}", video=True, to_stdout=to_stdout)
-        record = make_video(smsr_runtime.load(pending, backend=backend), job, Settings(quiet=True), lambda: None)
+        record = make_video(upscaler, job, Settings(quiet=True), lambda: None)
         assert record["frames"] == 7 and len(record["active"]) == 2
         results.append(bytes(piped) if to_stdout else job.output.read_bytes())
     assert results[0] == results[1] and len(results[0]) > 1000
@@ -191,6 +194,38 @@ def test_what_is_no_number_is_noticed_though_pixels_cannot_show_it(world: World,
     with pytest.raises(smsr_runtime.BackendError, match="network: expected finite numbers, got NaN or infinity"):
         upscaler(PICTURE)
     world.spoiled = False
+    assert np.array_equal(upscaler(PICTURE), nearest(PICTURE))
+
+
+@pytest.mark.parametrize("wrong", [1, 2])
+def test_the_self_test_takes_the_way_of_pixels_too(wrong: int, world: World, pending: Path) -> None:
+    upscaler = smsr_runtime.load(pending)
+    world.wrong_pixels = wrong
+    if wrong == 1:
+        assert self_test(upscaler.bundle, upscaler.opened).difference == 0
+        return
+    words = r"as pixels\): expected pixels within 1 of the rounded output, got a difference of 2; build the plugin"
+    with pytest.raises(smsr_runtime.SelfTestError, match=words):
+        self_test(upscaler.bundle, upscaler.opened)
+
+
+def test_without_memory_for_the_first_frame_nothing_is_left_of_it(world: World, pending: Path) -> None:
+    upscaler, errors = smsr_runtime.load(pending), []
+    upscaler.upscale_float(PICTURE.transpose(2, 0, 1)[None].astype(np.float32))
+    world.most = sum(map(len, world.memory.values())) + PICTURE.size + 8  # of four buffers two
+
+    def attempt() -> None:
+        try:
+            upscaler(PICTURE)
+        except smsr_runtime.MemoryLimitError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=attempt)
+    thread.start()
+    thread.join()
+    held = sum(map(len, world.memory.values()))
+    assert len(errors) == 1 and world.stray == [] and held == world.most - PICTURE.size - 8
+    world.most *= 2
     assert np.array_equal(upscaler(PICTURE), nearest(PICTURE))
 
 

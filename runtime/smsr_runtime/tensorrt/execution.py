@@ -104,14 +104,14 @@ class Execution:
     def _queue(self, slot: Slot, pixels: NDArray[Any], theta: float, names: Sequence[str]) -> None:
         slot.upload(pixels, theta, self._uploads)
         stream, buffers = self._stream, self._buffers
-        stream.wait_for_event(slot.uploaded)
+        stream.wait_for_event(slot.events["uploaded"])
         buffers["theta"].copy_from(slot.buffers["theta"], stream)
         self._kernels.to_planes(slot.buffers["pixels"], buffers["image"], stream)
         self._execute()
         self._kernels.to_pixels(buffers["upscaled"], slot.buffers["result"], slot.buffers["not_finite"], stream)
         for name in names:
             slot.buffers[name].copy_from(buffers[name], stream)
-        slot.computed.record(stream)
+        slot.events["computed"].record(stream)
         slot.download(names, self._downloads)
 
     def _finish_oldest(self) -> None:
@@ -119,7 +119,7 @@ class Execution:
         try:
             frame.outcome = slot.results(frame.names)
         except Exception as error:  # for who asks for this frame, not for who needs its place
-            frame.outcome = error
+            frame.outcome = error.with_traceback(None)  # which would keep the slot
         self._under_way.popleft()
 
     def _finish_all(self) -> None:
@@ -148,7 +148,7 @@ class Execution:
             height, width = self._buffers["upscaled"].shape[2:]
             slot.allocate(pixels, (height, width))
         except BaseException:
-            slot.free()  # here, where the CUDA context is current; the exception keeps the object alive
+            slot.free()
             raise
         self._slots.append(slot)
 

@@ -34,7 +34,7 @@ class Slot:
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
         self.buffers: dict[str, Buffer] = {}
-        self.uploaded, self.computed, self.downloaded = (machine.cuda.Event() for _ in range(3))
+        self.events = {name: machine.cuda.Event() for name in ("uploaded", "computed", "downloaded")}
 
     def allocate(self, pixels: NDArray[Any], upscaled: tuple[int, int]) -> None:
         """For pictures like `pixels`, whose results have this size. What is there of it stays where memory runs out."""
@@ -48,7 +48,9 @@ class Slot:
             self.buffers[name] = Buffer(self._machine, shape, dtype)
 
     def free(self) -> None:
+        """While the CUDA context is current; an exception may keep the object itself for longer."""
         self.buffers.clear()
+        self.events.clear()
 
     def hold(self, name: str, like: Buffer) -> None:
         """Memory for the engine's output `name`, which frames ask for from now on."""
@@ -59,17 +61,17 @@ class Slot:
         for name, value in (("pixels", pixels), ("theta", theta), ("not_finite", 0)):
             self.buffers[name].host[...] = value
             self.buffers[name].to_device(stream)
-        self.uploaded.record(stream)
+        self.events["uploaded"].record(stream)
 
     def download(self, names: Sequence[str], stream: Any) -> None:
-        stream.wait_for_event(self.computed)
+        stream.wait_for_event(self.events["computed"])
         for name in ("result", "not_finite", *names):
             self.buffers[name].to_host(stream)
-        self.downloaded.record(stream)
+        self.events["downloaded"].record(stream)
 
     def results(self, names: Sequence[str]) -> list[NDArray[Any]]:
         """Waits for them; copies. Raises BackendError where the network gave no numbers."""
-        self.downloaded.synchronize()
+        self.events["downloaded"].synchronize()
         if self.buffers["not_finite"].host[0]:
             raise not_finite()
         return [self.buffers[name].host.copy() for name in ("result", *names)]

@@ -62,7 +62,8 @@ class DoubleSession final : public Session {
   // SMSR_ENGINE_BENCH_PIXEL_ERROR: bits of the first number that are wrong.
   Frames frames(const std::vector<unsigned char>&, int) override {
     if (batch_ != 1 || pixels_.empty()) return {};
-    const Tensor& upscaled = outputs().at("upscaled");
+    const std::map<std::string, Tensor> all = outputs();
+    const Tensor& upscaled = all.at("upscaled");
     const size_t count = upscaled.values.size() / 3;
     Frames frames{{}, {3.0, 1.5, 2.0, 1.25}};
     for (size_t i = 0; i < 3 * count; ++i) {
