@@ -35,7 +35,7 @@ class Texts:
 
 
 def kind_for(output: Any, source: Any) -> str | None:
-    """What the container takes in place of a stream of subtitles; None where that is no text, or PyAV older than 16."""
+    """What the container takes in place of a stream of subtitles; None where that is no text, or PyAV too old."""
     context = source.codec_context
     able = context and context.codec.text_sub and hasattr(context, "encode_subtitle") and hasattr(context, "decode2")
     kinds = [kind for kind in _KINDS if kind in output.supported_codecs] if able else []
