@@ -55,7 +55,7 @@ class StripNetwork:
     def run(self, job: StripJob, strips: Strips) -> list[NDArray[np.float32]]:
         """Writes the result and returns the margins (1, 1, H, W), or an empty list where not asked for.
 
-        Memory is kept for the next picture, until `release` or an error.
+        Memory is kept for the next picture, until `release`.
         """
         shape = (job.height, job.width, self.parts.channels)
         names = [HEAD, *(sum_of(k + 1) for k in range(len(self.parts.modules)))]

@@ -37,6 +37,6 @@ class Texts:
 def kind_for(output: Any, source: Any) -> str | None:
     """What the container takes in place of a stream of subtitles; None where that is no text, or PyAV too old."""
     context = source.codec_context
-    able = context and context.codec.text_sub and hasattr(context, "encode_subtitle") and hasattr(context, "decode2")
+    able = hasattr(context, "encode_subtitle") and hasattr(context, "decode2") and context.codec.text_sub
     kinds = [kind for kind in _KINDS if kind in output.supported_codecs] if able else []
     return kinds[0] if kinds and kinds[0] in pyav().codecs_available else None
