@@ -32,6 +32,7 @@ from smsr_runtime.doctor import bundle as doctor
 from smsr_runtime.errors import MemoryLimitError, OutputError, SelfTestError, UsageError
 from smsr_runtime.ort import features, strips
 from smsr_runtime.ort.backend import OrtBackend
+from smsr_runtime.ort.buffers import Buffers
 from smsr_runtime.ort.model_parts import ModelParts
 from smsr_runtime.ort.native import Library
 from smsr_runtime.ort.strip_memory import BODY_BYTES, NATIVE_BYTES, Cutter, PassBytes
@@ -164,6 +165,7 @@ def test_where_memory_is_short_the_picture_is_cut(
         monkeypatch.setattr("smsr_runtime.ort.backend.available_memory", lambda free=free: free << 20)
         monkeypatch.setattr(resources, "available_memory", lambda: 200 << 20)
         monkeypatch.setattr(upscaler.opened, "_held", 0)
+        monkeypatch.setattr(upscaler.opened, "_kept", None)
         assert np.array_equal(upscaler(image), whole)
         assert upscaler.strips is not None and upscaler.strips.in_file == in_file
         assert upscaler.strips.feature_bytes == 6 * 4 * 64 * 361 * 250
@@ -191,8 +193,44 @@ def test_the_least_memory_is_enough_and_a_megabyte_less_is_refused(bytes_per_pas
 def test_strips_are_whole_tiles_that_cover_the_picture(size: tuple[int, int], room: int) -> None:
     cut = Cutter(64, 5, 2, NATIVE_BYTES, native=True).cut(*size, room)
     assert all(rows > 0 and rows % strips.TILE == 0 for rows in (cut.rows, cut.ends))
-    assert (cut.count - 1) * cut.rows < size[0] <= cut.count * cut.rows
+    two_halos = 2 * strips.MODULE_HALO  # the first and the last strip have one each, and more rows of their own
+    assert cut.count == 1 or (cut.count - 1) * cut.rows < size[0] - two_halos
+    assert size[0] - two_halos <= cut.count * cut.rows < size[0] - two_halos + cut.count * strips.TILE + two_halos
     assert cut.in_file or cut.feature_bytes < room
+
+
+def test_a_picture_of_the_last_ones_size_takes_its_memory_and_another_size_gives_it_back(
+    x2_bundle: Path, shared: Path, native_library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The features of 361x250 pixels take 139 MB, those of 180x250 half of it."""
+    image = cv2.imread(str(shared / "data" / "Set14" / "HR" / "comic.png"))
+    assert image is not None
+    upscaler = smsr_runtime.load(x2_bundle, threads=2, library=native_library)
+    pictures = (image, np.ascontiguousarray(image[::-1]), image[:180])
+    whole = [upscaler(picture) for picture in pictures]
+    monkeypatch.setattr("smsr_runtime.ort.backend.fits", lambda needed: needed < (16 << 20))
+    monkeypatch.setattr("smsr_runtime.ort.backend.available_memory", lambda: 320 << 20)
+    monkeypatch.setattr(upscaler.opened, "_held", 1)
+    held = []
+    for picture, expected in zip(pictures, whole, strict=True):
+        assert np.array_equal(upscaler(picture), expected)
+        assert upscaler.strips is not None and not upscaler.strips.in_file
+        held.append(resources.resident_memory())
+    assert abs(held[1] - held[0]) < 16 << 20
+    assert held[1] - held[2] > 50 << 20
+
+
+def test_buffers_are_kept_by_name_and_grow() -> None:
+    buffers = Buffers()
+    first = buffers.array("a", (2, 3))
+    first[:] = 1
+    assert np.array_equal(buffers.array("a", (4,)), [1, 1, 1, 1]), "the same memory"
+    assert not np.shares_memory(buffers.array("b", (6,)), first)
+    larger = buffers.array("a", (7,))
+    larger[:] = 2
+    assert np.array_equal(first, np.ones((2, 3))) and buffers.array("none", (0, 5)).shape == (0, 5)
+    buffers.clear()
+    assert not np.shares_memory(buffers.array("a", (7,)), larger)
 
 
 def test_an_error_in_a_pass_leaves_no_file(
@@ -220,9 +258,9 @@ def test_a_disk_without_room_is_named_with_both_figures(tmp_path: Path, monkeypa
     monkeypatch.setattr(features, "in_memory", lambda _: False)
     names = ("a", "b")
     with pytest.raises(OutputError, match=rf"^{tmp_path}: expected \d+\.\d GiB of disk .* got .* GiB free; free some"):
-        features.MapsInFile(names, (1 << 20, 1 << 14, 64), tmp_path)
+        features.MapsInFile(names, (1 << 20, 1 << 14, 64), Buffers(), tmp_path)
     with pytest.raises(OutputError, match="no such file"):
-        features.MapsInFile(names, (4, 4, 4), tmp_path / "none")
+        features.MapsInFile(names, (4, 4, 4), Buffers(), tmp_path / "none")
 
 
 def test_a_folder_in_memory_is_no_place_for_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,7 +268,7 @@ def test_a_folder_in_memory_is_no_place_for_a_file(monkeypatch: pytest.MonkeyPat
     assert not resources.in_memory(Path("/proc"))
     monkeypatch.setenv("TMPDIR", "/dev/shm")
     with pytest.raises(OutputError, match="/dev/shm, which lies in memory; let TMPDIR"):
-        features.MapsInFile(("a",), (1, 1, 1), None)
+        features.MapsInFile(("a",), (1, 1, 1), Buffers(), None)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
-"""Videos over HTTP, from a real server on loopback."""
+"""Videos over HTTP and HTTPS, from a real server on loopback."""
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,6 +16,29 @@ from tests.runtime.tcp_sender import numbered, read_number
 from tests.runtime.video import decoded
 
 FRAMES = 20
+OWN_CERTIFICATE = """\
+-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgyUB2B60R6zyi57zT
+JMZ2EfoO3nrsz8/SlEWmMcVS9fGhRANCAASTllpQa6JwOnbG4NXHetqItc5k/C40
+DrYA8IY4m8xdrC7cSsp4nwIv+BX77xup/uFtH1uFpD2YpCcdGTrLw5fp
+-----END PRIVATE KEY-----
+-----BEGIN CERTIFICATE-----
+MIIBlTCCATugAwIBAgIUT3OGFw3bwcuHzuixJ1I0cO/zQrUwCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyNzE5MzIwNloYDzIxMjYxMTAz
+MTkzMjA2WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
+PQMBBwNCAASTllpQa6JwOnbG4NXHetqItc5k/C40DrYA8IY4m8xdrC7cSsp4nwIv
++BX77xup/uFtH1uFpD2YpCcdGTrLw5fpo2kwZzAdBgNVHQ4EFgQU83jVIewsjAHI
+sZyKDYsF4uJiJmwwHwYDVR0jBBgwFoAU83jVIewsjAHIsZyKDYsF4uJiJmwwDwYD
+VR0TAQH/BAUwAwEB/zAUBgNVHREEDTALgglsb2NhbGhvc3QwCgYIKoZIzj0EAwID
+SAAwRQIhALkcXslzswWAPy/bTqhBfHLLEFamIrX1hawQQLZL4k4tAiAcTV7x8fYD
+6uTsEO6ytqTpsk95Yylczlvj1YQs8wrtiQ==
+-----END CERTIFICATE-----
+"""
+"""Signed by itself, for localhost alone, until 2126, with its key: made for this test, of use for nothing else.
+
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout key.pem -out cert.pem -days 36500
+-subj /CN=localhost -addext subjectAltName=DNS:localhost
+"""
 
 
 def clip(path: Path) -> bytes:
@@ -34,10 +58,19 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self, content: bytes) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.content = content
+        self.content, self.scheme = content, "http"
+
+    def encrypt(self, certificate: Path) -> None:
+        """certificate: a file with it and its key."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        self.socket, self.scheme = context.wrap_socket(self.socket, server_side=True), "https"
 
     def address(self, name: str) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/{name}"
+        return f"{self.scheme}://127.0.0.1:{self.server_address[1]}/{name}"
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Nothing: a client that does not trust the server hangs up."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -88,3 +121,24 @@ def test_a_download_that_breaks_off_is_an_error_and_what_came_plays(run: Run, se
     assert_one_line_error(done, 1, server.address("cut.mkv"))
     kept = [path for path in tmp_path.iterdir() if path.name.startswith("out")]
     assert kept and decoded(kept[0])
+
+
+def test_over_https_a_server_that_nobody_vouches_for_is_refused_until_it_is_named(
+    run: Run, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate, out = tmp_path / "own.pem", tmp_path / "out.mkv"
+    certificate.write_text(OWN_CERTIFICATE)
+    server.encrypt(certificate)
+    address = server.address("clip.mkv").replace("127.0.0.1", "localhost")
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    expected = "expected a server whose certificate this machine trusts, got self"  # -signed or " signed certificate"
+    assert_one_line_error(run(address, "-o", out), 1, address, expected, "SSL_CERT_FILE")
+    assert not out.exists()
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    done = run(address, "-o", out)
+    assert done.returncode == 0, done.stderr
+    numbers = [read_number(frame) for frame in decoded(out, "rgb24")]
+    assert numbers and set(numbers) <= set(range(FRAMES))
+    assert_one_line_error(run(address.replace("clip", "none"), "-o", tmp_path / "none.mkv"), 1, "404")
+    other = server.address("clip.mkv")  # for which the certificate is not
+    assert_one_line_error(run(other, "-o", tmp_path / "none.mkv"), 1, "certificate this machine trusts", "127.0.0.1")

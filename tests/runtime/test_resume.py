@@ -267,6 +267,26 @@ def test_what_a_crash_of_the_machine_may_leave(clip: Path, tmp_path: Path, damag
     assert out.read_bytes() == (tmp_path / "whole.mp4").read_bytes()
 
 
+@pytest.mark.parametrize("resume", [False, True])
+def test_what_played_goes_when_the_result_is_whole(clip: Path, tmp_path: Path, *, resume: bool) -> None:
+    """Stopped before the first segment was kept, and then before the first frame: the file that plays stays until."""
+    out = tmp_path / "out.mp4"
+    for stop in (10, 0):
+        made(clip, out, stop=stop)
+        assert names(tmp_path) == {"out.mp4.resume", "out.partial.mp4"}
+    assert len(decoded(tmp_path / "out.partial.mp4")) == 10
+    assert made(clip, out, resume=resume)[0] == FRAMES
+    assert names(tmp_path) == {"out.mp4"}
+
+
+def test_a_file_that_only_has_the_name_of_a_partial_result_stays(clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "out.partial.mp4").write_bytes(b"somebody's")
+    made(clip, tmp_path / "out.mp4", stop=0)
+    assert names(tmp_path) == {"out.partial.mp4"}
+    made(clip, tmp_path / "out.mp4")
+    assert names(tmp_path) == {"out.mp4", "out.partial.mp4"}
+
+
 def test_two_runs_of_one_job_do_not_mix(clip: Path, tmp_path: Path) -> None:
     def upscale(pixels: np.ndarray) -> tuple[np.ndarray, list[float]]:
         with pytest.raises(UsageError, match="no other run that makes it, got one at work"):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Iterator
 
 from smsr_runtime.errors import VideoError
+from smsr_runtime.live.https import explained, trusting
 from smsr_runtime.live.source import LiveFrame
 from smsr_runtime.media.video.colour import Look, ToRgb
 from smsr_runtime.media.video.source import frame_rate, open_stream, pyav, said, video_stream
@@ -82,6 +83,11 @@ class Stream:
 
 
 def _opened(name: str) -> Any:
+    if name.lower().startswith("https:"):
+        try:
+            return open_stream(name, trusting())
+        except VideoError as error:
+            raise explained(name, error) from error
     if not name.lower().startswith("rtsp"):
         return open_stream(name, {})
     errors = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Sequence
 
@@ -33,6 +34,19 @@ _FATAL_ONLY = 4
 """ONNX Runtime's log level: its errors are raised as exceptions, and need not be logged too."""
 
 
+@dataclass(frozen=True)
+class _Kept:
+    """How the last picture in strips was cut, with so many bytes beside it."""
+
+    height: int
+    width: int
+    beside: int
+    strips: Strips
+
+    def serves(self, height: int, width: int, beside: int) -> bool:
+        return (height, width) == (self.height, self.width) and beside <= self.beside and fits(beside)
+
+
 class OrtBackend:
     """One session: a `smsr_runtime.backend.Backend`."""
 
@@ -53,6 +67,7 @@ class OrtBackend:
         self._margins = [f"margin_{k}" for k in range(1, bundle.modules + 1)]
         self._held = 0
         """Pixels of the largest picture so far: its memory is kept for the next one."""
+        self._kept: _Kept | None = None
         _check_names(self._where, self._session, ["upscaled", *self._margins])
 
     def run(
@@ -69,14 +84,22 @@ class OrtBackend:
         return upscaled, asked_for
 
     def strips(self, height: int, width: int, beside: int = 0) -> Strips | None:
-        """As `Backend.strips`."""
+        """As `Backend.strips`. A picture of the last one's size is cut as that was, which left its memory for it."""
+        if self._kept and self._kept.serves(height, width, beside):
+            return self._kept.strips
+        if self._kept:
+            self._kept = None
+            if "_strip_network" in self.__dict__:  # else nothing has run yet
+                self._strip_network.release()
         if self._fits(height * width, beside):
             return None
         if not self.cuts:
             check_memory(height, width, self._per_pixel + beside // (height * width))
         if self._held:
             self._release()
-        return self._cutter().cut(height, width, available_memory() or 0, beside)
+        cut = self._cutter().cut(height, width, available_memory() or 0, beside)
+        self._kept = _Kept(height, width, beside, cut)
+        return cut
 
     @functools.cached_property
     def cuts(self) -> bool:
@@ -114,8 +137,9 @@ class OrtBackend:
     def _strip_network(self) -> StripNetwork:
         bundle = self._bundle
         parts = read_parts(bundle.model, bundle.modules, bundle.scale, native=self.path.native)
-        open_part = functools.partial(open_session, library=self._native, threads=self._threads, arena=False)
-        return StripNetwork(parts, self._where, open_part)
+        share_arena()
+        open_part = functools.partial(open_session, library=self._native, threads=self._threads, shared_arena=True)
+        return StripNetwork(parts, self._where, open_part, _shrinking())
 
 
 def _compute_path(library: NativeLibrary | None, bundle: Bundle) -> ComputePath:
@@ -132,11 +156,11 @@ def open_session(
     threads: int = 0,
     where: str = "ONNX model",
     *,
-    arena: bool = True,
+    shared_arena: bool = False,
 ) -> Any:
     """An InferenceSession of a file, or of its bytes; library: with our kernels; threads: 0 for ONNX Runtime's choice.
 
-    where: what errors name; arena: memory is kept for the next run.
+    where: what errors name; shared_arena: memory kept for the next run is that of `share_arena`, not the session's own.
 
     Raises MissingPackageError, BackendError where ONNX Runtime refuses the model.
     """
@@ -149,7 +173,10 @@ def open_session(
     # With memory patterns the second picture of a size allocates all its memory again, while that of the first stays
     # allocated: 3.6 GB instead of 1.9 at 1280x720, and no faster.
     options.enable_mem_pattern = False
-    options.enable_cpu_mem_arena = arena
+    if shared_arena:
+        options.add_session_config_entry("session.use_env_allocators", "1")
+        # Each session has threads of its own: those of one that has run must not spin beside the next one's.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
     try:
         if library:
             options.register_custom_ops_library(str(library.path))
@@ -180,6 +207,17 @@ def _onnxruntime() -> Any:
     except ImportError as error:
         raise MissingPackageError("backend ort", "onnxruntime", "not installed", "pip install onnxruntime") from error
     return onnxruntime
+
+
+@functools.lru_cache(maxsize=None)
+def share_arena() -> None:
+    """One arena in the process for all sessions that ask for it: they run one after the other and need it in turn."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    kind = state.OrtAllocatorType.ORT_ARENA_ALLOCATOR
+    info = state.OrtMemoryInfo("Cpu", kind, 0, state.OrtMemType.DEFAULT)
+    as_requested = {"arena_extend_strategy": 1, "initial_chunk_size_bytes": 1 << 20}
+    state.create_and_register_allocator(info, state.OrtArenaCfg(as_requested))
 
 
 def _shrinking() -> Any:

@@ -18,6 +18,8 @@ from smsr_runtime.resources import in_memory, in_units
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from smsr_runtime.ort.buffers import Buffers
+
     Rows = NDArray[np.float32]
     """(1, h, W, C): some rows of a map, contiguous."""
 
@@ -53,9 +55,10 @@ class Maps(Protocol):
 class MapsInMemory:
     """Rows are views: nothing is copied."""
 
-    def __init__(self, names: Sequence[str], shape: tuple[int, int, int]) -> None:
+    def __init__(self, names: Sequence[str], shape: tuple[int, int, int], buffers: Buffers) -> None:
         """shape: (H, W, C)."""
-        self._maps = {name: np.empty((1, *shape), np.float32) for name in names}  # pages come when they are written
+        self._buffers = buffers
+        self._maps = {name: buffers.array(name, (1, *shape)) for name in names}
 
     def read(self, name: str, first: int, end: int) -> Rows:
         return self._maps[name][:, first:end]
@@ -63,7 +66,8 @@ class MapsInMemory:
     @contextlib.contextmanager
     def window(self, name: str, strip: Strip) -> Iterator[Rows]:
         above = self._maps[name][:, strip.low : strip.first]
-        kept = above.copy()
+        kept = self._buffers.array("above", above.shape)
+        kept[:] = above
         yield self._maps[name][:, strip.low : strip.high]
         above[:] = kept
 
@@ -72,13 +76,14 @@ class MapsInFile:
     """Rows are written explicitly: a full disk is an error then, where writing to a mapping would be a signal. They are
     read through mappings of their own, which go with the arrays: only those in use count as resident memory."""
 
-    def __init__(self, names: Sequence[str], shape: tuple[int, int, int], folder: Path | None) -> None:
+    def __init__(
+        self, names: Sequence[str], shape: tuple[int, int, int], buffers: Buffers, folder: Path | None
+    ) -> None:
         """shape: (H, W, C). Raises OutputError where the disk has no room."""
-        self._shape = shape
+        self._shape, self._buffers = shape, buffers
         self._row = shape[1] * shape[2] * 4
         self._start = {name: index * shape[0] * self._row for index, name in enumerate(names)}
         self._folder = _folder(folder, len(names) * shape[0] * self._row)
-        self._rows = np.empty(0, np.float32)
         with self._errors():
             self._file = tempfile.TemporaryFile(  # noqa: SIM115  open as long as this object is
                 prefix="smsr.", dir=self._folder, buffering=0
@@ -102,10 +107,7 @@ class MapsInFile:
 
     @contextlib.contextmanager
     def window(self, name: str, strip: Strip) -> Iterator[Rows]:
-        size = (strip.high - strip.low) * self._row // 4
-        if self._rows.size < size:
-            self._rows = np.empty(size, np.float32)  # kept: new memory would cost more time than writing it out
-        rows = self._rows[:size].reshape(1, -1, *self._shape[1:])
+        rows = self._buffers.array("written", (1, strip.high - strip.low, *self._shape[1:]))
         yield rows
         self._write(self._start[name] + strip.first * self._row, rows[:, strip.own])
 
@@ -127,13 +129,14 @@ class MapsInFile:
 
 @contextlib.contextmanager
 def open_maps(
-    names: Sequence[str], shape: tuple[int, int, int], *, in_file: bool, folder: Path | None
+    names: Sequence[str], shape: tuple[int, int, int], buffers: Buffers, *, in_file: bool, folder: Path | None
 ) -> Iterator[Maps]:
-    """Maps (1, H, W, C) of these names, gone at the end; folder: of the file, None: TMPDIR or the system's."""
+    """Maps (1, H, W, C) of these names; buffers: for them, or for rows of them; folder: of the file, which is gone at
+    the end, None: TMPDIR or the system's."""
     if not in_file:
-        yield MapsInMemory(names, shape)
+        yield MapsInMemory(names, shape, buffers)
         return
-    maps = MapsInFile(names, shape, folder)
+    maps = MapsInFile(names, shape, buffers, folder)
     try:
         yield maps
     finally:

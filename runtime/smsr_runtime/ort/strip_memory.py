@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from smsr_runtime.errors import MemoryLimitError
-from smsr_runtime.ort.strips import END_HALO, MODULE_HALO, START_BYTES, TILE
+from smsr_runtime.ort.strips import END_HALO, MODULE_HALO, START_BYTES, TILE, strip_count
 from smsr_runtime.resources import in_units
 from smsr_runtime.strips import Strips
 
@@ -54,15 +54,15 @@ class Cutter:
         room = free - beside
         features = self._maps * height * width * self._features
         rows = self._module_rows(width, room - features, in_file=False)
-        in_file = rows < min(height, _LEAST_IN_MEMORY)
+        in_file = rows + 2 * MODULE_HALO < min(height, _LEAST_IN_MEMORY + 2 * MODULE_HALO)
         if in_file:
             rows = self._module_rows(width, room, in_file=True)
         ends = self._end_rows(width, room - (0 if in_file else features), in_file=in_file)
         if min(rows, ends) < TILE:
             raise self._too_small(height, width, free, beside)
-        count = -(-height // rows)
-        rows = min(rows, -(-height // (count * TILE)) * TILE)
-        return Strips(rows, ends, count, features, in_file)
+        count = strip_count(height, rows, MODULE_HALO)
+        even = -(-(height - 2 * MODULE_HALO) // count)  # no strip is larger than their number asks for
+        return Strips(max(TILE, -(-even // TILE) * TILE), ends, count, features, in_file)
 
     @property
     def _maps(self) -> int:
@@ -76,8 +76,11 @@ class Cutter:
 
     def _module_rows(self, width: int, room: int, *, in_file: bool) -> int:
         rings = _RING_ROWS * width * self._features if self.native else 0
+        # In memory ONNX Runtime keeps what it took for head and tail; with a file it gives that back.
+        ends = 0 if in_file else int(self.bytes.ends * self._features) * width * (_MOST_END_ROWS + 2 * END_HALO)
         per_pixel = (self.bytes.module + (2 if in_file else 1)) * self._features + 8  # features in, sums out
-        return _fitting(room - _FIXED - rings - self._starts(width, in_file=in_file), width, per_pixel, MODULE_HALO)
+        taken = _FIXED + rings + ends + self._starts(width, in_file=in_file)
+        return _fitting(room - taken, width, per_pixel, MODULE_HALO)
 
     def _end_rows(self, width: int, room: int, *, in_file: bool) -> int:
         picture = 12 * (2 + 5 * self.scale**2)  # rows read, and rows of the result while they are rounded

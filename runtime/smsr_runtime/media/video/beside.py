@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any, Iterator
 from smsr_runtime.media.video.colour import Look
 from smsr_runtime.media.video.encoding import FrameTimes
 from smsr_runtime.media.video.frames import FramesResult
-from smsr_runtime.media.video.journal import file_facts
+from smsr_runtime.media.video.journal import file_facts, partial_name
 from smsr_runtime.media.video.options import Beside, Task
-from smsr_runtime.media.video.partial import partial_name
 from smsr_runtime.media.video.recording import Recording
 
 if TYPE_CHECKING:
@@ -83,4 +82,4 @@ def companion(beside: Beside | None, task: Task, video: Any, main: Recording) ->
         if one.result.journal.continues:
             partial_name(beside.target).unlink(missing_ok=True)
     finally:
-        one.result.journal.close(done=done or not one.result.recording.segments)
+        one.result.journal.close(done=done or not one.result.recording.leaves)

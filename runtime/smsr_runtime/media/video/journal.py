@@ -30,10 +30,15 @@ def folder_of(target: Path) -> Path:
     return target.with_name(f"{target.name}.resume")
 
 
+def partial_name(target: Path) -> Path:
+    """Such as film.partial.mp4."""
+    return target.with_name(f"{target.stem}.partial{target.suffix}")
+
+
 class Journal:
     """`segments`: what is finished, in order, without the packets' times, of which hours have many.
 
-    notes: how this run differs from the one that began; continues: whether there was an earlier run.
+    notes: how this run differs from the one that began; continues: whether an earlier run has left anything.
     """
 
     def __init__(self, task: Task, facts: dict[str, Any]) -> None:
@@ -63,7 +68,7 @@ class Journal:
 
     def _begin(self, task: Task, facts: dict[str, Any]) -> None:
         header, *stored = [*self._documents()] or [{}]
-        self.continues = bool(stored)
+        self.continues = bool(header)
         if stored and not (task.options.resume or task.options.force):
             got = f"one with {sum(document['frames'] for document in stored)} frames in {self.folder}"
             raise UsageError(task.target, "no unfinished run", got, _AGAIN)

@@ -23,6 +23,7 @@ from smsr_runtime.media.video.target import (
     opened_target,
     write_header,
 )
+from smsr_runtime.media.video.texts import Texts, kind_for
 
 
 class FramesOutput:
@@ -50,17 +51,19 @@ class FramesOutput:
 
 
 class Output(FramesOutput):
-    """All streams of a source file; `lost` names in words what the result does not hold."""
+    """All streams of a source file; `lost` names what the result does not hold, `notes` what it has in another form."""
 
     def __init__(self, container: Any, source: Any, task: Task) -> None:
         """container: opened to write; source: opened to read. Raises VideoError."""
         video = video_stream(source, task.source)
         self.lost: list[str] = []
+        self.notes: list[str] = []
         self.foreign = 0
         self._lose(keep_tags(container, source))
         super().__init__(container, video, task)
         self._source = source
         self._latest: dict[int, int] = {}
+        self._texts: dict[int, Texts] = {}
         self._copies = self._copied_streams(video)
         self.inputs = [video, *(stream for stream in source.streams if stream.index in self._copies)]
         self.start = start_of(self.inputs)
@@ -78,13 +81,33 @@ class Output(FramesOutput):
             codec = stream.codec_context.name if stream.codec_context else ""
             if stream.type == "audio" or (stream.type == "subtitle" and codec in self.container.supported_codecs):
                 copies[stream.index] = add_copy(self.container, stream, self._task.target)
+            elif stream.type == "subtitle" and kind_for(self.container, stream):
+                copies[stream.index] = self._converted(stream)
             elif stream.type != "attachment" or not keep_attachment(self.container, stream):
                 self._lose(describe(stream))
         return copies
 
+    def _converted(self, stream: Any) -> Any:
+        kind = kind_for(self.container, stream) or ""
+        self._texts[stream.index] = Texts(self.container, stream, kind)
+        self.notes.append(f"{describe(stream)} is {kind} in the result")
+        return self._texts[stream.index].stream
+
     def copy(self, packet: Any) -> None:
         """A packet of another stream; `foreign` counts those that the container refuses."""
-        index, dts = packet.stream.index, packet.pts if packet.dts is None else packet.dts
+        if packet.stream.index not in self._texts:
+            self._write(packet, packet.stream.index)
+            return
+        try:
+            text = self._texts[packet.stream.index].encoded(packet)
+        except pyav().FFmpegError:  # damaged
+            self.foreign += 1
+            return
+        if text is not None:
+            self._write(text, packet.stream.index)
+
+    def _write(self, packet: Any, index: int) -> None:
+        dts = packet.pts if packet.dts is None else packet.dts
         if dts is not None:
             packet.dts = self._latest[index] = max(dts, self._latest.get(index, dts - 1) + 1)
             packet.pts = max(packet.dts, dts if packet.pts is None else packet.pts)

@@ -9,7 +9,7 @@ from typing import Any, Callable, Iterable, Iterator
 from smsr_runtime.errors import OutputError, SmsrError, with_todo
 from smsr_runtime.files import not_written, replacing
 from smsr_runtime.media.video.encoding import Encoding
-from smsr_runtime.media.video.journal import folder_of
+from smsr_runtime.media.video.journal import folder_of, partial_name
 from smsr_runtime.media.video.options import Task
 from smsr_runtime.media.video.recording import Recording
 
@@ -17,11 +17,6 @@ Write = Callable[[Path, Iterator[Any]], None]
 
 _LESS = 0.8
 """Of what a full disk did not take, tried next: tables at the end of the file need room too."""
-
-
-def partial_name(target: Path) -> Path:
-    """Such as film.partial.mp4."""
-    return target.with_name(f"{target.stem}.partial{target.suffix}")
 
 
 def keep_partial(task: Task, encoding: Encoding, recording: Recording, write: Write) -> str:
@@ -57,6 +52,7 @@ def _write(path: Path, write: Write, encoding: Encoding, recording: Recording) -
         try:
             with replacing(path, folder=recording.folder) as part:
                 write(part, iter(taken))
+            recording.partial = True
             return min(taken.count, recording.encoded)
         except OutputError:
             if taken.count <= 1:

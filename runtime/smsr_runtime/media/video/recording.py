@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Iterator, Sequence
 
 from smsr_runtime.errors import OutputError
 from smsr_runtime.media.video.encoding import Encoding
-from smsr_runtime.media.video.journal import SEGMENT_FRAMES, Journal
+from smsr_runtime.media.video.journal import SEGMENT_FRAMES, Journal, partial_name
 from smsr_runtime.media.video.options import Task
 from smsr_runtime.media.video.segments import Segment, SegmentWriter, packets
 from smsr_runtime.resources import in_units
@@ -33,6 +33,7 @@ class Recording:
         self._kept = sum(segment.frames for segment in journal.segments)
         self._writer: SegmentWriter | None = None
         self._ended: tuple[Segment, bytes] | None = None
+        self.partial = False  # whether this run has left a file that plays
 
     @property
     def folder(self) -> Path:
@@ -43,6 +44,12 @@ class Recording:
     def segments(self) -> list[Segment]:
         """The finished ones."""
         return self._journal.segments
+
+    @property
+    def leaves(self) -> bool:
+        """Whether the next run has something to go on with or, a file that plays, to remove: of this run or before."""
+        earlier = self._journal.continues and partial_name(self._task.target).exists()
+        return bool(self.segments) or self.partial or earlier
 
     @property
     def encoded(self) -> int:

@@ -17,10 +17,10 @@ from smsr_runtime.media.video.colour import Look, ToRgb
 from smsr_runtime.media.video.encoding import Encoding, FrameTimes
 from smsr_runtime.media.video.ends import Ends
 from smsr_runtime.media.video.hdr import Hdr
-from smsr_runtime.media.video.journal import Journal, file_facts
+from smsr_runtime.media.video.journal import Journal, file_facts, partial_name
 from smsr_runtime.media.video.options import Beside, Hooks, Task, VideoOptions, VideoReport
 from smsr_runtime.media.video.output import Output, put_together, trial
-from smsr_runtime.media.video.partial import ended_by, keep_partial, partial_name
+from smsr_runtime.media.video.partial import ended_by, keep_partial
 from smsr_runtime.media.video.reading import Reader
 from smsr_runtime.media.video.recording import Recording
 from smsr_runtime.media.video.source import check_whole, frame_rate, most_pixels, open_source, video_stream
@@ -53,15 +53,15 @@ def upscale_video(
         video = video_stream(container, source)
         hooks.check_size(video.codec_context.height, video.codec_context.width)
         journal, done = Journal(task, file_facts(source)), False
+        recording = Recording(journal, task)
         try:
-            recording = Recording(journal, task)
             with companion(beside, task, video, recording) as second:
                 report = _made(_Transfer(upscale, task, container, recording, second), hooks)
             done = True
             if journal.continues:
                 partial_name(target).unlink(missing_ok=True)
         finally:
-            journal.close(done=done or not journal.segments)
+            journal.close(done=done or not recording.leaves)
     report.notes += journal.notes
     report.seconds = time.perf_counter() - start
     return report
@@ -95,7 +95,7 @@ class _Transfer:
         self.reader = Reader(container, self.video, task)
         with trial(task) as result:
             output = Output(result, container, task)
-            self.lost = output.lost
+            self.lost, self.converted = output.lost, output.notes
             self.inputs, self.start = output.inputs, output.start
             self.encoding = Encoding(output.container, output.stream, self.video, task)
         self.times = FrameTimes(self.video, self.encoding.time_base)
@@ -211,6 +211,7 @@ class _Transfer:
     def _notes(self) -> Iterator[str]:
         if self.lost:
             yield f"not kept: {'; '.join(self.lost)}"
+        yield from self.converted
         if self.reader.deinterlaced:
             yield "interlaced: the result is deinterlaced (bwdif), one frame for two fields"
         if self.reader.left_interlaced:
