@@ -19,6 +19,7 @@ from smsr_bench import tensorrt_files
 from smsr_export.records import FoldedNetwork
 from smsr_export.trt_model import build_trt_model
 from tests.bench.conftest import SCALE, SIZE
+from tests.conftest import missing
 from tests.helpers import REPOSITORY
 
 SCRIPT = REPOSITORY / "benchmarks" / "gpu" / "bench_tensorrt.sh"
@@ -296,6 +297,8 @@ def test_data_of_another_release_is_refused(folder: Path) -> None:
 
 
 def test_tensorrt_travels_in_parts(tmp_path: Path) -> None:
+    if shutil.which("xz") is None:
+        missing("no xz: TensorRT was not packed (apt install xz-utils)")
     libraries, parts, store = tmp_path / "lib", tmp_path / "parts", tmp_path / "store"
     libraries.mkdir()
     content = {"libnvinfer.so.8": os.urandom(5000), "libnvonnxparser.so.8": b"parser"}
