@@ -22,6 +22,8 @@ from smsr_runtime.arrays import to_planes
 REPOSITORY = Path(__file__).resolve().parent.parent
 NATIVE_LIBRARY = REPOSITORY / "runtime" / "smsr_runtime" / "native" / "libsmsr_ort.so"
 
+UNMEASURED = {"COVERAGE_PROCESS_START": "", "COVERAGE_PROCESS_CONFIG": ""}
+"""Environment of a process that is not measured by `make coverage`, whose own files would meet a test's limits."""
 Split = tuple[int, int]
 """(dense, dead) output channels of one masked convolution; the rest are sparse."""
 
@@ -105,16 +107,18 @@ def run_python(
 ) -> subprocess.CompletedProcess[str]:
     """This interpreter with our packages importable, as a user's shell would start it."""
     paths = [str(REPOSITORY / part) for part in ("", "export", "runtime")]
-    limit = None
+    limit, unmeasured = None, {}
     if limit_file_size is not None:
         import resource
+
+        unmeasured = UNMEASURED
 
         def limit() -> None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit_file_size, limit_file_size))
 
     return subprocess.run(
         [sys.executable, *map(str, arguments)],
-        cwd=cwd, env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), **(environment or {})},
+        cwd=cwd, env={**os.environ, **unmeasured, "PYTHONPATH": os.pathsep.join(paths), **(environment or {})},
         capture_output=True, text=True, check=False, preexec_fn=limit, timeout=300,
     )  # fmt: skip
 

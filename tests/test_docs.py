@@ -146,7 +146,8 @@ def in_shell(command: list[str], folder: Path) -> subprocess.CompletedProcess[st
     programs = folder / ".programs"
     programs.mkdir(exist_ok=True)
     lines = {"python": "", "python3": ""} | {
-        name: f' -c "import sys; from {module} import main; sys.exit(main())"' for name, module in scripts().items()
+        name: f' -c "import sys; from {module} import {function}; sys.exit({function}())"'
+        for name, (module, function) in scripts().items()
     }
     for name, line in lines.items():
         (programs / name).write_text(f'#!/bin/sh\nexec "{sys.executable}"{line} "$@"\n')
@@ -162,10 +163,11 @@ def in_shell(command: list[str], folder: Path) -> subprocess.CompletedProcess[st
     )
 
 
-def scripts() -> dict[str, str]:
-    """Our commands and the modules they start, from both distributions."""
+def scripts() -> dict[str, tuple[str, str]]:
+    """Our commands, with the module and the function that each starts, from both distributions."""
     projects = read("pyproject.toml") + read("runtime/pyproject.toml")
-    return dict(re.findall(r'^(smsr-\w+) = "([\w.]+):main"$', projects, re.M))
+    found = re.findall(r'^(smsr-\w+) = "([\w.]+):(\w+)"$', projects, re.M)
+    return {name: (module, function) for name, module, function in found}
 
 
 def command_lines(text: str) -> Iterator[str]:

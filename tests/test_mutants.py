@@ -107,6 +107,18 @@ def test_an_entry_that_cannot_be_used_is_an_error_that_names_it(
     assert code == 2 and words in printed, printed
 
 
+def test_what_cannot_be_used_stops_nothing_else(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An entry of a list, and a list by itself."""
+    (toy / "lists" / "b.toml").write_text(
+        NOTICED.replace("three times", "in b").replace("::test_double", "::test_none")
+    )
+    broken = NOTICED.replace("three times", "broken").replace("3 *", "3 * )")
+    code, text = outcome(toy, capsys, broken + NOTICED)
+    assert code == 2 and "a: broken: expected a failed test" in text and "test_none" in text
+    assert "1 of 3 mutants noticed" in text
+    assert outcome(toy, capsys, NOTICED, "a:")[0] == 0
+
+
 def test_commands_judge_after_builds(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The list's own command runs once, the entry's build each time."""
     text = 'prepare = "echo once >> prepared"\n' + NOTICED.replace(

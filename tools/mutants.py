@@ -1,15 +1,18 @@
 """Puts known mistakes into a copy of the repository, one at a time, and runs the test that must notice each.
 
-    python tools/mutants.py [WORD ...]     (make mutants ONLY="WORD ..."): those whose list, file or name holds a WORD
+    python tools/mutants.py [WORD ...]     (make mutants ONLY="WORD ..."): those whose list, file or name holds a WORD;
+                                           a list alone: `runtime:`
     python tools/mutants.py --table        writes the table in docs/mutations.md
 
 The mistakes are in tests/mutants/*.toml (docs/mutations.md describes the format). Exit code 1 where one
 survives: its test passes although the mistake is there. A list that no longer fits the sources, a test that fails
-or is skipped without the mistake, and a mistake that does not build are errors that name the entry (exit code 2).
+or is skipped without the mistake, and a mistake that does not build are errors that name the entry (exit code 2); the
+other lists and entries are tried all the same.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -21,7 +24,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +39,7 @@ PAGE, MARK = REPOSITORY / "docs" / "mutations.md", "<!-- table: python tools/mut
 PACKAGES = {"smsr": "", "smsr_export": "export", "smsr_runtime": "runtime", "smsr_bench": "benchmarks"}
 """Each package and the folder it lies in."""
 LIMIT_SECONDS = 900
-"""Of one build or test."""
+"""Of one build or test; of many tests at once for each, since a machine may be busy."""
 NOT_THE_INSTALLED = """\
 import sys
 
@@ -108,20 +111,55 @@ def main(words: Sequence[str]) -> int:
         if not mutants:
             raise MutantError(f"{LISTS}: expected an entry with {' or '.join(words) or 'a name'}, got none")
         with tempfile.TemporaryDirectory(prefix="smsr-mutants-") as folder, Copy(Path(folder) / "smsr") as copy:
-            check_unchanged(copy, mutants)
-            survivors = [one for one in mutants if not noticed(copy, one)]
+            found = tried(copy, mutants)
     except MutantError as error:
-        print(f"mutants: error: {error}", file=sys.stderr)
+        _say(error)
         return 2
-    for one in survivors:
+    for one in found.survivors:
         print(f"mutants: survived: {one.list}: {one.name} ({one.file}); {one.judge} passes")
     minutes = (time.monotonic() - start) / 60
-    print(f"{len(mutants) - len(survivors)} of {len(mutants)} mutants noticed in {minutes:.0f} min")
-    return 1 if survivors else 0
+    print(f"{found.noticed} of {len(mutants)} mutants noticed in {minutes:.0f} min")
+    return 2 if found.errors else 1 if found.survivors else 0
+
+
+@dataclass
+class Found:
+    """noticed: how many were; survivors: whose tests passed; errors: how many entries and lists could not be used."""
+
+    noticed: int = 0
+    survivors: list[Mutant] = field(default_factory=list)
+    errors: int = 0
+
+
+def tried(copy: Copy, mutants: Sequence[Mutant]) -> Found:
+    """List by list, each after its tests without a mistake. What cannot be used is said, and the rest goes on."""
+    found = Found()
+    for _, entries in itertools.groupby(mutants, lambda one: one.list):
+        of_list = list(entries)
+        try:
+            check_unchanged(copy, of_list)
+        except MutantError as error:
+            _say(error)
+            found.errors += 1
+            continue
+        for one in of_list:
+            try:
+                if noticed(copy, one):
+                    found.noticed += 1
+                else:
+                    found.survivors.append(one)
+            except MutantError as error:
+                _say(error)
+                found.errors += 1
+    return found
+
+
+def _say(error: MutantError) -> None:
+    print(f"mutants: error: {error}", file=sys.stderr, flush=True)
 
 
 def chosen(mutant: Mutant, words: Sequence[str]) -> bool:
-    return not words or any(word in f"{mutant.list} {mutant.file} {mutant.name}" for word in words)
+    return not words or any(word in f"{mutant.list}: {mutant.file} {mutant.name}" for word in words)
 
 
 def read(folder: Path) -> list[Mutant]:
@@ -178,9 +216,14 @@ class Copy:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._end_server()
+
+    def _end_server(self) -> None:
+        """The next test starts another."""
         if self._server is not None:
             os.killpg(self._server.pid, signal.SIGKILL)  # a test that still runs too
             self._server.communicate()
+            self._server = None
 
     def pytest(self, *words: str) -> tuple[int, str]:
         """Exit code and output of pytest in the copy. Raises MutantError past the limit."""
@@ -193,10 +236,13 @@ class Copy:
         log = self.root / "build" / "pytest.log"
         log.unlink(missing_ok=True)
         print(json.dumps([[*PYTEST, *words], str(log)]), file=self._server.stdin, flush=True)
-        if not select.select([self._server.stdout], [], [], LIMIT_SECONDS)[0]:
-            raise MutantError(f"{' '.join(words)}: still running after {LIMIT_SECONDS} s")
+        limit = LIMIT_SECONDS * max(1, sum("::" in word for word in words))
+        if not select.select([self._server.stdout], [], [], limit)[0]:
+            self._end_server()
+            raise MutantError(f"{' '.join(words)}: still running after {limit} s")
         status = self._server.stdout.readline()
         if not status:
+            self._end_server()
             raise MutantError(f"{' '.join(words)}: expected pytest to start, got an end of its process")
         return int(status), log.read_text(encoding="utf-8", errors="replace")
 
@@ -236,7 +282,7 @@ def check_unchanged(copy: Copy, mutants: Sequence[Mutant]) -> None:
         _must_pass(line, *copy.run(line))
     names = list(dict.fromkeys(name for one in mutants for name in one.test))
     if names:
-        print(f"without a mistake: {len(names)} tests", flush=True)
+        print(f"{mutants[0].list}: without a mistake: {len(names)} tests", flush=True)
         output = _must_pass(" ".join(["pytest", *names]), *copy.pytest("-rp", *names))
         passed = re.findall(r"^PASSED (\S+)", output, re.MULTILINE)
         for name in names:

@@ -24,6 +24,7 @@ from PIL import Image
 from smsr import contract
 from smsr_runtime.bundle import FORMAT_VERSION
 from tests.conftest import missing
+from tests.helpers import UNMEASURED
 
 REPO = Path(__file__).resolve().parents[2]
 RUNTIME = REPO / "runtime"
@@ -37,8 +38,14 @@ Run = Callable[..., "Done[str]"]
 
 
 MAIN = f"import sys; sys.path.insert(0, {str(RUNTIME)!r}); from smsr_runtime.run.command import main; sys.exit(main())"
-LIMITED = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (@, @)); " + MAIN
-"""The command; and with a limit of @ bytes per file, which makes writes fail as a full disk does."""
+"""The command."""
+
+
+def run_limited(limit: int, *arguments: object) -> Done[str]:
+    """The command with a limit of so many bytes per file, which makes writes fail as a full disk does."""
+    code = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); {MAIN}"
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, env={**os.environ, **UNMEASURED}, capture_output=True, text=True, check=False)
 
 
 def need(present: bool, what: str) -> None:

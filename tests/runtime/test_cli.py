@@ -21,7 +21,7 @@ from PIL import Image
 
 from smsr_runtime.run.plan import natural_order
 from tests.helpers import heed_signals
-from tests.runtime.helpers import LIMITED, RUNTIME, Run, assert_one_line_error, loaded, need, opened
+from tests.runtime.helpers import RUNTIME, Run, assert_one_line_error, loaded, need, opened, run_limited
 
 
 @pytest.fixture
@@ -339,17 +339,7 @@ def test_full_disk_leaves_nothing(bundle: Path, tmp_path: Path) -> None:
     Image.fromarray(noise).save(tmp_path / "in.png")
     out = tmp_path / "out.png"
     out.write_text("before")
-    command: list[str | Path] = [
-        sys.executable,
-        "-c",
-        LIMITED.replace("@", "20000"),
-        bundle,
-        tmp_path / "in.png",
-        "-o",
-        out,
-        "--force",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run_limited(20_000, bundle, tmp_path / "in.png", "-o", out, "--force")
     assert_one_line_error(done, 1, "out.png", "file too large", "free some space")
     assert out.read_text() == "before"
     assert {path.name for path in tmp_path.iterdir()} == {"in.png", "out.png"}

@@ -22,7 +22,7 @@ from smsr_runtime.media.video.options import Hooks, VideoOptions, VideoReport
 from smsr_runtime.media.video.segments import SegmentWriter, with_sound_dts
 from smsr_runtime.media.video.transfer import upscale_video
 from tests.helpers import heed_signals
-from tests.runtime.helpers import LIMITED, RUNTIME, Run, assert_one_line_error
+from tests.runtime.helpers import RUNTIME, Run, assert_one_line_error, run_limited
 from tests.runtime.kills import clip_with_sound, killer
 from tests.runtime.video import copied, decoded, rgb_frames, write_clip
 
@@ -306,8 +306,7 @@ def test_a_disk_that_will_be_full_is_seen_in_time(clip: Path, tmp_path: Path, mo
 @pytest.mark.parametrize("limit", [100, 20_000, 60_000])
 def test_a_full_disk_leaves_what_has_room(bundle: Path, clip: Path, tmp_path: Path, limit: int) -> None:
     """Files of at most `limit` bytes: one error, and a partial result of as many frames as fit, or none."""
-    command = [sys.executable, "-c", LIMITED.replace("@", str(limit)), bundle, clip, "-o", tmp_path / "out.mkv"]
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+    done = run_limited(limit, bundle, clip, "-o", tmp_path / "out.mkv")
     assert_one_line_error(done, 1, "file too large")
     partial = tmp_path / "out.partial.mkv"
     assert partial.exists() == (limit > 100)

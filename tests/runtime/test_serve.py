@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.helpers import run_python
+from tests.helpers import UNMEASURED, run_python
 from tests.runtime.helpers import MAIN, Run, assert_one_line_error, plain_python
 from tests.runtime.serving import Page, serving
 
@@ -215,7 +215,7 @@ def test_files_are_made_in_its_own_folder_alone(bundle: Path, tmp_path: Path) ->
     (tmp_path / "site" / "sitecustomize.py").write_text(AUDIT)
     path = os.pathsep.join([str(tmp_path / "site"), os.environ.get("PYTHONPATH", "")])
     (tmp_path / "serve").mkdir()
-    environment = {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "AUDIT_LOG": str(tmp_path / "log")}
+    environment = {**UNMEASURED, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "AUDIT_LOG": str(tmp_path / "log")}
     with serving(bundle, tmp_path / "serve", environment=environment) as page:
         assert page.upscale(ppm(40, 30), headers={"X-Name": "../../evil.png"})[0] == 200
         assert page.end() == 0
