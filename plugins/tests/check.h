@@ -1,16 +1,39 @@
 // What the parts of smsr_kernel_test share: modes of a variant, tolerances, buffers of a run, its error.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <string>
 #include <vector>
 
 #include "expect.h"
+#include "isa/dispatch.h"
 #include "problem.h"
 #include "smsr_contract.h"
 
 namespace smsr::testing {
+
+// What an emulator of another CPU is spared, which makes a program some thirty times slower: the scalar
+// variant, whose source the native test has run, and a third run of each case, on 2 threads beside 1 and 5.
+inline bool emulated = false;
+
+inline std::vector<const Kernels*> tested_variants() {
+  const Kernels* list[kMaxVariants];
+  const size_t count = supported_variants(list);
+  std::vector<const Kernels*> tested(list, list + count);
+  if (emulated)
+    tested.erase(std::remove_if(tested.begin(), tested.end(),
+                                [](const Kernels* one) { return std::string(one->name) == "scalar"; }),
+                 tested.end());
+  return tested;
+}
+
+// Pools of more than one thread, whose results must have the bits of one thread's.
+inline std::vector<Pool*> tested_pools() {
+  static Pool two(2), five(5);
+  return emulated ? std::vector<Pool*>{&five} : std::vector<Pool*>{&two, &five};
+}
 
 // The modes a variant has.
 inline std::vector<Mode> modes(const Kernels& kernels) {

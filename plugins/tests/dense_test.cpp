@@ -46,17 +46,17 @@ struct Run : Buffers {
 template <class Problem>
 void check_variant(const std::string& where, const Problem& problem, const Doubles& expected,
                    const Kernels& kernels, const Mode& mode) {
-  static Pool one(1), two(2), five(5);
+  static Pool one(1);
   const Run<Problem> run(problem, kernels, &one, mode);
   expect(run.status == Status::kOk, where + ": status " + describe(run.status));
   const double error = relative_error(expected, nullptr, run.output());
   expect(error <= tolerance(mode), where + ": relative error " + std::to_string(error));
   expect(run.canaries_alive(), where + ": wrote behind a buffer");
-  for (Pool* pool : {&two, &five})
+  for (Pool* pool : tested_pools())
     expect(run.same_bits(Run<Problem>(problem, kernels, pool, mode)), where + ": threads change bits");
   if constexpr (std::is_same_v<Problem, ConvolutionProblem>)
     if (!problem.addend().empty())
-      for (Pool* pool : {&one, &five})
+      for (Pool* pool : {&one, tested_pools().back()})
         expect(run.same_bits(Run<Problem>(problem, kernels, pool, mode, &problem.addend())),
                where + ": in place differs");
 }
@@ -64,12 +64,10 @@ void check_variant(const std::string& where, const Problem& problem, const Doubl
 template <class Problem>
 void check_case(const std::string& name, const Problem& problem) {
   const Doubles expected = reference_of(problem);
-  const Kernels* variants[kMaxVariants];
-  const size_t count = supported_variants(variants);
-  for (size_t i = 0; i < count; ++i)
-    for (const Mode& mode : modes(*variants[i]))
+  for (const Kernels* kernels : tested_variants())
+    for (const Mode& mode : modes(*kernels))
       if (problem.has(mode))
-        check_variant(name + " " + variants[i]->name + mode.name(), problem, expected, *variants[i], mode);
+        check_variant(name + " " + kernels->name + mode.name(), problem, expected, *kernels, mode);
 }
 
 void check_convolution(const std::string& name, const DenseShape& shape) {

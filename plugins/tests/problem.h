@@ -35,7 +35,8 @@ struct CacheLineAllocator {
 using Floats = std::vector<float, CacheLineAllocator<float>>;
 constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 
-// Calls are served by `threads - 1` workers and the caller, tasks handed out one by one.
+// Calls are served by `threads - 1` workers and the caller, tasks handed out one by one. Workers sleep soon
+// after a call, so that they leave the processors to what is computed between calls.
 class Pool {
  public:
   explicit Pool(int threads) {
@@ -43,7 +44,7 @@ class Pool {
   }
   ~Pool() {
     stop_ = true;
-    round_.fetch_add(1);
+    begin_round();
     for (std::thread& worker : workers_) worker.join();
   }
   Parallel parallel() { return {this, run}; }
@@ -56,7 +57,7 @@ class Pool {
     pool.tasks_ = tasks;
     pool.next_ = 0;
     pool.busy_ = pool.workers_.size();
-    pool.round_.fetch_add(1);
+    pool.begin_round();
     pool.drain();
     while (pool.busy_.load() > 0) pause();
   }
@@ -66,13 +67,32 @@ class Pool {
   }
   void work() {
     for (unsigned seen = 0;; ++seen) {
-      while (round_.load() == seen) pause();
+      await_round_after(seen);
       if (stop_) return;
       drain();
       busy_.fetch_sub(1);
     }
   }
 
+  void begin_round() {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      round_.fetch_add(1);
+    }
+    begun_.notify_all();
+  }
+  void await_round_after(unsigned seen) {
+    for (int turn = 0; turn < kTurnsAwake; ++turn) {
+      if (round_.load() != seen) return;
+      pause();
+    }
+    std::unique_lock<std::mutex> lock(mutex_);
+    begun_.wait(lock, [&] { return round_.load() != seen; });
+  }
+
+  static constexpr int kTurnsAwake = 500;
+  std::mutex mutex_;
+  std::condition_variable begun_;
   std::vector<std::thread> workers_;
   std::atomic<bool> stop_{false};
   std::atomic<unsigned> round_{0};

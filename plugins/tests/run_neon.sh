@@ -1,9 +1,11 @@
 #!/bin/sh
-# Builds the kernels for 64-bit ARM and runs their test under emulation: plugins/tests/run_neon.sh [BUILD_DIR]
+# Builds the kernels for 64-bit ARM and runs their test under emulation, JOBS groups of checks at a time (default: one for
+# each processor): plugins/tests/run_neon.sh [BUILD_DIR]
 # Needs, on Debian and Ubuntu: apt-get install g++-aarch64-linux-gnu qemu-user cmake
 set -eu
 plugins=$(cd "$(dirname "$0")/.." && pwd)
 build=${1:-$plugins/../build/neon}
+jobs=${JOBS:-$(nproc)}
 
 for tool in cmake aarch64-linux-gnu-g++ qemu-aarch64; do
   if ! command -v "$tool" >/dev/null; then
@@ -14,5 +16,9 @@ done
 
 cmake -S "$plugins" -B "$build" -DSMSR_BUILD_ORT=OFF \
       -DCMAKE_TOOLCHAIN_FILE="$plugins/cmake/aarch64-linux-gnu.cmake" >/dev/null
-cmake --build "$build" --target smsr_kernel_test
-qemu-aarch64 -cpu max -L /usr/aarch64-linux-gnu "$build/smsr_kernel_test"
+cmake --build "$build" --parallel "$jobs" --target smsr_kernel_test
+emulated="qemu-aarch64 -cpu max -L /usr/aarch64-linux-gnu $build/smsr_kernel_test"
+# shellcheck disable=SC2086
+$emulated --groups >"$build/groups"
+# shellcheck disable=SC2086
+xargs -n 1 -P "$jobs" $emulated --emulated <"$build/groups"

@@ -148,7 +148,11 @@ def test_cut_clip_with_its_index_in_front_is_an_error(run: Run, tmp_path: Path) 
     ("arguments", "code", "words"),
     [
         (["-o", "out.png"], 2, "a video file to write to"),
-        (["-o", "out.mp4", "--video-codec", "nonsense"], 1, "nonsense"),
+        (
+            ["-o", "out.mp4", "--video-codec", "nonsense"],
+            1,
+            "got nonsense, which it does not know; name a",
+        ),
         (["-o", "out.mp4", "--video-codec", "aac"], 1, "aac encodes no video"),
         (["-o", "out.webm"], 1, "audio stream"),
         (["-o", "out.webm", "--video-codec", "libx264"], 1, "--video-codec"),

@@ -205,6 +205,22 @@ def test_frames_with_holes_are_counted(options: dict[str, str], more: str, tmp_p
     assert report.error.got == f"1 frame with errors in the picture{more}"
 
 
+def test_a_hole_is_counted_beside_two_clocks_set_back(tmp_path: Path) -> None:
+    """Two pieces lost from the first of three parts put together byte by byte, of which the second is one frame: FFmpeg
+    marks the packet with the hole, and the first part's last two for the second part's counters."""
+    whole = [
+        write_clip(tmp_path / f"{start}.ts", rgb_frames(count, (320, 240)), start=start,
+                   options={"crf": "20", "bf": "0"}).read_bytes()
+        for start, count in ((500, 40), (300, 1), (100, 20))
+    ]  # fmt: skip
+    first = whole[0][: 60 * 188] + whole[0][62 * 188 :]
+    (tmp_path / "in.ts").write_bytes(first + whole[1] + whole[2])
+    _, report = copied(tmp_path / "in.ts", tmp_path / "out.mkv")
+    assert report.error is not None
+    assert report.error.got == "1 frame with errors in the picture"
+    assert report.notes == ["its clock is set back, 2 times in all: the parts follow each other"]
+
+
 def test_a_gap_in_uneven_times_is_no_damage(tmp_path: Path) -> None:
     """A screen recording has a frame where something changes."""
     times = [0, 1, 2, 30, 31, 60, 100, 101]

@@ -108,6 +108,7 @@ class Reader:
             return
         if self._clock is not None and packet.dts < self._clock:
             self.damage.holed -= sum(self._recent)
+            self._recent.clear()
         self._clock = packet.dts
 
     def _see_packet(self, packet: Any) -> None:

@@ -48,7 +48,10 @@ def add_encoder(output: Any, video: Any, task: Task) -> Any:
         if av.codec.Codec(codec, "w").type != "video":
             raise ValueError(f"{codec} encodes no video")
         stream = output.add_stream(codec, rate=frame_rate(video))
-    except (av.FFmpegError, ValueError) as error:  # no such encoder, or not for this container
+    except av.codec.codec.UnknownCodecError as error:
+        got, todo = f"{codec}, which it does not know", "name a video encoder, such as libx264, libx265 or libsvtav1"
+        raise VideoError(task.target, "an encoder of FFmpeg for --video-codec", got, todo) from error
+    except (av.FFmpegError, ValueError) as error:  # not for this container
         raise refused(task, codec, error) from error
     silence(stream.codec_context.name)
     keep_stream_tags(stream, video, encoded_again=True)
