@@ -28,6 +28,7 @@ from smsr_export.writing import ExportRequest, export
 from smsr_runtime import resources
 from smsr_runtime.arrays import to_planes
 from smsr_runtime.bundle import read_bundle
+from smsr_runtime.doctor import bundle as doctor
 from smsr_runtime.errors import MemoryLimitError, OutputError, SelfTestError, UsageError
 from smsr_runtime.ort import features, strips
 from smsr_runtime.ort.backend import OrtBackend
@@ -86,6 +87,15 @@ def test_natively_strips_have_the_bits_of_the_whole_picture(
         result, margins = computed(backend, image, cut, theta)
         assert np.array_equal(result, expected)
         assert same(margins, masks)
+
+
+def test_the_doctor_says_that_larger_pictures_are_computed_in_strips(
+    x2_bundle: Path, native_library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the native library a pixel takes 2400 bytes."""
+    monkeypatch.setattr(doctor, "available_memory", lambda: 2400 * 3_100_000)
+    fit = "3.1 megapixels fit the memory whole, larger pictures are computed in strips"
+    assert f"about 2400 bytes per input pixel: {fit}" in doctor.examine(str(x2_bundle)).why
 
 
 def test_the_function_body_gives_the_whole_picture_within_rounding(x2_bundle: Path, picture: NDArray[np.uint8]) -> None:

@@ -7,9 +7,12 @@ import re
 import shutil
 import signal
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import torch
 
 from tests.faults.scenarios import Scenario, make_start, plays, same_run, scenarios, write_old
 
@@ -150,3 +153,23 @@ def prepare(home: Path) -> None:
     shutil.copytree(home / "start", home / "old")
     code = in_child(old, home / "errors")
     assert code == 0, (home / "errors").read_text()
+
+
+def print_rows(
+    names: Sequence[str], kinds: Sequence[str], tried: Callable[[Path, str, str], tuple[Outcome, str]]
+) -> int:
+    """Prints a row for each scenario (no names: all) and each kind of fault; 1 where anything went wrong, else 0.
+
+    tried: gets the prepared folder, a scenario and a kind; gives what came of it, and its size in words.
+    """
+    torch.set_num_threads(1)
+    failed = 0
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder).resolve()
+        prepare(home)
+        for name in names or list(scenarios()):
+            for kind in kinds:
+                outcome, size = tried(home, name, kind)
+                failed += len(outcome.wrong)
+                print(outcome.row(name, kind, size), flush=True)
+    return 1 if failed else 0

@@ -15,12 +15,9 @@ import importlib.util
 import os
 import shutil
 import sys
-import tempfile
 from pathlib import Path
 
-import torch
-
-from tests.faults.checking import Checks, Outcome, in_child, prepare
+from tests.faults.checking import Checks, Outcome, in_child, print_rows
 from tests.faults.scenarios import scenarios
 
 FAULTS = ("kill", "kill without renameat2", "ENOSPC", "EIO", "EROFS", "EDQUOT")
@@ -78,19 +75,14 @@ def main() -> int:
     parser.add_argument("--faults", nargs="+", choices=FAULTS, default=list(FAULTS))
     parser.add_argument("--every", type=int, default=1, metavar="K", help="at every K-th step only")
     options = parser.parse_args()
-    torch.set_num_threads(1)
     if importlib.util.find_spec("tensorboard"):  # here, so that not each child imports it
         importlib.import_module("torch.utils.tensorboard")
-    failed = 0
-    with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder).resolve()
-        prepare(home)
-        for name in options.scenarios or list(scenarios()):
-            for fault in options.faults:
-                outcome = Driver(home, name, fault).run(options.every)
-                failed += len(outcome.wrong)
-                print(outcome.row(name, fault, outcome.steps), flush=True)
-    return 1 if failed else 0
+
+    def tried(home: Path, name: str, fault: str) -> tuple[Outcome, str]:
+        outcome = Driver(home, name, fault).run(options.every)
+        return outcome, str(outcome.steps)
+
+    return print_rows(options.scenarios, options.faults, tried)
 
 
 if __name__ == "__main__":

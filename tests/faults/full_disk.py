@@ -17,15 +17,11 @@ import resource
 import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import torch
-
-from tests.faults.checking import Checks, Outcome, in_child, prepare
-from tests.faults.scenarios import scenarios
+from tests.faults.checking import Checks, Outcome, in_child, print_rows
 
 LIMITS = ("disk", "file")
 _UNITS = {"disk": 4096, "file": 16}
@@ -125,18 +121,13 @@ def main() -> int:
     if "disk" in options.limits and _INSIDE not in os.environ:
         os.environ[_INSIDE] = "1"
         os.execvp("unshare", ["unshare", "-rm", sys.executable, "-m", "tests.faults.full_disk", *sys.argv[1:]])
-    torch.set_num_threads(1)
-    failed = 0
-    with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder).resolve()
-        prepare(home)
-        for name in options.scenarios or list(scenarios()):
-            for limit in options.limits:
-                limited = Limited(home, name, limit)
-                outcome = limited.run(options.growth)
-                failed += len(outcome.wrong)
-                print(outcome.row(name, limit, f"{_UNITS[limit]} to {limited.largest} bytes"), flush=True)
-    return 1 if failed else 0
+
+    def tried(home: Path, name: str, limit: str) -> tuple[Outcome, str]:
+        limited = Limited(home, name, limit)
+        outcome = limited.run(options.growth)
+        return outcome, f"{_UNITS[limit]} to {limited.largest} bytes"
+
+    return print_rows(options.scenarios, options.limits, tried)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.GifImagePlugin import GifImageFile
 from PIL.PngImagePlugin import PngInfo
 
 from smsr_runtime.media.codecs import animation, pillow
@@ -77,6 +78,27 @@ def test_how_often_it_is_shown_is_kept(run: Run, tmp_path: Path, kind: str, loop
     for target in ("png", "webp"):
         assert run(tmp_path / f"in.{kind}", "-o", tmp_path / f"out.{target}", "--quiet").returncode == 0
         assert read(tmp_path / f"out.{target}")[2] == plays
+
+
+def test_a_gif_s_frames_are_counted_once_and_not_to_see_whether_it_moves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each count reads them all; whether there is a second takes reading that one."""
+    sought: list[int] = []
+    seek = GifImageFile._seek
+
+    def counted(image: GifImageFile, frame: int, update_image: bool = True) -> None:
+        sought.append(frame)
+        seek(image, frame, update_image)
+
+    monkeypatch.setattr(GifImageFile, "_seek", counted)
+    images = [drawing(COLORS[number % 4], number % 8) for number in range(30)]
+    stream = io.BytesIO()
+    images[0].save(stream, "GIF", save_all=True, append_images=images[1:], duration=40)
+    sought.clear()
+    assert animation.is_animated(stream.getvalue(), "in.gif")
+    assert max(sought) == 1
+    sought.clear()
+    assert len(list(animation.frames(stream.getvalue(), "in.gif", lambda header: None))) == 30
+    assert sought.count(29) == 2  # counted, and shown
 
 
 def test_the_first_frame_alone_is_said(run: Run, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import onnxruntime
 import pytest
 
 from smsr import contract
+from smsr_runtime.doctor import bundle as doctor_bundle
 from smsr_runtime.doctor import command, cpu, machine
 from smsr_runtime.doctor.bundle import examine
 from smsr_runtime.doctor.finding import CPU, EXPORT, GPU, Finding
@@ -93,6 +94,15 @@ def test_a_bundle_runs_here_on_the_function_body(bundle: Path, capsys: pytest.Ca
     told = report(capsys, "--bundle", str(bundle))["bundle"]
     assert told["runs"] == "function body" and told["about"].startswith("tiny: x2, fp32")
     assert any("bytes per input pixel" in line for line in told["why"])
+
+
+def test_what_fits_the_memory_is_said_and_what_becomes_of_the_rest(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model not of smsr-export cannot be cut; its 16 features take a quarter of the 6600 bytes of 64 features."""
+    monkeypatch.setattr(doctor_bundle, "available_memory", lambda: 1650 * 2_500_000)
+    fit = "2.5 megapixels fit the memory whole, larger pictures are refused"
+    assert f"about 1650 bytes per input pixel: {fit}" in examine(str(bundle)).why
 
 
 def test_a_pending_engine_is_said_and_not_built(own_bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -76,6 +76,28 @@ def test_a_real_clip_and_its_masks(run: Run, bundle: Path, shared: Path, tmp_pat
         assert np.abs(shown.astype(int) - expected).mean() < 6  # chroma is stored once per 2x2 pixels
 
 
+def test_masks_are_those_of_the_theta_that_a_target_moved_to(run: Run, tmp_path: Path) -> None:
+    """A rate out of reach: theta goes from 0 to its bound, 60. Module k works where red is above 100 k + theta."""
+    ramp = np.zeros((48, 256, 3), np.uint8)
+    ramp[..., 0] = np.arange(256)
+    frames = [av.VideoFrame.from_ndarray(ramp, format="rgb24").reformat(format="bgr0") for _ in range(40)]
+    write_clip(tmp_path / "in.mkv", frames, "ffv1", options={})
+    target = ("--target-fps", "100000", "--theta-range", "0:60")
+    done = run(tmp_path / "in.mkv", "-o", tmp_path / "out.mkv", "--video-codec", "ffv1", "--show-masks", *target)
+    assert done.returncode == 0, done.stderr
+    assert names(tmp_path) == {"in.mkv", "out.mkv", "out.masks.mkv"}
+    larger, shown = (decoded(tmp_path / name, "rgb24") for name in ("out.mkv", "out.masks.mkv"))
+    assert len(larger) == len(shown) == 40
+
+    def apart(number: int, theta: int) -> float:
+        masks = [np.asarray(ramp[..., 0] > 100 * module + theta) for module in (1, 2)]
+        return float(np.abs(shown[number].astype(int) - heat(larger[number], masks)).mean())
+
+    for number, theta, other in ((0, 0, 60), (39, 60, 0)):
+        assert apart(number, theta) < 3
+        assert apart(number, other) > 6
+
+
 class Stop(Exception):
     """What ends a run early here."""
 
