@@ -15,7 +15,8 @@
 namespace smsr::testing {
 
 // What an emulator of another CPU is spared, which makes a program some thirty times slower: the scalar
-// variant, whose source the native test has run, and a third run of each case, on 2 threads beside 1 and 5.
+// variant, whose source the native test has run, a third run of each case, on 2 threads beside 1 and 5, and
+// another theta in large cases, which no variant has code for.
 inline bool emulated = false;
 
 inline std::vector<const Kernels*> tested_variants() {

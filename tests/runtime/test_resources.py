@@ -117,6 +117,8 @@ def test_every_picture_of_a_batch_counts(bundle: Path, monkeypatch: pytest.Monke
     upscaler = smsr_runtime.load(bundle, threads=1)  # another one: this one holds the memory of 60 pixels
     with pytest.raises(smsr_runtime.MemoryLimitError, match=r"at most 60 pixels .*got 6x15 = 90 pixels"):
         upscaler.upscale_float(np.zeros((3, 3, 5, 6), np.float32))
+    with pytest.raises(smsr_runtime.MemoryLimitError, match=r"at most 60 pixels .*got 6x15 = 90 pixels"):
+        upscaler.opened.run(np.zeros((3, 3, 5, 6), np.float32))  # which looks for itself
 
 
 @pytest.mark.parametrize(
