@@ -17,8 +17,6 @@ done
 cmake -S "$plugins" -B "$build" -DSMSR_BUILD_ORT=OFF \
       -DCMAKE_TOOLCHAIN_FILE="$plugins/cmake/aarch64-linux-gnu.cmake" >/dev/null
 cmake --build "$build" --parallel "$jobs" --target smsr_kernel_test
-emulated="qemu-aarch64 -cpu max -L /usr/aarch64-linux-gnu $build/smsr_kernel_test"
-# shellcheck disable=SC2086
-$emulated --groups >"$build/groups"
-# shellcheck disable=SC2086
-xargs -n 1 -P "$jobs" $emulated --emulated <"$build/groups"
+set -- qemu-aarch64 -cpu max -L /usr/aarch64-linux-gnu "$build/smsr_kernel_test"
+"$@" --groups >"$build/groups"
+xargs -n 1 -P "$jobs" "$@" --emulated <"$build/groups"
