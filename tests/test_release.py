@@ -97,14 +97,14 @@ def archive(path: Path, names: list[str]) -> Path:
 @pytest.mark.parametrize(("made", "above"), [("smsr-1-py3-none-any.whl", ""), ("smsr-1.tar.gz", "export/")])
 def test_an_archive_that_lacks_a_file_of_its_packages_ends_the_release(made: str, above: str, tmp_path: Path) -> None:
     tree = tmp_path / "tree"
-    for name in ("smsr/a.py", "export/smsr_export/templates/page.html", "export/beside.txt"):
+    for name in ("smsr/network.py", "export/smsr_export/templates/page.html", "export/beside.txt"):
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
         (tree / name).touch()
     packages = ("smsr", "export/smsr_export")
-    whole = archive(tmp_path / made, ["smsr/a.py", f"{above}smsr_export/templates/page.html", "PKG-INFO"])
+    whole = archive(tmp_path / made, ["smsr/network.py", f"{above}smsr_export/templates/page.html", "PKG-INFO"])
     assert release.complete(whole, tree, packages) == whole
     with pytest.raises(SystemExit, match=f"got none of {above}smsr_export/templates/page.html"):
-        release.complete(archive(tmp_path / made, ["smsr/a.py"]), tree, packages)
+        release.complete(archive(tmp_path / made, ["smsr/network.py"]), tree, packages)
 
 
 @pytest.mark.parametrize(
