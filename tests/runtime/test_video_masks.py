@@ -19,6 +19,7 @@ from smsr_runtime.media.picture import Picture
 from smsr_runtime.media.video import journal
 from smsr_runtime.media.video.options import Beside, VideoOptions
 from smsr_runtime.media.video.transfer import upscale_video
+from smsr_runtime.resources import resident_memory
 from smsr_runtime.run.upscale import check_frame
 from tests.runtime.helpers import Run, assert_one_line_error
 from tests.runtime.kills import clip_with_sound, killer
@@ -227,7 +228,7 @@ def test_an_existing_file_of_masks_is_not_overwritten(run: Run, tmp_path: Path) 
 
 
 def test_memory_for_two_encoders_is_asked_for(bundle: Path) -> None:
-    upscaler = smsr_runtime.load(bundle, memory="4G")
+    upscaler = smsr_runtime.load(bundle, memory=resident_memory() + 3400 * 2**20)
     check_frame(upscaler, "x", 1100, 1100)
     with pytest.raises(smsr_runtime.SmsrError):
         check_frame(upscaler, "x", 1100, 1100, videos=2)
