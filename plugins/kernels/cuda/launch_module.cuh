@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cuda/attention.cuh"
+#include "cuda/checks.h"
 #include "cuda/launch.h"
 #include "cuda/module.h"
 #include "cuda/pack.cuh"
@@ -33,11 +34,7 @@ class Launcher {
     if (planar) transpose_images(input(op::kFeatures), workspace_.features, shape_.channels, pixels());
     compute(features, output);
     if (planar) transpose_images(workspace_.output, params_.output, pixels(), shape_.channels);
-    if (status_ == cudaSuccess) return Status::kOk;
-    const bool no_code =
-        status_ == cudaErrorNoKernelImageForDevice || status_ == cudaErrorInvalidDeviceFunction;
-    if (no_code) cudaGetLastError();  // kBadDevice says it all
-    return no_code ? Status::kBadDevice : Status::kLaunchFailed;
+    return status_of(status_);
   }
 
  protected:

@@ -1,4 +1,5 @@
 // The API: checks all arguments, then queues the two kernels.
+#include "cuda/checks.h"
 #include "cuda/launch.h"
 #include "cuda/mask_branch.cuh"
 #include "cuda/mask_branch_cuda.h"
@@ -25,10 +26,6 @@ Status check_shape(const BranchShape& s) {
   for (const int32_t size : {s.batch, s.height, s.width})
     if ((values *= size) > kMostValues) return Status::kBadSize;
   return Status::kOk;
-}
-
-bool is_aligned(const void* pointer, uintptr_t to) {
-  return pointer != nullptr && reinterpret_cast<uintptr_t>(pointer) % to == 0;
 }
 
 Status check_params(const BranchParams& p, const void* workspace, size_t bytes) {
@@ -114,10 +111,7 @@ Status mask_branch(const BranchParams& params, void* workspace, size_t bytes, cu
   Half* pooled = static_cast<Half*>(workspace);
   cudaError_t error = launch_full(params, sizes, pooled, processors, stream);
   if (error == cudaSuccess) error = launch_margin(params, sizes, pooled, stream);
-  if (error == cudaSuccess) return Status::kOk;
-  const bool no_code = error == cudaErrorNoKernelImageForDevice || error == cudaErrorInvalidDeviceFunction;
-  if (no_code) cudaGetLastError();  // kBadDevice says it all
-  return no_code ? Status::kBadDevice : Status::kLaunchFailed;
+  return status_of(error);
 }
 
 }  // namespace smsr::cuda

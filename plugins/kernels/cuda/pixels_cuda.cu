@@ -1,14 +1,11 @@
 // The API: checks all arguments, then queues the kernel.
+#include "cuda/checks.h"
 #include "cuda/launch.h"
 #include "cuda/pixels.cuh"
 #include "cuda/pixels_cuda.h"
 
 namespace smsr::cuda {
 namespace {
-
-bool is_aligned(const void* pointer, uintptr_t to) {
-  return pointer != nullptr && reinterpret_cast<uintptr_t>(pointer) % to == 0;
-}
 
 Status check(const PixelShape& s, const void* pixels, const void* planes) {
   if (s.height < 1 || s.width < 1 || int64_t{s.height} * s.width > kMaxPixels) return Status::kBadSize;
@@ -22,11 +19,7 @@ template <class Queue>
 Status queued(const PixelShape& s, const Queue& queue) {
   const int count = s.height * s.width;
   constexpr int kPerBlock = kPixelThreads * kPixelsOfThread;
-  const cudaError_t error = queue((count - 1) / kPerBlock + 1, count, count % kPixelsOfThread == 0);
-  if (error == cudaSuccess) return Status::kOk;
-  const bool no_code = error == cudaErrorNoKernelImageForDevice || error == cudaErrorInvalidDeviceFunction;
-  if (no_code) cudaGetLastError();  // kBadDevice says it all
-  return no_code ? Status::kBadDevice : Status::kLaunchFailed;
+  return status_of(queue((count - 1) / kPerBlock + 1, count, count % kPixelsOfThread == 0));
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <string>
 
+#include "cuda/checks.h"
 #include "cuda/module.h"
 #include "cuda/sparse_mask_module_cuda.h"
 #include "cuda/workspace.h"
@@ -26,18 +27,14 @@ Status check_shape(const Shape& s) {
   return Status::kOk;
 }
 
-bool aligned(const void* pointer, uintptr_t to) {
-  return pointer != nullptr && reinterpret_cast<uintptr_t>(pointer) % to == 0;
-}
-
 // Only N H W C is read and written by vectors: other layouts are transposed, and weights packed, by numbers.
 Status check_pointers(const Params& p) {
   const Shape& s = p.shape;
   const uintptr_t number = s.type == Type::kFloat16 ? 2 : 4;
   const uintptr_t piece = s.layout == Layout::kNhwc ? sizeof(Vector) : number;
   for (int i = 0; i < op::kInputs; ++i)
-    if (!aligned(p.inputs[i], i == op::kFeatures ? piece : number)) return Status::kBadPointer;
-  if (!aligned(p.output, piece)) return Status::kBadPointer;
+    if (!is_aligned(p.inputs[i], i == op::kFeatures ? piece : number)) return Status::kBadPointer;
+  if (!is_aligned(p.output, piece)) return Status::kBadPointer;
   const uintptr_t bytes = number * static_cast<uintptr_t>(s.batch) * static_cast<uintptr_t>(s.height) *
                           static_cast<uintptr_t>(s.width) * static_cast<uintptr_t>(s.channels);
   const uintptr_t from = reinterpret_cast<uintptr_t>(p.inputs[op::kFeatures]);
@@ -59,7 +56,7 @@ Status check_params(const Params& p) {
 Status prepare(const Params& params, void* memory, size_t bytes, Workspace* workspace) {
   const Status status = check_params(params);
   if (status != Status::kOk) return status;
-  if (!aligned(memory, kWorkspaceAlignment)) return Status::kBadPointer;
+  if (!is_aligned(memory, kWorkspaceAlignment)) return Status::kBadPointer;
   *workspace = lay_out(params.shape, memory);
   return bytes < workspace->bytes ? Status::kSmallWorkspace : Status::kOk;
 }
