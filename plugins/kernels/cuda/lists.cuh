@@ -31,8 +31,8 @@ SMSR_DEVICE int count_before(const PlanSizes& s, const Plan& plan, int image, in
   return sum_block(sum);
 }
 
-// Writes the number of units of all images and sets their counters to zero. One block.
-SMSR_DEVICE void write_units(const PlanSizes& s, const Plan& plan, int counters) {
+// Writes the number of units of up to unit_rows pixels of all images. One block.
+SMSR_DEVICE void write_units(const PlanSizes& s, const Plan& plan, int unit_rows) {
   int active_units = 0, inactive_units = 0;
   for (int image = 0; image < s.batch; ++image) {
     const int active = count_before(s, plan, image, s.blocks, 0), inactive = s.height * s.width - active;
@@ -41,14 +41,13 @@ SMSR_DEVICE void write_units(const PlanSizes& s, const Plan& plan, int counters)
       plan.active_units[image] = active_units;
       plan.inactive_units[image] = inactive_units;
     }
-    active_units += divide_up(active, kUnitRows);
-    inactive_units += divide_up(inactive, kUnitRows);
+    active_units += divide_up(active, unit_rows);
+    inactive_units += divide_up(inactive, unit_rows);
   }
   if (thread_index() == 0) {
     plan.active_units[s.batch] = active_units;
     plan.inactive_units[s.batch] = inactive_units;
   }
-  for (int i = thread_index(); i < counters; i += kPlanThreads) plan.counters[i] = 0;
 }
 
 // Active pixels of the column, from the row above the band (bit 0) to the row below it (bit 9); 0 outside the
@@ -77,11 +76,11 @@ SMSR_DEVICE uint32 taps_around(const uint32 (&tall)[3], int row) {
   return bits;
 }
 
-// Blocks [N * s.blocks + 1]: write plan.entries; the last one the units.
-static SMSR_KERNEL(kPlanThreads, 1) void write_lists(PlanSizes s, Plan plan, int counters) {
-  const int image = block_x() / s.blocks, block = block_x() % s.blocks;
+// A block's part, `index` of N * s.blocks + 1: of plan.entries; the last one's are the units.
+SMSR_DEVICE void list_block(const PlanSizes& s, const Plan& plan, int unit_rows, int index) {
+  const int image = index / s.blocks, block = index % s.blocks;
   if (image == s.batch) {
-    write_units(s, plan, counters);
+    write_units(s, plan, unit_rows);
     return;
   }
   const int column = block * kPlanThreads + thread_index();
@@ -108,6 +107,13 @@ static SMSR_KERNEL(kPlanThreads, 1) void write_lists(PlanSizes s, Plan plan, int
     entry.bits = taps_around(there, row) | taps_around(tall, row) << kTaps;
     plan.entries[(mine >> row & 1u) != 0 ? to_active++ : to_inactive--] = entry;
   }
+}
+
+// Blocks [N * s.blocks + 1]; the last one also sets the counters of units to zero.
+[[maybe_unused]] static SMSR_KERNEL(kPlanThreads, 1) void write_lists(PlanSizes s, Plan plan, int counters) {
+  list_block(s, plan, kUnitRows, block_x());
+  if (block_x() == s.batch * s.blocks)
+    for (int i = thread_index(); i < counters; i += kPlanThreads) plan.counters[i] = 0;
 }
 
 }  // namespace smsr::cuda

@@ -36,11 +36,13 @@ SMSR_DEVICE bool is_active(T margin, float theta) {
   return to_float(margin) - theta > 0.0f;  // NaN: inactive
 }
 
-// Blocks [N * s.blocks]: writes plan.columns and plan.block_counts. margin [N, 1, H, W], theta [].
+constexpr int kPlanShared = kPlanThreads / kWarpSize * 4;  // bytes of shared memory that a block needs
+
+// A block's part, `block` of N * s.blocks: of plan.columns and plan.block_counts. margin [N, 1, H, W],
+// theta [].
 template <class T>
-SMSR_KERNEL(kPlanThreads, 1)
-void mark_columns(PlanSizes s, const T* margin, const T* theta, Plan plan) {
-  const int image = block_x() / s.blocks, column = block_x() % s.blocks * kPlanThreads + thread_index();
+SMSR_DEVICE void mark_block(const PlanSizes& s, const T* margin, const T* theta, const Plan& plan, int block) {
+  const int image = block / s.blocks, column = block % s.blocks * kPlanThreads + thread_index();
   uint32 counts = 0;
   if (column < s.bands * s.width) {
     const int band = column / s.width, x = column % s.width, rows = rows_of_band(s, band);
@@ -60,10 +62,17 @@ void mark_columns(PlanSizes s, const T* margin, const T* theta, Plan plan) {
   uint32 total;
   scan_block(counts, &total);
   if (thread_index() == 0) {
-    int* to = plan.block_counts + 2 * block_x();
+    int* to = plan.block_counts + 2 * block;
     to[0] = static_cast<int>(total & 0xffffu);
     to[1] = static_cast<int>(total >> 16);
   }
+}
+
+// Blocks [N * s.blocks].
+template <class T>
+SMSR_KERNEL(kPlanThreads, 1)
+void mark_columns(PlanSizes s, const T* margin, const T* theta, Plan plan) {
+  mark_block(s, margin, theta, plan, block_x());
 }
 
 }  // namespace smsr::cuda

@@ -83,10 +83,10 @@ Status choose(Type type, Device* device, Kernels* kernels) {
   return choose_kernels(name.c_str(), type, capability, kernels);
 }
 
-// For the staged kernel. Its blocks run all at once, one per multiprocessor, and each computes 64 channels.
-bool has_room(const Launch& launch) {
-  return launch.device.shared_memory >= kStagedSharedMemory &&
-         launch.device.processors >= smsr::divide_up(launch.params.shape.channels, StagedTile::kColumns);
+// Wider modules than the staged kernel's are the gathering kernel's.
+Status launch_staged_or_wide(const Launch& launch) {
+  if (launch.params.shape.channels > StagedTile::kColumns) return launch_with<HalfTile>(launch);
+  return launch.device.shared_memory < kStagedSharedMemory ? Status::kBadDevice : launch_staged(launch);
 }
 
 Status launch_prepared(Kernels kernels, const Launch& launch) {
@@ -96,7 +96,7 @@ Status launch_prepared(Kernels kernels, const Launch& launch) {
     case Kernels::kFloat:
       return launch_with<FloatTile>(launch);
     case Kernels::kStaged:
-      return has_room(launch) ? launch_staged(launch) : Status::kBadDevice;
+      return launch_staged_or_wide(launch);
     case Kernels::kVolta:
 #ifdef SMSR_CUDA_VOLTA
       return launch_with<VoltaTile>(launch);

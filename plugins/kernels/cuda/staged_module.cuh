@@ -1,42 +1,58 @@
-// The whole module of sm_80 and newer in one launch: convolutions, channel attention, collect. Its blocks
-// wait for each other in between, at the cost of a barrier instead of a launch; weights of the next product
-// are copied meanwhile.
+// The whole module of sm_80 and newer in one launch: lists of pixels, convolutions, channel attention,
+// collect. Its blocks wait for each other in between, at the cost of a barrier instead of a launch; weights
+// of the next product are copied meanwhile.
 #pragma once
 
 #include "cuda/attention.cuh"
+#include "cuda/lists.cuh"
+#include "cuda/pack.cuh"
 #include "cuda/staged_gemm.cuh"
 
 namespace smsr::cuda {
 
 struct StagedModule {
+  PlanSizes sizes;
+  Plan plan;
   StagedInputs convolution;  // of the first layer
   StagedInputs collect;
   CollectOutputs output;
   Half* maps;           // [L, N, H, W, C]
   DenseChannels dense;  // of every layer
-  int packed_vectors;   // of a layer's weights
-  bool collect_resident;
+  int layer_vectors;    // of a layer's packed weights
+  int weights_bytes;    // of shared memory: room for the largest product's
   ReduceParams reduce;
   AttentionParams attention;
   uint32* arrivals;  // at the barrier
   uint32* summed;    // [N] segments of an image that are summed
 };
 
-static_assert(kReduceThreads == kStagedThreads && kAttentionThreads == kStagedThreads, "the same blocks");
+static_assert(kReduceThreads == kStagedThreads && kAttentionThreads == kStagedThreads &&
+                  kPlanThreads == kStagedThreads && kPackThreads == kStagedThreads,
+              "the same blocks");
 
-template <class Box, bool kResident>
+SMSR_DEVICE Lists lists_of(const StagedModule& m, int layer) {
+  const Plan& p = m.plan;
+  return {p.entries,
+          p.active_count,
+          p.active_units,
+          p.inactive_units,
+          p.counters + layer * kMaxSlices,
+          m.sizes.batch,
+          m.sizes.height * m.sizes.width};
+}
+
+template <int kPairs, int kStages, bool kResident>
 SMSR_DEVICE void run_layer(const StagedModule& m, int layer, GridBarrier* grid) {
   StagedInputs in = m.convolution;
   if (layer > 0) {
     in.sources = m.maps + (layer - 1) * m.collect.stride;
     in.dense = static_cast<DenseChannels>(dense_of(m.dense, layer - 1));
-    in.weights += static_cast<long long>(layer) * m.packed_vectors;
-    in.counters += layer * kMaxSlices;
+    in.weights += static_cast<long long>(layer) * m.layer_vectors;
   }
   const long long sums = layer * m.reduce.units_stride * in.channels;
   const ConvolutionOutputs to = {m.maps + layer * m.collect.stride,
                                  const_cast<float*>(m.reduce.unit_sums) + sums, dense_of(m.dense, layer)};
-  run_product<Box>(in, to, kResident, grid);
+  run_product<kPairs, kStages, kResident>(in, to, lists_of(m, layer), m.weights_bytes, grid);
 }
 
 // Blocks take turns in the segments; the one that sums an image's last segment computes its scale.
@@ -45,7 +61,7 @@ SMSR_DEVICE void run_attention(const StagedModule& m, GridBarrier* grid) {
   uint32* before = static_cast<uint32*>(shared_memory());
   grid->wait();
   const int of_image = m.reduce.layers * kSegments, all = m.reduce.batch * of_image;
-  for (int i = block_x() + block_y() * blocks_x(); i < all; i += blocks_x() * blocks_y()) {
+  for (int i = block_x(); i < all; i += blocks_x()) {
     const int image = i / of_image;
     reduce_segment(m.reduce, i, shared);
     sync_block();
@@ -63,15 +79,41 @@ SMSR_DEVICE void run_attention(const StagedModule& m, GridBarrier* grid) {
   grid->arrive();
 }
 
-// Blocks (any number, slices), all at once.
-template <class Box, bool kResident, class Collect>
+// Blocks, all at once, after prepare_staged().
+template <int kPairs, int kStages, bool kResident>
 SMSR_KERNEL(kStagedThreads, 1)
 void staged_module(StagedModule m) {
   GridBarrier grid(m.arrivals);
+  for (int block = block_x(); block <= m.sizes.batch * m.sizes.blocks; block += blocks_x())
+    list_block(m.sizes, m.plan, 16 * kPairs, block);
+  grid.arrive();
 #pragma unroll 1
-  for (int layer = 0; layer < m.reduce.layers; ++layer) run_layer<Box, kResident>(m, layer, &grid);
+  for (int layer = 0; layer < m.reduce.layers; ++layer)
+    run_layer<kPairs, kStages, kResident>(m, layer, &grid);
   run_attention(m, &grid);
-  run_product<Collect>(m.collect, m.output, m.collect_resident, &grid);
+  run_product<kPairs, kStages, kResident>(m.collect, m.output, lists_of(m, m.reduce.layers), m.weights_bytes, &grid);
+}
+
+struct PrepareParams {
+  PackParams<Half> pack;
+  PlanSizes sizes;
+  const Half* margin;  // [N, 1, H, W]
+  const Half* theta;   // []
+  Plan plan;
+  int counters;
+};
+
+// What the module's launch needs: packed weights, the mask as bits, counters at zero. Blocks (any number,
+// layers + 2): the last row reads the mask; the others pack.
+[[maybe_unused]] static SMSR_KERNEL(kPlanThreads, 1) void prepare_staged(PrepareParams p) {
+  if (block_y() <= p.pack.layers) {
+    pack_layer<StagedTile, StagedTile>(p.pack, block_y());
+    return;
+  }
+  if (block_x() == 0)
+    for (int i = thread_index(); i < p.counters; i += kPlanThreads) p.plan.counters[i] = 0;
+  for (int block = block_x(); block < p.sizes.batch * p.sizes.blocks; block += blocks_x())
+    mark_block(p.sizes, p.margin, p.theta, p.plan, block);
 }
 
 }  // namespace smsr::cuda

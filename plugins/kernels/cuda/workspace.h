@@ -3,9 +3,9 @@
 #pragma once
 
 #include "cuda/sparse_mask_module_cuda.h"
-#include "cuda/staged_tile.cuh"
 #include "cuda/tile_float.cuh"
 #include "cuda/tile_half.cuh"
+#include "cuda/tile_staged.cuh"
 #include "cuda/types.cuh"
 #include "layout.h"
 
@@ -43,12 +43,17 @@ size_t packed_module_size(int layers, int channels) {
          static_cast<size_t>(packed_size<Tile<kCollectRows>>(layers, channels));
 }
 
-// The staged kernel's tiles of a batch, of whichever size the call will choose.
-inline int64_t most_staged_tiles(const Shape& shape) {
-  const int64_t large = staged_tiles<ConvolutionBox>(shape.height, shape.width);
-  const int64_t small = staged_tiles<SmallConvolutionBox>(shape.height, shape.width);
-  const int64_t most_small = small < 2 * kFewTiles ? small : 2 * kFewTiles;
-  return shape.batch * (large > most_small ? large : most_small);
+// Images of fewer pixels have smaller units in the staged kernel, so that all warps of a GPU have some. The
+// image's size alone decides, not the GPU or the batch, so that an image's bits do not depend on them.
+constexpr int64_t kSmallImage = 128 * 1024;
+constexpr int kSmallUnitRows = 32;
+inline bool is_small(const Shape& shape) { return int64_t{shape.height} * shape.width < kSmallImage; }
+
+// The most units that an image of `pixels` can have: of active and of inactive pixels.
+inline int64_t most_units(int64_t pixels) {
+  const int64_t small = pixels < kSmallImage ? pixels : kSmallImage;  // never fewer than of a smaller image
+  const int64_t of_large = smsr::divide_up(pixels, kUnitRows), of_small = smsr::divide_up(small, kSmallUnitRows);
+  return (of_large > of_small ? of_large : of_small) + 1;
 }
 
 // The parts from `base` on; with null only their sizes. The shape must have been accepted. VoltaTile's
@@ -63,9 +68,7 @@ inline Workspace lay_out(const Shape& shape, void* base) {
   w.sizes = {shape.batch, shape.height, shape.width, bands,
              static_cast<int>(smsr::divide_up(columns, kPlanThreads))};
   const size_t pixels = batch * static_cast<size_t>(image);
-  const int64_t tiles = half ? most_staged_tiles(shape) : 0, staged = tiles * ConvolutionBox::kUnits;
-  const int64_t listed = shape.batch * (smsr::divide_up(image, kUnitRows) + 1);
-  w.units = static_cast<long long>(listed > staged ? listed : staged);
+  w.units = static_cast<long long>(shape.batch * most_units(image));
 
   Cursor cursor(base, kWorkspaceAlignment);
   w.plan.columns = cursor.take<uint8>(batch * static_cast<size_t>(columns));
@@ -75,7 +78,6 @@ inline Workspace lay_out(const Shape& shape, void* base) {
   w.plan.active_units = cursor.take<int>(batch + 1);
   w.plan.inactive_units = cursor.take<int>(batch + 1);
   w.plan.counters = cursor.take<uint32>((layers + 1) * kMaxSlices + 1 + batch);
-  if (half) w.plan.tiles = cursor.take<TileRecord>(static_cast<size_t>(tiles));
   w.weights =
       cursor.take_bytes(element * (half ? packed_module_size<HalfTile>(shape.layers, shape.channels)
                                         : packed_module_size<FloatTile>(shape.layers, shape.channels)));

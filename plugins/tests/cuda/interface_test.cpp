@@ -215,13 +215,6 @@ void check_kernels() {
   refuses(Status::kBadType, cuda::Kernels::kFloat, device, "float32 kernels for float16", unchanged);
   refuses(Status::kBadDevice, cuda::Kernels::kStaged, {3, 16 * 1024}, "staged with 16 KB of shared memory",
           unchanged);
-  refuses(Status::kBadDevice, cuda::Kernels::kStaged, {1, 99 * 1024},
-          "staged with fewer multiprocessors than slices of channels", [](Call* c) {
-            c->params.shape.channels = 80;
-            c->dense[0] = 3;
-            c->bytes = cuda::workspace_bytes(c->params.shape);
-            c->workspace.resize(c->bytes / sizeof(Line));
-          });
   for (const auto half : {cuda::Kernels::kTensorCore, cuda::Kernels::kVolta, cuda::Kernels::kStaged}) {
     refuses(Status::kBadType, half, device, "float16 kernels for float32", [](Call* c) {
       c->params.shape.type = cuda::Type::kFloat32;
