@@ -47,11 +47,11 @@ class StagedLauncher : public Launcher<StagedTile, StagedTile> {
     const int convolution = weights_bytes(kTaps), collect = weights_bytes(shape_.layers);
     const int weights = convolution < collect ? collect : convolution;
     size_t bytes = static_cast<size_t>(
-        (kResident ? weights : 0) + kStagedWarps * StagedCopies<kPairs, kStages, false>::kWarpBytes);
+        (kResident ? weights : 0) + kChunksBytes + kStagedWarps * StagedCopies<kPairs, kStages>::kWarpBytes);
     if (bytes < attention_shared()) bytes = attention_shared();
     if (bytes > static_cast<size_t>(device_.shared_memory)) return false;
     StagedModule m = module(features, output);
-    m.weights_bytes = weights;
+    m.weights_bytes = kResident ? weights : 0;
     const auto kernel = staged_module<kPairs, kStages, kResident>;
     // The same amount for every module, see GatherLauncher.
     if (status_ == cudaSuccess) status_ = allow_shared_memory(kernel, device_.shared_memory);

@@ -137,12 +137,11 @@ SMSR_DEVICE void copies_arrive() {
 
 // What follows up to the products exists from sm_80 on; the host launches no kernel that uses it on others.
 
-// Where `copies`: copies 16 bytes from global to shared memory asynchronously, through the first-level cache,
-// or zeros where they do not exist (then `from` is not read): complete for this thread once it has waited for
-// the group of the copy.
-SMSR_DEVICE void copy_or_zero(bool copies, uint32 to, const void* from, bool exists) {
+// Copies 16 bytes from global to shared memory asynchronously, through the first-level cache, or zeros where
+// they do not exist (then `from` is not read): complete for this thread once it has waited for the group of
+// the copy.
+SMSR_DEVICE void copy_or_zero(uint32 to, const void* from, bool exists) {
 #if __CUDA_ARCH__ >= 800
-  if (!copies) return;
   asm volatile("cp.async.ca.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(exists ? 16 : 0)
                : "memory");
 #else

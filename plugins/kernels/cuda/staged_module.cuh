@@ -19,7 +19,7 @@ struct StagedModule {
   Half* maps;           // [L, N, H, W, C]
   DenseChannels dense;  // of every layer
   int layer_vectors;    // of a layer's packed weights
-  int weights_bytes;    // of shared memory: room for the largest product's
+  int weights_bytes;    // of shared memory: room for the largest product's, or 0
   ReduceParams reduce;
   AttentionParams attention;
   uint32* arrivals;  // at the barrier

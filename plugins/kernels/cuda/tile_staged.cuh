@@ -6,18 +6,18 @@
 
 namespace smsr::cuda {
 
-// How its weights are packed. A step is 16 input channels: [4 times 16 output channels, 32 lanes, 4 registers
-// of mma's A, 2 numbers]. Register r holds output channel 16 m + 2 g + r % 2, input channels 2 t + 8 (r / 2)
-// and the next, of lane 4 g + t.
+// How its weights are packed, 32 input channels after the other: [2 steps of 16 of them, 4 times 16 output
+// channels, 32 lanes, 4 registers of mma's A, 2 numbers]. Register r holds output channel 16 m + 2 g + r % 2,
+// input channels 2 t + 8 (r / 2) and the next, of lane 4 g + t.
 struct StagedTile {
   using Type = Half;
-  static constexpr int kDepth = 16, kColumns = 64;
-  static constexpr int kStepVectors = kDepth * kColumns * 2 / 16;
+  static constexpr int kDepth = 32, kSteps = kDepth / 16, kColumns = 64;
+  static constexpr int kStepVectors = 16 * kColumns * 2 / 16, kVectors = kSteps * kStepVectors;
 
   static SMSR_DEVICE void packed_place(int offset, int* depth, int* column) {
-    const int odd = offset % 2, word = offset / 2 % 4, lane = offset / 8 % 32;
-    *depth = 2 * (lane % 4) + 8 * (word / 2) + odd;
-    *column = 16 * (offset / 256) + 2 * (lane / 4) + word % 2;
+    const int odd = offset % 2, word = offset / 2 % 4, lane = offset / 8 % 32, step = offset / 1024;
+    *depth = 16 * step + 2 * (lane % 4) + 8 * (word / 2) + odd;
+    *column = 16 * (offset / 256 % 4) + 2 * (lane / 4) + word % 2;
   }
 };
 

@@ -139,10 +139,9 @@ inline void copy_to_shared(Vector* to, const Vector* from) {
   note_copy(true, to, from, true);
   emulated::start_copy(to, from, sizeof(Vector));
 }
-inline void copy_or_zero(bool copies, uint32 to, const void* from, bool exists) {
-  note_copy(copies, from_shared_address(to), from, exists);
-  if (!copies) return;
-  if (to % 16 != 0 || reinterpret_cast<uintptr_t>(from) % 16 != 0)
+inline void copy_or_zero(uint32 to, const void* from, bool exists) {
+  note_copy(true, from_shared_address(to), from, exists);
+  if (to % 16 != 0 || (exists && reinterpret_cast<uintptr_t>(from) % 16 != 0))
     emulated::fail("a 16-byte copy to or from an unaligned address");
   emulated::start_copy(from_shared_address(to), exists ? from : nullptr, sizeof(Vector));
 }
