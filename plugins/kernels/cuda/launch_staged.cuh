@@ -23,36 +23,30 @@ class StagedLauncher : public Launcher<StagedTile, StagedTile> {
     queue(prepare_staged, blocks, shape_.layers + 2, kPlanThreads, kPlanShared, p);
   }
 
+  // Weights in shared memory where smaller rings fit beside them. A GPU's shared memory decides on the size of
+  // units, and so on the order of the sums that channel attention takes.
   void compute(const void* features, void* output) override {
-    is_small(shape_) ? compute_with<kSmallUnitRows / 16>(features, output)
-                     : compute_with<kUnitRows / 16>(features, output);
-  }
-
-  // Chunks of small units are as small: more of them are on their way at once.
-  template <int kPairs>
-  static constexpr int kMostStages = kPairs == kUnitRows / 16 ? 3 : 6;
-
-  // Weights in shared memory where rings of two chunks fit beside them, kMostStages if they do.
-  template <int kPairs>
-  void compute_with(const void* features, void* output) {
-    if (launch_fitting<kPairs, kMostStages<kPairs>, true>(features, output) || launch_fitting<kPairs, 2, true>(features, output) ||
-        launch_fitting<kPairs, 2, false>(features, output))
+    const int rows = device_.unit_rows != 0 ? device_.unit_rows : is_small(shape_) ? kSmallUnitRows : kUnitRows;
+    if (rows == kUnitRows && launch_fitting<StagedKind<kUnitRows / 16, 16384, true>>(features, output)) return;
+    constexpr int kPairs = kSmallUnitRows / 16;
+    if (launch_fitting<StagedKind<kPairs, 16384, true>>(features, output) ||
+        launch_fitting<StagedKind<kPairs, 8192, true>>(features, output) ||
+        launch_fitting<StagedKind<kPairs, 8192, false>>(features, output))
       return;
     if (status_ == cudaSuccess) status_ = cudaErrorInvalidDeviceFunction;
   }
 
   // Returns whether its shared memory fits.
-  template <int kPairs, int kStages, bool kResident>
+  template <class Kind>
   bool launch_fitting(const void* features, void* output) {
     const int convolution = weights_bytes(kTaps), collect = weights_bytes(shape_.layers);
-    const int weights = convolution < collect ? collect : convolution;
-    size_t bytes = static_cast<size_t>(
-        (kResident ? weights : 0) + kChunksBytes + kStagedWarps * StagedCopies<kPairs, kStages>::kWarpBytes);
+    const int weights = !Kind::kResident ? 0 : convolution < collect ? collect : convolution;
+    size_t bytes = static_cast<size_t>(weights + kChunksBytes + kStagedWarps * Kind::kWarpBytes);
     if (bytes < attention_shared()) bytes = attention_shared();
     if (bytes > static_cast<size_t>(device_.shared_memory)) return false;
     StagedModule m = module(features, output);
-    m.weights_bytes = kResident ? weights : 0;
-    const auto kernel = staged_module<kPairs, kStages, kResident>;
+    m.weights_bytes = weights;
+    const auto kernel = staged_module<Kind>;
     // The same amount for every module, see GatherLauncher.
     if (status_ == cudaSuccess) status_ = allow_shared_memory(kernel, device_.shared_memory);
     // Blocks that run at once, one per multiprocessor; no more than there can be units.

@@ -9,8 +9,6 @@
 
 namespace smsr::cuda {
 
-constexpr int kChunksBytes = (static_cast<int>(sizeof(StagedChunks)) + 127) / 128 * 128;
-
 // Packed weights of chunks, in shared or in global memory.
 template <bool kShared>
 class ChunkWeights {
@@ -127,144 +125,203 @@ template <int kTiles, int kPairs>
 SMSR_DEVICE void scale_sums(const ConvolutionOutputs&, const StagedInputs&, int,
                             StagedSums<kTiles, kPairs>*) {}
 
-// Adds kSteps steps of a chunk to the first 16 * kTiles output channels, while another is copied. Weights are
-// loaded one product ahead.
-template <int kTiles, int kSteps, class Weights, class Copies, int kPairs>
-SMSR_DEVICE void multiply_chunk(const Weights& weights, int chunk, const StepInputs<kPairs> (&inputs)[kSteps],
-                                const Copies& copies, StagedSums<kTiles, kPairs>* sums) {
-  Vector ahead = weights.load(chunk, 0, 0);
+// The next products copy the rows of another chunk, all within the first kCopyParts of them.
+constexpr int kCopyParts = 4;
+
+// Adds kSteps steps of a chunk to the first 16 * kTiles output channels, while another is copied. Inputs and
+// weights are loaded one step and one product ahead. left: dense channels of the chunk; used where kTrim.
+template <int kTiles, int kSteps, bool kTrim, class Weights, class Copies, int kPairs>
+SMSR_DEVICE void multiply_chunk(const Weights& weights, int at, uint32 chunk, int left, const Copies& copies,
+                                StagedSums<kTiles, kPairs>* sums) {
+  constexpr int kProducts = kSteps * kTiles, kParts = kProducts < kCopyParts ? kProducts : kCopyParts;
+  StepInputs<kPairs> inputs[2];
+  Copies::rows(chunk, 0, &inputs[0]);
+  Vector ahead = weights.load(at, 0, 0);
 #pragma unroll
-  for (int i = 0; i < kSteps * kTiles; ++i) {
-    const Vector now = ahead;
-    if (i + 1 < kSteps * kTiles) ahead = weights.load(chunk, (i + 1) / kTiles, (i + 1) % kTiles);
-    sums->multiply(i % kTiles, now, inputs[i / kTiles]);
-    copies.template copy_rows<kSteps * kTiles>(i);
+  for (int step = 0; step < kSteps; ++step) {
+    if (step + 1 < kSteps) Copies::rows(chunk, step + 1, &inputs[(step + 1) % 2]);
+    if (kTrim) trim<kPairs>(left - 16 * step, &inputs[step % 2]);
+#pragma unroll
+    for (int m = 0; m < kTiles; ++m) {
+      const int product = step * kTiles + m, next = product + 1;
+      const Vector now = ahead;
+      if (next < kProducts) ahead = weights.load(at, next / kTiles, next % kTiles);
+      sums->multiply(m, now, inputs[step % 2]);
+      if (product < kParts) copies.template copy_rows<kParts>(product);
+    }
   }
 }
 
-// The rest of a collect's unit: its two chunks of the residual are added to the scaled sums, each to the same
-// channels.
-template <int kTiles, class Copies, int kPairs>
+// The rest of a collect's unit: the residual is added to the scaled sums, each channel to the same one.
+template <int kSteps, class Copies, int kPairs>
 SMSR_DEVICE void add_residual(const CollectOutputs& to, const StagedInputs& in, int image, Copies* copies,
-                              StagedSums<kTiles, kPairs>* sums) {
+                              StagedSums<4, kPairs>* sums) {
   scale_sums(to, in, image, sums);
   const Vector identity = sums->identity();
 #pragma unroll
-  for (int half = 0; half < 2; ++half) {
+  for (int first = 0; first < 4; first += kSteps) {
     const uint32 chunk = copies->next_chunk();
 #pragma unroll
-    for (int step = 0; step < StagedTile::kSteps; ++step) {
+    for (int step = 0; step < kSteps; ++step) {
       StepInputs<kPairs> inputs;
       Copies::rows(chunk, step, &inputs);
-      sums->multiply(StagedTile::kSteps * half + step, identity, inputs);
-      copies->template copy_rows<StagedTile::kSteps>(step);
+      sums->multiply(first + step, identity, inputs);
+      copies->template copy_rows<kSteps>(step);
     }
     copies->commit();
   }
 }
-template <int kTiles, class Copies, int kPairs>
-SMSR_DEVICE void add_residual(const ConvolutionOutputs&, const StagedInputs&, int, Copies*,
-                              StagedSums<kTiles, kPairs>*) {}
+template <int kSteps, class Copies, class Sums>
+SMSR_DEVICE void add_residual(const ConvolutionOutputs&, const StagedInputs&, int, Copies*, Sums*) {}
 
-// The first 16 * kTiles output channels of a unit, from the first kSteps steps of its chunks; the others
+// The first 16 * kTiles output channels of a unit, from the first kSteps steps of its chunks; what is left out
 // would add zeros.
 template <int kTiles, int kSteps, bool kTrim, bool kResident, class Outputs, class Copies>
 SMSR_DEVICE void run_staged_unit(const StagedInputs& in, const Outputs& to, const ChunkWeights<kResident>& weights,
                                  const StagedChunks& chunks, Copies* copies) {
-  constexpr int kPairs = Copies::kRows / 16;
   const Unit unit = copies->unit();
   const Entry* const entries = copies->entries();
-  const StagedPiece* piece = chunks.pieces[unit.active][0];
-  StagedSums<kTiles, kPairs> sums;
-  const int count = chunks.count[unit.active] - (Outputs::kCollect ? 2 : 0);
-  int left = dense_of(in.dense, 0), at = piece->weights;
+  const StagedPiece* piece = chunks.pieces[0];
+  StagedSums<kTiles, Copies::kRows / 16> sums;
+  const int count = Outputs::kCollect ? chunks.count - 4 / kSteps : kTaps, dense = dense_of(in.dense, 0);
+  int at = piece->weights;
 #pragma unroll 1
   for (int i = 0; i < count; ++i) {
     const uint32 chunk = copies->next_chunk();
-    StepInputs<kPairs> inputs[kSteps];
-#pragma unroll
-    for (int step = 0; step < kSteps; ++step) Copies::rows(chunk, step, &inputs[step]);
-    piece += kChunkPieces;
+    piece += kWidePieces;
     const int next = piece->weights;
-    if (kTrim) {
-#pragma unroll
-      for (int step = 0; step < kSteps; ++step) trim<kPairs>(left - 16 * step, &inputs[step]);
-      if (i + 1 == kTaps) left -= StagedTile::kDepth;  // the second half
-    }
-    multiply_chunk<kTiles, kSteps>(weights, at, inputs, *copies, &sums);
+    multiply_chunk<kTiles, kSteps, kTrim>(weights, at, chunk, dense, *copies, &sums);
     copies->commit();
     at = next;
   }
-  add_residual(to, in, unit.image, copies, &sums);
+  add_residual<kSteps>(to, in, unit.image, copies, &sums);
   finish_unit(to, in, unit, entries, &sums);
 }
 
-// An inactive unit of a convolution with `outputs` dense output channels.
-template <bool kResident, class Copies>
-SMSR_DEVICE void run_inactive_unit(const StagedInputs& in, const ConvolutionOutputs& to,
-                                   const ChunkWeights<kResident>& weights, const StagedChunks& chunks,
-                                   Copies* copies) {
-  const bool one_step = dense_of(in.dense, 0) <= 16;
-  if (to.dense > 32)
-    run_staged_unit<4, 2, true>(in, to, weights, chunks, copies);
-  else if (to.dense > 16)
-    run_staged_unit<2, 2, true>(in, to, weights, chunks, copies);
-  else if (!one_step)
-    run_staged_unit<1, 2, true>(in, to, weights, chunks, copies);
-  else
-    run_staged_unit<1, 1, true>(in, to, weights, chunks, copies);
-}
-template <bool kResident, class Copies>
-SMSR_DEVICE void run_inactive_unit(const StagedInputs& in, const CollectOutputs& to,
-                                   const ChunkWeights<kResident>& weights, const StagedChunks& chunks,
-                                   Copies* copies) {
-  run_staged_unit<4, 2, false>(in, to, weights, chunks, copies);
+// All units of a kind that the block's warps take from the counter.
+struct StagedPass {
+  const StagedChunks& chunks;
+  char* ring;  // the warp's
+  Entry* entries;
+  int first, taken, end;  // see StagedCopies
+  uint32* counter;
+};
+
+template <int kTiles, int kPairs, int kStages, int kPieces, int kSteps, bool kTrim, bool kResident, class Outputs>
+SMSR_DEVICE void run_pass(const StagedInputs& in, const Outputs& to, const Lists& lists,
+                          const ChunkWeights<kResident>& weights, const StagedPass& pass, int sparse_from) {
+  static_assert(kStages >= 2 && kStages <= (Outputs::kCollect ? 3 : kTaps), "see StagedCopies");
+  using Copies = StagedCopies<kPairs, kStages, kPieces>;
+  if (pass.first >= pass.end) return;
+  Copies copies(lists, pass.counter, pass.chunks, pass.ring, pass.entries, 2 * in.channels, sparse_from,
+                pass.first, pass.taken, pass.end);
+  while (copies.unit().rows > 0)
+    run_staged_unit<kTiles, kSteps, kTrim>(in, to, weights, pass.chunks, &copies);
+  wait_for_copies<0>();
 }
 
-// Units of the block's warp, until there are none. kStages, kPairs: see StagedCopies.
-template <int kPairs, int kStages, bool kResident, class Outputs>
-SMSR_DEVICE void run_staged_units(const StagedInputs& in, const Outputs& to, const Lists& lists,
-                                  const Vector* packed, const StagedChunks& chunks, char* rings) {
-  // The collect's units may have two chunks only, see StagedCopies.
-  constexpr int kAhead = Outputs::kCollect && kStages > 3 ? 3 : kStages;
-  static_assert(kStages >= 2 && kStages <= kTaps, "StagedCopies relies on the chunks of a unit");
-  using Copies = StagedCopies<kPairs, kAhead>;
-  const int warp = thread_index() / kWarpSize, inactive = to.inactive_channels(in.channels);
-  const int end = lists.active_units[lists.batch] + (inactive > 0 ? lists.inactive_units[lists.batch] : 0);
-  // The first units are spread over blocks before warps, so that small images use all multiprocessors.
-  const int first = warp * blocks_x() + block_x();
-  if (first >= end) return;
-  const ChunkWeights<kResident> weights(packed);
-  Copies copies(in, lists, chunks, rings + warp * Copies::kWarpBytes, first, kStagedWarps * blocks_x(), end);
-  while (copies.unit().rows > 0) {
-    if (Outputs::kCollect || copies.unit().active)
-      run_staged_unit<4, 2, false>(in, to, weights, chunks, &copies);
+// How a kernel is compiled: units of 16 * kPairs pixels, kRing bytes of shared memory for each warp's copies,
+// weights in shared memory or not.
+template <int kPairs_, int kRing_, bool kResident_>
+struct StagedKind {
+  static constexpr int kPairs = kPairs_, kRing = kRing_, kRows = 16 * kPairs;
+  static constexpr bool kResident = kResident_;
+  static constexpr int kWarpBytes = kRing + kEntrySlots * kRows * static_cast<int>(sizeof(Entry));
+};
+
+// Chunks in a ring.
+template <class Kind, class Outputs, int kPieces>
+constexpr int kFitting = Kind::kRing / (Kind::kRows * 16 * kPieces);
+template <class Kind, class Outputs, int kPieces>
+constexpr int kStagesOf = kFitting<Kind, Outputs, kPieces> < (Outputs::kCollect ? 3 : 6)
+                              ? kFitting<Kind, Outputs, kPieces>
+                              : (Outputs::kCollect ? 3 : 6);
+
+template <class Kind, int kTiles, int kPieces, int kSteps, bool kTrim, class Outputs>
+SMSR_DEVICE void run_kind(const StagedInputs& in, const Outputs& to, const Lists& lists,
+                          const ChunkWeights<Kind::kResident>& weights, const StagedPass& pass, int sparse_from) {
+  constexpr int kStages = kStagesOf<Kind, Outputs, kPieces>;
+  run_pass<kTiles, Kind::kPairs, kStages, kPieces, kSteps, kTrim>(in, to, lists, weights, pass, sparse_from);
+}
+
+template <class Kind, class Outputs>
+SMSR_DEVICE void run_active(const StagedInputs& in, const Outputs& to, const Lists& lists,
+                            const ChunkWeights<Kind::kResident>& weights, const StagedPass& pass) {
+  const int sparse_from = Outputs::kCollect ? in.channels : round_up(dense_of(in.dense, 0), kPiece);
+  if (in.channels > StagedTile::kDepth)
+    run_kind<Kind, 4, kWidePieces, 4, false>(in, to, lists, weights, pass, sparse_from);
+  else
+    run_kind<Kind, 4, kNarrowPieces, 2, false>(in, to, lists, weights, pass, sparse_from);
+}
+
+template <class Kind>
+SMSR_DEVICE void run_inactive(const StagedInputs& in, const ConvolutionOutputs& to, const Lists& lists,
+                              const ChunkWeights<Kind::kResident>& weights, const StagedPass& pass) {
+  const int dense = dense_of(in.dense, 0), all = kMaxChannels;  // what exists does so of all pixels
+  if (dense > StagedTile::kDepth) {
+    if (to.dense > 32)
+      run_kind<Kind, 4, kWidePieces, 4, true>(in, to, lists, weights, pass, all);
+    else if (to.dense > 16)
+      run_kind<Kind, 2, kWidePieces, 4, true>(in, to, lists, weights, pass, all);
     else
-      run_inactive_unit(in, to, weights, chunks, &copies);
+      run_kind<Kind, 1, kWidePieces, 4, true>(in, to, lists, weights, pass, all);
+  } else if (to.dense > 32) {
+    run_kind<Kind, 4, kNarrowPieces, 2, true>(in, to, lists, weights, pass, all);
+  } else if (to.dense > 16) {
+    run_kind<Kind, 2, kNarrowPieces, 2, true>(in, to, lists, weights, pass, all);
+  } else if (dense > 16) {
+    run_kind<Kind, 1, kNarrowPieces, 2, true>(in, to, lists, weights, pass, all);
+  } else {
+    run_kind<Kind, 1, kNarrowPieces, 1, true>(in, to, lists, weights, pass, all);
   }
-  wait_for_copies<0>();
+}
+template <class Kind>
+SMSR_DEVICE void run_inactive(const StagedInputs& in, const CollectOutputs& to, const Lists& lists,
+                              const ChunkWeights<Kind::kResident>& weights, const StagedPass& pass) {
+  run_kind<Kind, 4, kNarrowPieces, 2, false>(in, to, lists, weights, pass, kMaxChannels);
+}
+
+// Active units first; warps that have no more of them go on with the smaller products of inactive ones.
+template <class Kind, class Outputs>
+SMSR_DEVICE void run_staged_units(const StagedInputs& in, const Outputs& to, const Lists& lists,
+                                  const Vector* packed, const StagedChunks* chunks, char* rings) {
+  const int warp = thread_index() / kWarpSize, warps = kStagedWarps * blocks_x();
+  const ChunkWeights<Kind::kResident> weights(packed);
+  char* const ring = rings + warp * Kind::kRing;
+  Entry* const entries = reinterpret_cast<Entry*>(rings + kStagedWarps * Kind::kRing) + warp * kEntrySlots * Kind::kRows;
+  // The first units are spread over blocks before warps, so that small images use all multiprocessors.
+  const int active = lists.active_units[lists.batch], first = warp * blocks_x() + block_x();
+  run_active<Kind>(in, to, lists, weights, {chunks[1], ring, entries, first, warps, active, lists.counters});
+  if (to.inactive_channels(in.channels) == 0) return;
+  uint32* const counter = lists.counters + 1;
+  const uint32 taken = thread_index() % kWarpSize == 0 ? atomic_add(counter, 1u) : 0u;
+  run_inactive<Kind>(in, to, lists, weights,
+                     {chunks[0], ring, entries, active + static_cast<int>(shuffle(taken, 0)), active,
+                      active + lists.inactive_units[lists.batch], counter});
 }
 
 // A convolution or the collect, by all blocks. Begins once the grid's phase before has ended, and ends one.
 // weights_bytes: room for the weights in shared memory, 0: they stay in global memory.
-template <int kPairs, int kStages, bool kResident, class Outputs>
+template <class Kind, class Outputs>
 SMSR_DEVICE void run_product(const StagedInputs& in, const Outputs& to, const Lists& lists, int weights_bytes,
                              GridBarrier* grid) {
   const Vector* weights = in.weights;
   char* const shared = static_cast<char*>(shared_memory());
-  StagedChunks* const chunks = reinterpret_cast<StagedChunks*>(shared + weights_bytes);
-  if (kResident) {
+  if (Kind::kResident) {
     Vector* const copied = reinterpret_cast<Vector*>(shared);
     const int vectors = in.groups * divide_up(in.channels, StagedTile::kDepth) * StagedTile::kVectors;
     for (int i = thread_index(); i < vectors; i += kStagedThreads) copy_to_shared(copied + i, weights + i);
     weights = copied;
   }
-  write_chunks<Outputs::kCollect>(in, chunks);
+  StagedChunks* const chunks = reinterpret_cast<StagedChunks*>(shared + weights_bytes);
+  const int piece = thread_index() % kWidePieces, active = thread_index() / kWidePieces;
+  if (active < 2)
+    ChunkWriter<Outputs::kCollect>(in, active != 0, piece, chunks + active)
+        .write(is_wide(in.channels, Outputs::kCollect ? 0 : dense_of(in.dense, 0), active != 0));
   grid->wait();
   copies_arrive();
   sync_block();
-  run_staged_units<kPairs, kStages, kResident>(in, to, lists, weights, *chunks,
-                                               shared + weights_bytes + kChunksBytes);
+  run_staged_units<Kind>(in, to, lists, weights, chunks, shared + weights_bytes + kChunksBytes);
   grid->arrive();
 }
 

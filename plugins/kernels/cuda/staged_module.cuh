@@ -41,7 +41,7 @@ SMSR_DEVICE Lists lists_of(const StagedModule& m, int layer) {
           m.sizes.height * m.sizes.width};
 }
 
-template <int kPairs, int kStages, bool kResident>
+template <class Kind>
 SMSR_DEVICE void run_layer(const StagedModule& m, int layer, GridBarrier* grid) {
   StagedInputs in = m.convolution;
   if (layer > 0) {
@@ -52,7 +52,7 @@ SMSR_DEVICE void run_layer(const StagedModule& m, int layer, GridBarrier* grid) 
   const long long sums = layer * m.reduce.units_stride * in.channels;
   const ConvolutionOutputs to = {m.maps + layer * m.collect.stride,
                                  const_cast<float*>(m.reduce.unit_sums) + sums, dense_of(m.dense, layer)};
-  run_product<kPairs, kStages, kResident>(in, to, lists_of(m, layer), m.weights_bytes, grid);
+  run_product<Kind>(in, to, lists_of(m, layer), m.weights_bytes, grid);
 }
 
 // Blocks take turns in the segments; the one that sums an image's last segment computes its scale.
@@ -80,18 +80,18 @@ SMSR_DEVICE void run_attention(const StagedModule& m, GridBarrier* grid) {
 }
 
 // Blocks, all at once, after prepare_staged().
-template <int kPairs, int kStages, bool kResident>
+template <class Kind>
 SMSR_KERNEL(kStagedThreads, 1)
 void staged_module(StagedModule m) {
   GridBarrier grid(m.arrivals);
   for (int block = block_x(); block <= m.sizes.batch * m.sizes.blocks; block += blocks_x())
-    list_block(m.sizes, m.plan, 16 * kPairs, block);
+    list_block(m.sizes, m.plan, Kind::kRows, block);
   grid.arrive();
 #pragma unroll 1
   for (int layer = 0; layer < m.reduce.layers; ++layer)
-    run_layer<kPairs, kStages, kResident>(m, layer, &grid);
+    run_layer<Kind>(m, layer, &grid);
   run_attention(m, &grid);
-  run_product<kPairs, kStages, kResident>(m.collect, m.output, lists_of(m, m.reduce.layers), m.weights_bytes, &grid);
+  run_product<Kind>(m.collect, m.output, lists_of(m, m.reduce.layers), m.weights_bytes, &grid);
 }
 
 struct PrepareParams {

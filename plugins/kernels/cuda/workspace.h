@@ -43,18 +43,14 @@ size_t packed_module_size(int layers, int channels) {
          static_cast<size_t>(packed_size<Tile<kCollectRows>>(layers, channels));
 }
 
-// Images of fewer pixels have smaller units in the staged kernel, so that all warps of a GPU have some. The
-// image's size alone decides, not the GPU or the batch, so that an image's bits do not depend on them.
+// Images of fewer pixels have smaller units in the staged kernel, so that all warps of a GPU have some; the
+// batch does not decide, so that an image's bits do not depend on it. With little shared memory all images do.
 constexpr int64_t kSmallImage = 128 * 1024;
 constexpr int kSmallUnitRows = 32;
 inline bool is_small(const Shape& shape) { return int64_t{shape.height} * shape.width < kSmallImage; }
 
 // The most units that an image of `pixels` can have: of active and of inactive pixels.
-inline int64_t most_units(int64_t pixels) {
-  const int64_t small = pixels < kSmallImage ? pixels : kSmallImage;  // never fewer than of a smaller image
-  const int64_t of_large = smsr::divide_up(pixels, kUnitRows), of_small = smsr::divide_up(small, kSmallUnitRows);
-  return (of_large > of_small ? of_large : of_small) + 1;
-}
+inline int64_t most_units(int64_t pixels) { return smsr::divide_up(pixels, kSmallUnitRows) + 1; }
 
 // The parts from `base` on; with null only their sizes. The shape must have been accepted. VoltaTile's
 // packed weights are never larger than HalfTile's.
