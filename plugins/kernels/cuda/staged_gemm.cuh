@@ -126,7 +126,7 @@ SMSR_DEVICE void scale_sums(const ConvolutionOutputs&, const StagedInputs&, int,
                             StagedSums<kTiles, kPairs>*) {}
 
 // The next products copy the rows of another chunk, all within the first kCopyParts of them.
-constexpr int kCopyParts = 4;
+constexpr int kCopyParts = 8;
 
 // Adds kSteps steps of a chunk to the first 16 * kTiles output channels, while another is copied. Inputs and
 // weights are loaded one step and one product ahead. left: dense channels of the chunk; used where kTrim.

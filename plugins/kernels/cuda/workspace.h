@@ -45,7 +45,7 @@ size_t packed_module_size(int layers, int channels) {
 
 // Images of fewer pixels have smaller units in the staged kernel, so that all warps of a GPU have some; the
 // batch does not decide, so that an image's bits do not depend on it. With little shared memory all images do.
-constexpr int64_t kSmallImage = 128 * 1024;
+constexpr int64_t kSmallImage = 512 * 1024;
 constexpr int kSmallUnitRows = 32;
 inline bool is_small(const Shape& shape) { return int64_t{shape.height} * shape.width < kSmallImage; }
 
