@@ -23,15 +23,13 @@ class StagedLauncher : public Launcher<StagedTile, StagedTile> {
     queue(prepare_staged, blocks, shape_.layers + 2, kPlanThreads, kPlanShared, p);
   }
 
-  // Weights in shared memory where smaller rings fit beside them. A GPU's shared memory decides on the size of
-  // units, and so on the order of the sums that channel attention takes.
+  // Small units, so that all warps of a GPU have some, for small images, and where there is no room for the
+  // larger ones. So a GPU's shared memory decides on the order of the sums that channel attention takes.
   void compute(const void* features, void* output) override {
     const int rows = device_.unit_rows != 0 ? device_.unit_rows : is_small(shape_) ? kSmallUnitRows : kUnitRows;
-    if (rows == kUnitRows && launch_fitting<StagedKind<kUnitRows / 16, 16384, true>>(features, output)) return;
-    constexpr int kPairs = kSmallUnitRows / 16;
-    if (launch_fitting<StagedKind<kPairs, 16384, true>>(features, output) ||
-        launch_fitting<StagedKind<kPairs, 8192, true>>(features, output) ||
-        launch_fitting<StagedKind<kPairs, 8192, false>>(features, output))
+    if (rows == kUnitRows && launch_fitting<StagedKind<LargeUnit, true>>(features, output)) return;
+    if (launch_fitting<StagedKind<SmallUnit, true>>(features, output) ||
+        launch_fitting<StagedKind<SmallUnit, false>>(features, output))
       return;
     if (status_ == cudaSuccess) status_ = cudaErrorInvalidDeviceFunction;
   }
@@ -44,7 +42,7 @@ class StagedLauncher : public Launcher<StagedTile, StagedTile> {
     size_t bytes = static_cast<size_t>(weights + kChunksBytes + kStagedWarps * Kind::kWarpBytes);
     if (bytes < attention_shared()) bytes = attention_shared();
     if (bytes > static_cast<size_t>(device_.shared_memory)) return false;
-    StagedModule m = module(features, output);
+    StagedModule m = module<typename Kind::Record>(features, output);
     m.weights_bytes = weights;
     const auto kernel = staged_module<Kind>;
     // The same amount for every module, see GatherLauncher.
@@ -57,20 +55,21 @@ class StagedLauncher : public Launcher<StagedTile, StagedTile> {
     return true;
   }
 
+  template <class Record>
   StagedModule module(const void* features, void* output) const {
     StagedModule m = {};
-    m.sizes = workspace_.sizes;
-    m.plan = workspace_.plan;
+    m.sizes = unit_sizes(shape_, Record::kLeastColumns);
+    m.plan = workspace_.units_plan;
+    m.counters = workspace_.plan.counters;
     m.convolution = {static_cast<const Half*>(features),
                      0,
                      nullptr,
                      static_cast<DenseChannels>(shape_.channels),
                      packed(0),
                      kTaps,
-                     shape_.channels,
-                     shape_.width};
+                     shape_.channels};
     m.collect = {map(0),         workspace_.map_size, static_cast<const Half*>(features), all_dense(),
-                 packed(shape_.layers), shape_.layers, shape_.channels, shape_.width};
+                 packed(shape_.layers), shape_.layers, shape_.channels};
     m.output = {output, features, input(op::kCollectBias), workspace_.scale};
     m.maps = map(0);
     m.dense = all_dense();

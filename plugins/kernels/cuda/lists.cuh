@@ -31,8 +31,8 @@ SMSR_DEVICE int count_before(const PlanSizes& s, const Plan& plan, int image, in
   return sum_block(sum);
 }
 
-// Writes the number of units of up to unit_rows pixels of all images. One block.
-SMSR_DEVICE void write_units(const PlanSizes& s, const Plan& plan, int unit_rows) {
+// Writes the number of units of all images and sets their counters to zero. One block.
+SMSR_DEVICE void write_units(const PlanSizes& s, const Plan& plan, int counters) {
   int active_units = 0, inactive_units = 0;
   for (int image = 0; image < s.batch; ++image) {
     const int active = count_before(s, plan, image, s.blocks, 0), inactive = s.height * s.width - active;
@@ -41,31 +41,14 @@ SMSR_DEVICE void write_units(const PlanSizes& s, const Plan& plan, int unit_rows
       plan.active_units[image] = active_units;
       plan.inactive_units[image] = inactive_units;
     }
-    active_units += divide_up(active, unit_rows);
-    inactive_units += divide_up(inactive, unit_rows);
+    active_units += divide_up(active, kUnitRows);
+    inactive_units += divide_up(inactive, kUnitRows);
   }
   if (thread_index() == 0) {
     plan.active_units[s.batch] = active_units;
     plan.inactive_units[s.batch] = inactive_units;
   }
-}
-
-// Active pixels of the column, from the row above the band (bit 0) to the row below it (bit 9); 0 outside the
-// image.
-SMSR_DEVICE uint32 tall_column(const PlanSizes& s, const uint8* columns, int band, int x) {
-  if (x < 0 || x >= s.width) return 0;
-  const uint8* at = columns + band * s.width + x;
-  uint32 bits = static_cast<uint32>(*at) << 1;
-  if (band > 0) bits |= static_cast<uint32>(at[-s.width]) >> 7;
-  if (band + 1 < s.bands) bits |= (static_cast<uint32>(at[s.width]) & 1u) << 9;
-  return bits;
-}
-
-// The same bits, of the pixels that lie inside the image.
-SMSR_DEVICE uint32 tall_image(const PlanSizes& s, int band, int x) {
-  if (x < 0 || x >= s.width) return 0;
-  const int below = smaller(kBandRows + 1, s.height - band * kBandRows);  // rows of the band and one more
-  return ((1u << below) - 1u) << 1 | (band > 0 ? 1u : 0u);
+  for (int i = thread_index(); i < counters; i += kPlanThreads) plan.counters[i] = 0;
 }
 
 // The nine taps around a row of the band, from the columns left, middle and right: bit 3 * ky + kx.
@@ -76,11 +59,11 @@ SMSR_DEVICE uint32 taps_around(const uint32 (&tall)[3], int row) {
   return bits;
 }
 
-// A block's part, `index` of N * s.blocks + 1: of plan.entries; the last one's are the units.
-SMSR_DEVICE void list_block(const PlanSizes& s, const Plan& plan, int unit_rows, int index) {
-  const int image = index / s.blocks, block = index % s.blocks;
+// Blocks [N * s.blocks + 1]: write plan.entries; the last one the units.
+[[maybe_unused]] static SMSR_KERNEL(kPlanThreads, 1) void write_lists(PlanSizes s, Plan plan, int counters) {
+  const int image = block_x() / s.blocks, block = block_x() % s.blocks;
   if (image == s.batch) {
-    write_units(s, plan, unit_rows);
+    write_units(s, plan, counters);
     return;
   }
   const int column = block * kPlanThreads + thread_index();
@@ -107,13 +90,6 @@ SMSR_DEVICE void list_block(const PlanSizes& s, const Plan& plan, int unit_rows,
     entry.bits = taps_around(there, row) | taps_around(tall, row) << kTaps;
     plan.entries[(mine >> row & 1u) != 0 ? to_active++ : to_inactive--] = entry;
   }
-}
-
-// Blocks [N * s.blocks + 1]; the last one also sets the counters of units to zero.
-[[maybe_unused]] static SMSR_KERNEL(kPlanThreads, 1) void write_lists(PlanSizes s, Plan plan, int counters) {
-  list_block(s, plan, kUnitRows, block_x());
-  if (block_x() == s.batch * s.blocks)
-    for (int i = thread_index(); i < counters; i += kPlanThreads) plan.counters[i] = 0;
 }
 
 }  // namespace smsr::cuda

@@ -1,6 +1,5 @@
-// Convolution and collect of sm_80 and newer: every warp takes units of listed pixels from a counter, whose
-// inputs it copies to shared memory ahead of its products (staged_copies.cuh). A unit's result does not depend
-// on which warp computes it.
+// Convolution and collect of sm_80 and newer: every warp takes units of pixels from a counter, whose inputs it
+// copies to shared memory ahead of its products. A unit's result does not depend on which warp computes it.
 #pragma once
 
 #include "cuda/epilogue.cuh"
@@ -44,31 +43,41 @@ SMSR_DEVICE void trim(int left, StepInputs<kPairs>* inputs) {
   }
 }
 
-template <int kTiles, int kPairs>
-SMSR_DEVICE void finish_unit(const ConvolutionOutputs& to, const StagedInputs& in, const Unit& unit,
-                             const Entry* entries, StagedSums<kTiles, kPairs>* sums) {
+// Where the lane's pixels of eight rows are in the output, from its first channels on.
+template <class Record, class Sums>
+struct OutputRows {
+  uint32* at[2];
+  SMSR_DEVICE OutputRows(void* out, int channels, const Record& record, const Sums& sums, int n) {
+    Half* const first = static_cast<Half*>(out) + sums.channel(0);
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      const uint32 pixel = pixel_of_row(record, sums.pixel(n) + i) >> 1;
+      at[i] = reinterpret_cast<uint32*>(first + pixel * static_cast<uint32>(channels));
+    }
+  }
+};
+
+template <class Record, int kTiles, int kPairs>
+SMSR_DEVICE void finish_unit(const ConvolutionOutputs& to, const StagedInputs& in, const StagedUnit& unit,
+                             bool active, const Record& record, const StagedSums<kTiles, kPairs>& sums) {
   ChannelSums of_channels[kTiles];
-  const int end = unit.active ? in.channels : to.dense, written = round_up(end, kPiece);
+  const int end = active ? in.channels : to.dense, written = round_up(end, kPiece);
   uint32 masks[kTiles];  // past the end: zeros
 #pragma unroll
   for (int m = 0; m < kTiles; ++m) {
-    const int left = end - sums->channel(m);
+    const int left = end - sums.channel(m);
     masks[m] = left > 1 ? 0xffffffffu : left > 0 ? 0x0000ffffu : 0u;
   }
 #pragma unroll
   for (int n = 0; n < 2 * kPairs; ++n) {
-    const int row = sums->pixel(n);
-    const Entry first = entries[row], second = entries[row + 1];
-    Half* const out = static_cast<Half*>(to.out) + sums->channel(0);
-    uint32* const at[2] = {reinterpret_cast<uint32*>(out + static_cast<uint32>(first.pixel * in.channels)),
-                           reinterpret_cast<uint32*>(out + static_cast<uint32>(second.pixel * in.channels))};
+    const OutputRows<Record, StagedSums<kTiles, kPairs>> rows(to.out, in.channels, record, sums, n);
 #pragma unroll
     for (int m = 0; m < kTiles; ++m) {
       uint32 halves[2];
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
-        halves[i] = sums->positive_halves(m, n, i) & masks[m];
-        if (row + i < unit.rows && sums->channel(m) < written) store_word(at[i] + 8 * m, halves[i]);
+        halves[i] = sums.positive_halves(m, n, i) & masks[m];
+        if (sums.pixel(n) + i < unit.rows && sums.channel(m) < written) store_word(rows.at[i] + 8 * m, halves[i]);
       }
       of_channels[m].add(halves[0], halves[1]);  // rows past the end of the unit are zeros
     }
@@ -84,27 +93,67 @@ SMSR_DEVICE void finish_unit(const ConvolutionOutputs& to, const StagedInputs& i
     }
 }
 
-template <int kTiles, int kPairs>
-SMSR_DEVICE void finish_unit(const CollectOutputs& to, const StagedInputs& in, const Unit& unit,
-                             const Entry* entries, StagedSums<kTiles, kPairs>* sums) {
+// A chunk of a convolution: kSteps times 16 input channels of nine taps, added to the first 16 * kTiles output
+// channels. Inputs are loaded one step, weights one product ahead. at: of the weights of the first tap; left:
+// dense channels of the chunk, used where kTrim.
+template <int kTiles, int kSteps, bool kTrim, class Weights, class Record>
+SMSR_DEVICE void multiply_set(const Weights& weights, int at, int tap_vectors, uint32 chunk, const Record& record,
+                              int left, StagedSums<kTiles, Record::kPairs>* sums) {
+  constexpr int kPairs = Record::kPairs, kProducts = kSteps * kTiles;
+  StepInputs<kPairs> inputs[2];
+  TapRows<kPairs> rows(chunk, record.taps);
+  rows.load(0, &inputs[0]);
+  Vector ahead = weights.load(at, 0, 0);
+#pragma unroll 1
+  for (int tap = 0; tap < kTaps; ++tap) {
+    // Behind the last tap its own inputs and weights again, which are not used.
+    const int next = tap + 1 < kTaps ? tap + 1 : tap, next_at = tap + 1 < kTaps ? at + tap_vectors : at;
+    const TapRows<kPairs> next_rows(chunk, record.taps + next * Record::kRows);
 #pragma unroll
-  for (int n = 0; n < 2 * kPairs; ++n) {
-    const int row = sums->pixel(n);
-    const Entry first = entries[row], second = entries[row + 1];
-    Half* const out = static_cast<Half*>(to.out) + sums->channel(0);
-    uint32* const at[2] = {reinterpret_cast<uint32*>(out + static_cast<uint32>(first.pixel * in.channels)),
-                           reinterpret_cast<uint32*>(out + static_cast<uint32>(second.pixel * in.channels))};
+    for (int step = 0; step < kSteps; ++step) {
+      const int other = kSteps == 1 ? 1 : (step + 1) % 2;
+      if (step + 1 < kSteps)
+        rows.load(step + 1, &inputs[other]);
+      else
+        next_rows.load(0, &inputs[other]);
+      if (kTrim) trim<kPairs>(left - 16 * step, &inputs[step]);
 #pragma unroll
-    for (int m = 0; m < kTiles; ++m)
-#pragma unroll
-      for (int i = 0; i < 2; ++i)
-        if (row + i < unit.rows && 16 * m < in.channels) store_word(at[i] + 8 * m, sums->halves(m, n, i));
+      for (int m = 0; m < kTiles; ++m) {
+        const int product = step * kTiles + m + 1;
+        const Vector now = ahead;
+        ahead = product < kProducts ? weights.load(at, product / kTiles, product % kTiles)
+                                    : weights.load(next_at, 0, 0);
+        sums->multiply(m, now, inputs[step]);
+      }
+    }
+    if (kSteps == 1) copy_inputs<kPairs>(inputs[1], &inputs[0]);
+    rows = next_rows;
+    at = next_at;
   }
+}
+
+template <int kTiles, int kSteps, bool kTrim, class Weights, class Record>
+SMSR_DEVICE void convolve_units(const StagedInputs& in, const ConvolutionOutputs& to, const Weights& weights,
+                                bool active, int halves, const UnitRange& range, char* ring, char* records) {
+  const int all_halves = divide_up(in.channels, StagedTile::kDepth), dense = dense_of(in.dense, 0);
+  SetCopies<Record> copies(in, active, halves, range, ring, records);
+  while (copies.unit().rows > 0) {
+    const StagedUnit unit = copies.unit();
+    const Record& record = copies.record();
+    StagedSums<kTiles, Record::kPairs> sums;
+    for (int half = 0; half < halves; ++half) {
+      const uint32 chunk = copies.next_chunk();
+      multiply_set<kTiles, kSteps, kTrim>(weights, half * StagedTile::kVectors, all_halves * StagedTile::kVectors,
+                                          chunk, record, dense - half * StagedTile::kDepth, &sums);
+    }
+    finish_unit(to, in, unit, active, record, sums);
+  }
+  wait_for_copies<0>();
 }
 
 // Before the residual is added.
 template <int kTiles, int kPairs>
-SMSR_DEVICE void scale_sums(const CollectOutputs& to, const StagedInputs& in, int image,
+SMSR_DEVICE void scale_unit(const CollectOutputs& to, const StagedInputs& in, int image,
                             StagedSums<kTiles, kPairs>* sums) {
 #pragma unroll
   for (int m = 0; m < kTiles; ++m) {
@@ -121,190 +170,134 @@ SMSR_DEVICE void scale_sums(const CollectOutputs& to, const StagedInputs& in, in
     sums->scale(m, bias, scale);
   }
 }
-template <int kTiles, int kPairs>
-SMSR_DEVICE void scale_sums(const ConvolutionOutputs&, const StagedInputs&, int,
-                            StagedSums<kTiles, kPairs>*) {}
-
-// The next products copy the rows of another chunk, all within the first kCopyParts of them.
-constexpr int kCopyParts = 8;
-
-// Adds kSteps steps of a chunk to the first 16 * kTiles output channels, while another is copied. Inputs and
-// weights are loaded one step and one product ahead. left: dense channels of the chunk; used where kTrim.
-template <int kTiles, int kSteps, bool kTrim, class Weights, class Copies, int kPairs>
-SMSR_DEVICE void multiply_chunk(const Weights& weights, int at, uint32 chunk, int left, const Copies& copies,
-                                StagedSums<kTiles, kPairs>* sums) {
-  constexpr int kProducts = kSteps * kTiles, kParts = kProducts < kCopyParts ? kProducts : kCopyParts;
-  StepInputs<kPairs> inputs[2];
-  Copies::rows(chunk, 0, &inputs[0]);
-  Vector ahead = weights.load(at, 0, 0);
-#pragma unroll
-  for (int step = 0; step < kSteps; ++step) {
-    if (step + 1 < kSteps) Copies::rows(chunk, step + 1, &inputs[(step + 1) % 2]);
-    if (kTrim) trim<kPairs>(left - 16 * step, &inputs[step % 2]);
-#pragma unroll
-    for (int m = 0; m < kTiles; ++m) {
-      const int product = step * kTiles + m, next = product + 1;
-      const Vector now = ahead;
-      if (next < kProducts) ahead = weights.load(at, next / kTiles, next % kTiles);
-      sums->multiply(m, now, inputs[step % 2]);
-      if (product < kParts) copies.template copy_rows<kParts>(product);
-    }
-  }
-}
-
-// The rest of a collect's unit: the residual is added to the scaled sums, each channel to the same one.
-template <int kSteps, class Copies, int kPairs>
-SMSR_DEVICE void add_residual(const CollectOutputs& to, const StagedInputs& in, int image, Copies* copies,
-                              StagedSums<4, kPairs>* sums) {
-  scale_sums(to, in, image, sums);
-  const Vector identity = sums->identity();
-#pragma unroll
-  for (int first = 0; first < 4; first += kSteps) {
-    const uint32 chunk = copies->next_chunk();
-#pragma unroll
-    for (int step = 0; step < kSteps; ++step) {
-      StepInputs<kPairs> inputs;
-      Copies::rows(chunk, step, &inputs);
-      sums->multiply(first + step, identity, inputs);
-      copies->template copy_rows<kSteps>(step);
-    }
-    copies->commit();
-  }
-}
-template <int kSteps, class Copies, class Sums>
-SMSR_DEVICE void add_residual(const ConvolutionOutputs&, const StagedInputs&, int, Copies*, Sums*) {}
-
-// The first 16 * kTiles output channels of a unit, from the first kSteps steps of its chunks; what is left out
-// would add zeros.
-template <int kTiles, int kSteps, bool kTrim, bool kResident, class Outputs, class Copies>
-SMSR_DEVICE void run_staged_unit(const StagedInputs& in, const Outputs& to, const ChunkWeights<kResident>& weights,
-                                 const StagedChunks& chunks, Copies* copies) {
-  const Unit unit = copies->unit();
-  const Entry* const entries = copies->entries();
-  const StagedPiece* piece = chunks.pieces[0];
-  StagedSums<kTiles, Copies::kRows / 16> sums;
-  const int count = Outputs::kCollect ? chunks.count - 4 / kSteps : kTaps, dense = dense_of(in.dense, 0);
-  int at = piece->weights;
+template <int kSteps, class Weights, class Record>
+SMSR_DEVICE void collect_units(const StagedInputs& in, const CollectOutputs& to, const Weights& weights,
+                               const StagedChunks& chunks, int pixels, const UnitRange& range, char* ring,
+                               char* records) {
+  using Copies = StagedCopies<Record>;
+  constexpr int kPairs = Record::kPairs;
+  Copies copies(chunks, 2 * in.channels, range, ring, records);
+  while (copies.unit().rows > 0) {
+    const StagedUnit unit = copies.unit();
+    const Record& record = copies.record();
+    const int image = static_cast<int>(pixel_of_row(record, 0) >> 1) / pixels;
+    StagedSums<4, kPairs> sums;
+    const StagedPiece* piece = chunks.pieces[0];
 #pragma unroll 1
-  for (int i = 0; i < count; ++i) {
-    const uint32 chunk = copies->next_chunk();
-    piece += kWidePieces;
-    const int next = piece->weights;
-    multiply_chunk<kTiles, kSteps, kTrim>(weights, at, chunk, dense, *copies, &sums);
-    copies->commit();
-    at = next;
+    for (int left = chunks.count - 2; left > 0; --left) {
+      const uint32 chunk = copies.next_chunk();
+      StepInputs<kPairs> inputs[2];
+      Copies::rows(chunk, 0, &inputs[0]);
+      Copies::rows(chunk, 1, &inputs[1]);
+      const int at = piece->weights;
+      piece += kChunkPieces;
+      Vector ahead = weights.load(at, 0, 0);
+#pragma unroll
+      for (int product = 0; product < 8; ++product) {
+        const Vector now = ahead;
+        if (product < 7) ahead = weights.load(at, (product + 1) / 4, (product + 1) % 4);
+        sums.multiply(product % 4, now, inputs[product / 4]);
+      }
+    }
+    scale_unit(to, in, image, &sums);
+    const Vector identity = sums.identity();  // the residual: each channel is added to the same one
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const uint32 chunk = copies.next_chunk();
+#pragma unroll
+      for (int step = 0; step < StagedTile::kSteps; ++step) {
+        StepInputs<kPairs> inputs;
+        Copies::rows(chunk, step, &inputs);
+        sums.multiply(StagedTile::kSteps * half + step, identity, inputs);
+      }
+    }
+#pragma unroll
+    for (int n = 0; n < 2 * kPairs; ++n) {
+      const OutputRows<Record, StagedSums<4, kPairs>> rows(to.out, in.channels, record, sums, n);
+#pragma unroll
+      for (int m = 0; m < 4; ++m)
+#pragma unroll
+        for (int i = 0; i < 2; ++i)
+          if (sums.pixel(n) + i < unit.rows && 16 * m < in.channels) store_word(rows.at[i] + 8 * m, sums.halves(m, n, i));
+    }
   }
-  add_residual<kSteps>(to, in, unit.image, copies, &sums);
-  finish_unit(to, in, unit, entries, &sums);
-}
-
-// All units of a kind that the block's warps take from the counter.
-struct StagedPass {
-  const StagedChunks& chunks;
-  char* ring;  // the warp's
-  Entry* entries;
-  int first, taken, end;  // see StagedCopies
-  uint32* counter;
-};
-
-template <int kTiles, int kPairs, int kStages, int kPieces, int kSteps, bool kTrim, bool kResident, class Outputs>
-SMSR_DEVICE void run_pass(const StagedInputs& in, const Outputs& to, const Lists& lists,
-                          const ChunkWeights<kResident>& weights, const StagedPass& pass, int sparse_from) {
-  static_assert(kStages >= 2 && kStages <= (Outputs::kCollect ? 3 : kTaps), "see StagedCopies");
-  using Copies = StagedCopies<kPairs, kStages, kPieces>;
-  if (pass.first >= pass.end) return;
-  Copies copies(lists, pass.counter, pass.chunks, pass.ring, pass.entries, 2 * in.channels, sparse_from,
-                pass.first, pass.taken, pass.end);
-  while (copies.unit().rows > 0)
-    run_staged_unit<kTiles, kSteps, kTrim>(in, to, weights, pass.chunks, &copies);
   wait_for_copies<0>();
 }
 
-// How a kernel is compiled: units of 16 * kPairs pixels, kRing bytes of shared memory for each warp's copies,
-// weights in shared memory or not.
-template <int kPairs_, int kRing_, bool kResident_>
+// How a kernel is compiled: its units, and whether weights are in shared memory.
+template <class Record_, bool kResident_>
 struct StagedKind {
-  static constexpr int kPairs = kPairs_, kRing = kRing_, kRows = 16 * kPairs;
+  using Record = Record_;
   static constexpr bool kResident = kResident_;
-  static constexpr int kWarpBytes = kRing + kEntrySlots * kRows * static_cast<int>(sizeof(Entry));
+  static constexpr int kRing =
+      SetCopies<Record>::kBytes > StagedCopies<Record>::kBytes ? SetCopies<Record>::kBytes : StagedCopies<Record>::kBytes;
+  static constexpr int kListing = UnitLister<Record>::kSharedBytes;
+  static constexpr int kWarpBytes = kRing + UnitQueue<Record>::kBytes;
+  static_assert(kListing <= kWarpBytes, "the same shared memory");
 };
 
-// Chunks in a ring.
-template <class Kind, class Outputs, int kPieces>
-constexpr int kFitting = Kind::kRing / (Kind::kRows * 16 * kPieces);
-template <class Kind, class Outputs, int kPieces>
-constexpr int kStagesOf = kFitting<Kind, Outputs, kPieces> < (Outputs::kCollect ? 3 : 6)
-                              ? kFitting<Kind, Outputs, kPieces>
-                              : (Outputs::kCollect ? 3 : 6);
+constexpr int kStagedWarps = 8, kStagedThreads = kStagedWarps * kWarpSize;
 
-template <class Kind, int kTiles, int kPieces, int kSteps, bool kTrim, class Outputs>
-SMSR_DEVICE void run_kind(const StagedInputs& in, const Outputs& to, const Lists& lists,
-                          const ChunkWeights<Kind::kResident>& weights, const StagedPass& pass, int sparse_from) {
-  constexpr int kStages = kStagesOf<Kind, Outputs, kPieces>;
-  run_pass<kTiles, Kind::kPairs, kStages, kPieces, kSteps, kTrim>(in, to, lists, weights, pass, sparse_from);
-}
-
-template <class Kind, class Outputs>
-SMSR_DEVICE void run_active(const StagedInputs& in, const Outputs& to, const Lists& lists,
-                            const ChunkWeights<Kind::kResident>& weights, const StagedPass& pass) {
-  const int sparse_from = Outputs::kCollect ? in.channels : round_up(dense_of(in.dense, 0), kPiece);
-  if (in.channels > StagedTile::kDepth)
-    run_kind<Kind, 4, kWidePieces, 4, false>(in, to, lists, weights, pass, sparse_from);
+template <class Kind>
+SMSR_DEVICE void run_units(const StagedInputs& in, const ConvolutionOutputs& to,
+                           const ChunkWeights<Kind::kResident>& weights, const StagedChunks*, bool active, int,
+                           const UnitRange& range, char* ring, char* records) {
+  using Record = typename Kind::Record;
+  using Weights = ChunkWeights<Kind::kResident>;
+  const int channels = active ? in.channels : dense_of(in.dense, 0);
+  const int halves = channels > StagedTile::kDepth ? 2 : 1;
+  if (active)
+    convolve_units<4, 2, false, Weights, Record>(in, to, weights, true, halves, range, ring, records);
+  else if (to.dense > 32)
+    convolve_units<4, 2, true, Weights, Record>(in, to, weights, false, halves, range, ring, records);
+  else if (to.dense > 16)
+    convolve_units<2, 2, true, Weights, Record>(in, to, weights, false, halves, range, ring, records);
+  else if (channels > 16)
+    convolve_units<1, 2, true, Weights, Record>(in, to, weights, false, halves, range, ring, records);
   else
-    run_kind<Kind, 4, kNarrowPieces, 2, false>(in, to, lists, weights, pass, sparse_from);
-}
-
-template <class Kind>
-SMSR_DEVICE void run_inactive(const StagedInputs& in, const ConvolutionOutputs& to, const Lists& lists,
-                              const ChunkWeights<Kind::kResident>& weights, const StagedPass& pass) {
-  const int dense = dense_of(in.dense, 0), all = kMaxChannels;  // what exists does so of all pixels
-  if (dense > StagedTile::kDepth) {
-    if (to.dense > 32)
-      run_kind<Kind, 4, kWidePieces, 4, true>(in, to, lists, weights, pass, all);
-    else if (to.dense > 16)
-      run_kind<Kind, 2, kWidePieces, 4, true>(in, to, lists, weights, pass, all);
-    else
-      run_kind<Kind, 1, kWidePieces, 4, true>(in, to, lists, weights, pass, all);
-  } else if (to.dense > 32) {
-    run_kind<Kind, 4, kNarrowPieces, 2, true>(in, to, lists, weights, pass, all);
-  } else if (to.dense > 16) {
-    run_kind<Kind, 2, kNarrowPieces, 2, true>(in, to, lists, weights, pass, all);
-  } else if (dense > 16) {
-    run_kind<Kind, 1, kNarrowPieces, 2, true>(in, to, lists, weights, pass, all);
-  } else {
-    run_kind<Kind, 1, kNarrowPieces, 1, true>(in, to, lists, weights, pass, all);
-  }
+    convolve_units<1, 1, true, Weights, Record>(in, to, weights, false, halves, range, ring, records);
 }
 template <class Kind>
-SMSR_DEVICE void run_inactive(const StagedInputs& in, const CollectOutputs& to, const Lists& lists,
-                              const ChunkWeights<Kind::kResident>& weights, const StagedPass& pass) {
-  run_kind<Kind, 4, kNarrowPieces, 2, false>(in, to, lists, weights, pass, kMaxChannels);
+SMSR_DEVICE void run_units(const StagedInputs& in, const CollectOutputs& to,
+                           const ChunkWeights<Kind::kResident>& weights, const StagedChunks* chunks, bool active,
+                           int pixels, const UnitRange& range, char* ring, char* records) {
+  collect_units<2, ChunkWeights<Kind::kResident>, typename Kind::Record>(in, to, weights, chunks[active], pixels,
+                                                                         range, ring, records);
 }
 
 // Active units first; warps that have no more of them go on with the smaller products of inactive ones.
 template <class Kind, class Outputs>
-SMSR_DEVICE void run_staged_units(const StagedInputs& in, const Outputs& to, const Lists& lists,
-                                  const Vector* packed, const StagedChunks* chunks, char* rings) {
+SMSR_DEVICE void run_all_units(const StagedInputs& in, const Outputs& to, const UnitPlan& plan, int batch, int pixels,
+                               uint32* counters, const Vector* packed, const StagedChunks* chunks, char* memory) {
   const int warp = thread_index() / kWarpSize, warps = kStagedWarps * blocks_x();
   const ChunkWeights<Kind::kResident> weights(packed);
-  char* const ring = rings + warp * Kind::kRing;
-  Entry* const entries = reinterpret_cast<Entry*>(rings + kStagedWarps * Kind::kRing) + warp * kEntrySlots * Kind::kRows;
+  char* const ring = memory + warp * Kind::kRing;
+  char* const records = memory + kStagedWarps * Kind::kRing + warp * UnitQueue<typename Kind::Record>::kBytes;
   // The first units are spread over blocks before warps, so that small images use all multiprocessors.
-  const int active = lists.active_units[lists.batch], first = warp * blocks_x() + block_x();
-  run_active<Kind>(in, to, lists, weights, {chunks[1], ring, entries, first, warps, active, lists.counters});
+  const int active = plan.active_units[batch], first = warp * blocks_x() + block_x();
+  if (first < active) {
+    const UnitRange range = {plan.units, plan.records, counters, first, warps, active};
+    run_units<Kind>(in, to, weights, chunks, true, pixels, range, ring, records);
+  }
   if (to.inactive_channels(in.channels) == 0) return;
-  uint32* const counter = lists.counters + 1;
-  const uint32 taken = thread_index() % kWarpSize == 0 ? atomic_add(counter, 1u) : 0u;
-  run_inactive<Kind>(in, to, lists, weights,
-                     {chunks[0], ring, entries, active + static_cast<int>(shuffle(taken, 0)), active,
-                      active + lists.inactive_units[lists.batch], counter});
+  const uint32 taken = thread_index() % kWarpSize == 0 ? atomic_add(counters + 1, 1u) : 0u;
+  const int end = active + plan.inactive_units[batch], begin = active + static_cast<int>(shuffle(taken, 0));
+  if (begin >= end) return;
+  const UnitRange range = {plan.units, plan.records, counters + 1, begin, active, end};
+  run_units<Kind>(in, to, weights, chunks, false, pixels, range, ring, records);
+}
+
+SMSR_DEVICE void write_chunks(const StagedInputs&, const ConvolutionOutputs&, StagedChunks*) {}
+SMSR_DEVICE void write_chunks(const StagedInputs& in, const CollectOutputs&, StagedChunks* chunks) {
+  const int piece = thread_index() % kChunkPieces, active = thread_index() / kChunkPieces;
+  if (active < 2) ChunkWriter(in, active != 0, piece, chunks + active).write();
 }
 
 // A convolution or the collect, by all blocks. Begins once the grid's phase before has ended, and ends one.
 // weights_bytes: room for the weights in shared memory, 0: they stay in global memory.
 template <class Kind, class Outputs>
-SMSR_DEVICE void run_product(const StagedInputs& in, const Outputs& to, const Lists& lists, int weights_bytes,
-                             GridBarrier* grid) {
+SMSR_DEVICE void run_product(const StagedInputs& in, const Outputs& to, const UnitPlan& plan, int batch, int pixels,
+                             uint32* counters, int weights_bytes, GridBarrier* grid) {
   const Vector* weights = in.weights;
   char* const shared = static_cast<char*>(shared_memory());
   if (Kind::kResident) {
@@ -314,14 +307,11 @@ SMSR_DEVICE void run_product(const StagedInputs& in, const Outputs& to, const Li
     weights = copied;
   }
   StagedChunks* const chunks = reinterpret_cast<StagedChunks*>(shared + weights_bytes);
-  const int piece = thread_index() % kWidePieces, active = thread_index() / kWidePieces;
-  if (active < 2)
-    ChunkWriter<Outputs::kCollect>(in, active != 0, piece, chunks + active)
-        .write(is_wide(in.channels, Outputs::kCollect ? 0 : dense_of(in.dense, 0), active != 0));
+  write_chunks(in, to, chunks);
   grid->wait();
   copies_arrive();
   sync_block();
-  run_staged_units<Kind>(in, to, lists, weights, chunks, shared + weights_bytes + kChunksBytes);
+  run_all_units<Kind>(in, to, plan, batch, pixels, counters, weights, chunks, shared + weights_bytes + kChunksBytes);
   grid->arrive();
 }
 

@@ -4,15 +4,15 @@
 #pragma once
 
 #include "cuda/attention.cuh"
-#include "cuda/lists.cuh"
 #include "cuda/pack.cuh"
 #include "cuda/staged_gemm.cuh"
 
 namespace smsr::cuda {
 
 struct StagedModule {
-  PlanSizes sizes;
-  Plan plan;
+  UnitSizes sizes;
+  UnitPlan plan;
+  uint32* counters;  // Plan::counters
   StagedInputs convolution;  // of the first layer
   StagedInputs collect;
   CollectOutputs output;
@@ -30,15 +30,12 @@ static_assert(kReduceThreads == kStagedThreads && kAttentionThreads == kStagedTh
                   kPlanThreads == kStagedThreads && kPackThreads == kStagedThreads,
               "the same blocks");
 
-SMSR_DEVICE Lists lists_of(const StagedModule& m, int layer) {
-  const Plan& p = m.plan;
-  return {p.entries,
-          p.active_count,
-          p.active_units,
-          p.inactive_units,
-          p.counters + layer * kMaxSlices,
-          m.sizes.batch,
-          m.sizes.height * m.sizes.width};
+template <class Kind, class Outputs>
+SMSR_DEVICE void run_number(const StagedModule& m, const StagedInputs& in, const Outputs& to, int number,
+                            GridBarrier* grid) {
+  const PlanSizes& s = m.sizes.plan;
+  run_product<Kind>(in, to, m.plan, s.batch, s.height * s.width, m.counters + number * kMaxSlices, m.weights_bytes,
+                    grid);
 }
 
 template <class Kind>
@@ -52,7 +49,7 @@ SMSR_DEVICE void run_layer(const StagedModule& m, int layer, GridBarrier* grid) 
   const long long sums = layer * m.reduce.units_stride * in.channels;
   const ConvolutionOutputs to = {m.maps + layer * m.collect.stride,
                                  const_cast<float*>(m.reduce.unit_sums) + sums, dense_of(m.dense, layer)};
-  run_product<Kind>(in, to, lists_of(m, layer), m.weights_bytes, grid);
+  run_number<Kind>(m, in, to, layer, grid);
 }
 
 // Blocks take turns in the segments; the one that sums an image's last segment computes its scale.
@@ -79,19 +76,31 @@ SMSR_DEVICE void run_attention(const StagedModule& m, GridBarrier* grid) {
   grid->arrive();
 }
 
+// Two phases: units of every segment, then their places among all units. Tasks are spread over blocks before
+// warps.
+template <class Kind>
+SMSR_DEVICE void list_all_units(const StagedModule& m, GridBarrier* grid) {
+  const int warp = thread_index() / kWarpSize, first = warp * blocks_x() + block_x();
+  const int tasks = tasks_of(m.sizes), step = kStagedWarps * blocks_x();
+  char* const shared = static_cast<char*>(shared_memory()) + warp * Kind::kWarpBytes;
+  for (int task = first; task < tasks; task += step) list_units<typename Kind::Record>(m.sizes, m.plan, task, shared);
+  grid->arrive();
+  grid->wait();
+  for (int task = first; task < tasks; task += step) place_units(m.sizes, m.plan, task);
+  grid->arrive();
+}
+
 // Blocks, all at once, after prepare_staged().
 template <class Kind>
 SMSR_KERNEL(kStagedThreads, 1)
 void staged_module(StagedModule m) {
   GridBarrier grid(m.arrivals);
-  for (int block = block_x(); block <= m.sizes.batch * m.sizes.blocks; block += blocks_x())
-    list_block(m.sizes, m.plan, Kind::kRows, block);
-  grid.arrive();
+  list_all_units<Kind>(m, &grid);
 #pragma unroll 1
   for (int layer = 0; layer < m.reduce.layers; ++layer)
     run_layer<Kind>(m, layer, &grid);
   run_attention(m, &grid);
-  run_product<Kind>(m.collect, m.output, lists_of(m, m.reduce.layers), m.weights_bytes, &grid);
+  run_number<Kind>(m, m.collect, m.output, m.reduce.layers, &grid);
 }
 
 struct PrepareParams {

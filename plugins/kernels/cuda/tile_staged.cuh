@@ -25,6 +25,14 @@ struct StagedTile {
 template <int kPairs>
 using StepInputs = uint32[kPairs][4];
 
+template <int kPairs>
+SMSR_DEVICE void copy_inputs(const StepInputs<kPairs>& from, StepInputs<kPairs>* to) {
+#pragma unroll
+  for (int pair = 0; pair < kPairs; ++pair)
+#pragma unroll
+    for (int i = 0; i < 4; ++i) (*to)[pair][i] = from[pair][i];
+}
+
 // Pixels are the columns of mma's B and D, 8 of them in each product; output channels the rows of A and D.
 template <int kTiles, int kPairs>
 class StagedSums {

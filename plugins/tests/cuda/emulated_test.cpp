@@ -64,22 +64,23 @@ void check_staged(ModuleCase* module_case, const std::string& where) {
 void check_case(const std::string& name, const Spec& spec, cuda::Type type) {
   const bool half = type == cuda::Type::kFloat16;
   const std::string where = name_of(name, type);
+  const cuda::Kernels gather = half ? cuda::Kernels::kTensorCore : cuda::Kernels::kFloat;
   ModuleCase module_case(spec, type);
   emulated::gpu = {};
-  const Bytes output = run(module_case, cuda::Layout::kNhwc, where);
+  const Bytes output = run(module_case, cuda::Layout::kNhwc, where, &gather);
   check_error(&module_case, output, where, &worst_error[half]);
-  const auto same = [&](cuda::Layout layout, const std::string& what) {
-    const Bytes other = run(module_case, layout, where + what);
+  const auto same = [&](cuda::Layout layout, const std::string& what, const cuda::Kernels* kernels) {
+    const Bytes other = run(module_case, layout, where + what, kernels);
     expect(module_case.same(output, cuda::Layout::kNhwc, other, layout), where + what + ": other bits");
   };
   emulated::gpu.reversed = true;  // other warps compute other units, in another order
   emulated::gpu.processors = 5;
-  same(cuda::Layout::kNchw, " NCHW");
+  same(cuda::Layout::kNchw, " NCHW", &gather);
   emulated::gpu = {};
   emulated::gpu.shared_memory = 48 * 1024;  // weights stay in global memory
   emulated::gpu.major = 7;
   emulated::gpu.minor = 5;
-  same(cuda::Layout::kNhwc, " little shared memory");
+  same(cuda::Layout::kNhwc, " little shared memory", nullptr);
   if (!half) return;
   check_staged(&module_case, where);
   emulated::gpu = {};
