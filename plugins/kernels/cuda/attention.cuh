@@ -160,6 +160,13 @@ SMSR_DEVICE void attend_image(const AttentionParams& p, int image, float* shared
   }
 }
 
+// Brings the weights closer, of T = Half, for whoever will compute a scale.
+SMSR_DEVICE void prefetch_weights(const AttentionParams& p) {
+  const int bytes = 2 * p.channels * p.channels * p.layers;
+  for (int i = 128 * thread_index(); i < bytes; i += 128 * kAttentionThreads)
+    prefetch(static_cast<const char*>(p.collect_weight) + i);
+}
+
 // Blocks [N].
 template <class T>
 SMSR_KERNEL(kAttentionThreads, 1)

@@ -119,6 +119,9 @@ SMSR_DEVICE Vector load_weights(const Vector* from) { return *from; }
 SMSR_DEVICE void store_vector(Vector* to, const Vector& value) { *to = value; }
 SMSR_DEVICE void store_word(uint32* to, uint32 value) { *to = value; }
 
+// Brings 128 bytes of global memory to the second-level cache.
+SMSR_DEVICE void prefetch(const void* from) { asm volatile("prefetch.global.L2 [%0];" ::"l"(from)); }
+
 // Copies 16 bytes from global to shared memory, from sm_80 on asynchronously: complete after
 // copies_arrive().
 SMSR_DEVICE void copy_to_shared(Vector* to, const Vector* from) {

@@ -28,6 +28,7 @@ class ChunkWeights {
 // A convolution of inactive pixels uses dense channels only, whatever else an active neighbour has in the
 // same 16 bytes: the inputs of a step that lie behind them become zeros. left: dense channels from the step's
 // first on.
+enum class Trim { kNone, kLast, kAll };  // steps of a chunk to which that may happen
 template <int kPairs>
 SMSR_DEVICE void trim(int left, StepInputs<kPairs>* inputs) {
   const int first = thread_index() % kWarpSize % 4 * 2;
@@ -96,7 +97,7 @@ SMSR_DEVICE void finish_unit(const ConvolutionOutputs& to, const StagedInputs& i
 // A chunk of a convolution: kSteps times 16 input channels of nine taps, added to the first 16 * kTiles output
 // channels. Inputs are loaded one step, weights one product ahead. at: of the weights of the first tap; left:
 // dense channels of the chunk, used where kTrim.
-template <int kTiles, int kSteps, bool kTrim, class Weights, class Record>
+template <int kTiles, int kSteps, Trim kTrim, class Weights, class Record>
 SMSR_DEVICE void multiply_set(const Weights& weights, int at, int tap_vectors, uint32 chunk, const Record& record,
                               int left, StagedSums<kTiles, Record::kPairs>* sums) {
   constexpr int kPairs = Record::kPairs, kProducts = kSteps * kTiles;
@@ -104,7 +105,7 @@ SMSR_DEVICE void multiply_set(const Weights& weights, int at, int tap_vectors, u
   TapRows<kPairs> rows(chunk, record.taps);
   rows.load(0, &inputs[0]);
   Vector ahead = weights.load(at, 0, 0);
-#pragma unroll 1
+#pragma unroll 3
   for (int tap = 0; tap < kTaps; ++tap) {
     // Behind the last tap its own inputs and weights again, which are not used.
     const int next = tap + 1 < kTaps ? tap + 1 : tap, next_at = tap + 1 < kTaps ? at + tap_vectors : at;
@@ -116,7 +117,8 @@ SMSR_DEVICE void multiply_set(const Weights& weights, int at, int tap_vectors, u
         rows.load(step + 1, &inputs[other]);
       else
         next_rows.load(0, &inputs[other]);
-      if (kTrim) trim<kPairs>(left - 16 * step, &inputs[step]);
+      if (kTrim == Trim::kAll || (kTrim == Trim::kLast && step + 1 == kSteps))
+        trim<kPairs>(left - 16 * step, &inputs[step]);
 #pragma unroll
       for (int m = 0; m < kTiles; ++m) {
         const int product = step * kTiles + m + 1;
@@ -132,7 +134,7 @@ SMSR_DEVICE void multiply_set(const Weights& weights, int at, int tap_vectors, u
   }
 }
 
-template <int kTiles, int kSteps, bool kTrim, class Weights, class Record>
+template <int kTiles, int kSteps, Trim kTrim, class Weights, class Record>
 SMSR_DEVICE void convolve_units(const StagedInputs& in, const ConvolutionOutputs& to, const Weights& weights,
                                 bool active, int halves, const UnitRange& range, char* ring, char* records) {
   const int all_halves = divide_up(in.channels, StagedTile::kDepth), dense = dense_of(in.dense, 0);
@@ -151,36 +153,59 @@ SMSR_DEVICE void convolve_units(const StagedInputs& in, const ConvolutionOutputs
   wait_for_copies<0>();
 }
 
-// Before the residual is added.
-template <int kTiles, int kPairs>
-SMSR_DEVICE void scale_unit(const CollectOutputs& to, const StagedInputs& in, int image,
-                            StagedSums<kTiles, kPairs>* sums) {
-#pragma unroll
-  for (int m = 0; m < kTiles; ++m) {
-    const int channel = sums->channel(m);
-    float bias[2] = {0.0f, 0.0f}, scale[2] = {0.0f, 0.0f};
-    if (channel < in.channels) {
-      const Half* const from = static_cast<const Half*>(to.bias) + channel;
-#pragma unroll
-      for (int i = 0; i < 2; ++i) {
-        bias[i] = to_float(from[i]);
-        scale[i] = to.scale[image * in.channels + channel + i];
-      }
+// Shared memory of a warp's copies.
+template <class Record>
+constexpr int kRingBytes = SetCopies<Record>::kBytes > StagedCopies<Record>::kBytes + 512
+                               ? SetCopies<Record>::kBytes
+                               : StagedCopies<Record>::kBytes + 512;
+
+// Bias and scale of an image in a warp's shared memory, of channels 2 i and 2 i + 1: two of each.
+class ImageScale {
+ public:
+  static constexpr int kBytes = kStagedChannels / 2 * 16;
+  SMSR_DEVICE explicit ImageScale(char* shared) : pairs_(reinterpret_cast<Vector*>(shared)) {}
+  SMSR_DEVICE void load(const CollectOutputs& to, int channels, int image) {
+    if (image == image_) return;
+    image_ = image;
+    sync_warp();
+    const int lane = thread_index() % kWarpSize, channel = 2 * lane;
+    Vector v = {{0, 0, 0, 0}};
+    if (channel < channels) {
+      const Half* const bias = static_cast<const Half*>(to.bias) + channel;
+      const float* const scale = to.scale + image * channels + channel;
+      v = {{float_bits(to_float(bias[0])), float_bits(to_float(bias[1])), float_bits(scale[0]), float_bits(scale[1])}};
     }
-    sums->scale(m, bias, scale);
+    pairs_[lane] = v;
+    sync_warp();
   }
-}
+  // Before the residual is added.
+  template <int kPairs>
+  SMSR_DEVICE void apply(StagedSums<4, kPairs>* sums) const {
+#pragma unroll
+    for (int m = 0; m < 4; ++m) {
+      const Vector v = pairs_[sums->channel(m) / 2];
+      sums->scale(m, {bits_float(v.word[0]), bits_float(v.word[1])}, {bits_float(v.word[2]), bits_float(v.word[3])});
+    }
+  }
+
+ private:
+  Vector* pairs_;
+  int image_ = -1;
+};
+
 template <int kSteps, class Weights, class Record>
 SMSR_DEVICE void collect_units(const StagedInputs& in, const CollectOutputs& to, const Weights& weights,
                                const StagedChunks& chunks, int pixels, const UnitRange& range, char* ring,
                                char* records) {
+  static_assert(StagedCopies<Record>::kBytes + ImageScale::kBytes <= kRingBytes<Record>, "ImageScale's place");
+  ImageScale scale(ring + StagedCopies<Record>::kBytes);
   using Copies = StagedCopies<Record>;
   constexpr int kPairs = Record::kPairs;
   Copies copies(chunks, 2 * in.channels, range, ring, records);
   while (copies.unit().rows > 0) {
     const StagedUnit unit = copies.unit();
     const Record& record = copies.record();
-    const int image = static_cast<int>(pixel_of_row(record, 0) >> 1) / pixels;
+    scale.load(to, in.channels, static_cast<int>(pixel_of_row(record, 0) >> 1) / pixels);
     StagedSums<4, kPairs> sums;
     const StagedPiece* piece = chunks.pieces[0];
 #pragma unroll 1
@@ -199,7 +224,7 @@ SMSR_DEVICE void collect_units(const StagedInputs& in, const CollectOutputs& to,
         sums.multiply(product % 4, now, inputs[product / 4]);
       }
     }
-    scale_unit(to, in, image, &sums);
+    scale.apply(&sums);
     const Vector identity = sums.identity();  // the residual: each channel is added to the same one
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
@@ -229,14 +254,18 @@ template <class Record_, bool kResident_>
 struct StagedKind {
   using Record = Record_;
   static constexpr bool kResident = kResident_;
-  static constexpr int kRing =
-      SetCopies<Record>::kBytes > StagedCopies<Record>::kBytes ? SetCopies<Record>::kBytes : StagedCopies<Record>::kBytes;
-  static constexpr int kListing = UnitLister<Record>::kSharedBytes;
+  static constexpr int kRing = kRingBytes<Record>;
+  static constexpr int kListing = RecordWriter<Record>::kSharedBytes;
   static constexpr int kWarpBytes = kRing + UnitQueue<Record>::kBytes;
   static_assert(kListing <= kWarpBytes, "the same shared memory");
 };
 
 constexpr int kStagedWarps = 8, kStagedThreads = kStagedWarps * kWarpSize;
+
+template <int kValue>
+struct Number {
+  static constexpr int value = kValue;
+};
 
 template <class Kind>
 SMSR_DEVICE void run_units(const StagedInputs& in, const ConvolutionOutputs& to,
@@ -246,16 +275,21 @@ SMSR_DEVICE void run_units(const StagedInputs& in, const ConvolutionOutputs& to,
   using Weights = ChunkWeights<Kind::kResident>;
   const int channels = active ? in.channels : dense_of(in.dense, 0);
   const int halves = channels > StagedTile::kDepth ? 2 : 1;
-  if (active)
-    convolve_units<4, 2, false, Weights, Record>(in, to, weights, true, halves, range, ring, records);
-  else if (to.dense > 32)
-    convolve_units<4, 2, true, Weights, Record>(in, to, weights, false, halves, range, ring, records);
-  else if (to.dense > 16)
-    convolve_units<2, 2, true, Weights, Record>(in, to, weights, false, halves, range, ring, records);
-  else if (channels > 16)
-    convolve_units<1, 2, true, Weights, Record>(in, to, weights, false, halves, range, ring, records);
-  else
-    convolve_units<1, 1, true, Weights, Record>(in, to, weights, false, halves, range, ring, records);
+  const auto run = [&](auto tiles, auto steps, auto trim) {
+    convolve_units<tiles.value, steps.value, static_cast<Trim>(trim.value), Weights, Record>(
+        in, to, weights, active, halves, range, ring, records);
+  };
+  if (active) return run(Number<4>(), Number<2>(), Number<0>());
+  // Whole pieces need no trimming: what lies behind them is copied as zeros.
+  const bool whole = channels % kPiece == 0, two = to.dense > 16;
+  if (to.dense > 32) return run(Number<4>(), Number<2>(), Number<2>());
+  if (channels > StagedTile::kDepth && !whole)
+    return two ? run(Number<2>(), Number<2>(), Number<2>()) : run(Number<1>(), Number<2>(), Number<2>());
+  if (channels > 16 && whole)
+    return two ? run(Number<2>(), Number<2>(), Number<0>()) : run(Number<1>(), Number<2>(), Number<0>());
+  if (channels > 16)
+    return two ? run(Number<2>(), Number<2>(), Number<1>()) : run(Number<1>(), Number<2>(), Number<1>());
+  return two ? run(Number<2>(), Number<1>(), Number<1>()) : run(Number<1>(), Number<1>(), Number<1>());
 }
 template <class Kind>
 SMSR_DEVICE void run_units(const StagedInputs& in, const CollectOutputs& to,

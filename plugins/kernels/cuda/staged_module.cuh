@@ -54,6 +54,7 @@ SMSR_DEVICE void run_layer(const StagedModule& m, int layer, GridBarrier* grid) 
 
 // Blocks take turns in the segments; the one that sums an image's last segment computes its scale.
 SMSR_DEVICE void run_attention(const StagedModule& m, GridBarrier* grid) {
+  prefetch_weights(m.attention);
   float* shared = static_cast<float*>(shared_memory());
   uint32* before = static_cast<uint32*>(shared_memory());
   grid->wait();
@@ -76,17 +77,23 @@ SMSR_DEVICE void run_attention(const StagedModule& m, GridBarrier* grid) {
   grid->arrive();
 }
 
-// Two phases: units of every segment, then their places among all units. Tasks are spread over blocks before
-// warps.
+// Three phases: units of every segment, their places among all units, their records. Work is spread over blocks
+// before warps.
 template <class Kind>
-SMSR_DEVICE void list_all_units(const StagedModule& m, GridBarrier* grid) {
+SMSR_DEVICE void list_units(const StagedModule& m, GridBarrier* grid) {
+  using Record = typename Kind::Record;
   const int warp = thread_index() / kWarpSize, first = warp * blocks_x() + block_x();
   const int tasks = tasks_of(m.sizes), step = kStagedWarps * blocks_x();
-  char* const shared = static_cast<char*>(shared_memory()) + warp * Kind::kWarpBytes;
-  for (int task = first; task < tasks; task += step) list_units<typename Kind::Record>(m.sizes, m.plan, task, shared);
+  for (int task = first; task < tasks; task += step) divide_segment<Record>(m.sizes, m.plan, task);
   grid->arrive();
   grid->wait();
   for (int task = first; task < tasks; task += step) place_units(m.sizes, m.plan, task);
+  grid->arrive();
+  grid->wait();
+  char* const shared = static_cast<char*>(shared_memory()) + warp * Kind::kWarpBytes;
+  const int batch = m.sizes.plan.batch, units = m.plan.active_units[batch] + m.plan.inactive_units[batch];
+  for (int unit = first; unit < units; unit += step)
+    RecordWriter<Record>(m.sizes.plan, m.plan, m.plan.placed[unit], shared).write(m.plan, unit);
   grid->arrive();
 }
 
@@ -95,7 +102,7 @@ template <class Kind>
 SMSR_KERNEL(kStagedThreads, 1)
 void staged_module(StagedModule m) {
   GridBarrier grid(m.arrivals);
-  list_all_units<Kind>(m, &grid);
+  list_units<Kind>(m, &grid);
 #pragma unroll 1
   for (int layer = 0; layer < m.reduce.layers; ++layer)
     run_layer<Kind>(m, layer, &grid);

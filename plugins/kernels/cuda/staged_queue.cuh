@@ -10,8 +10,8 @@ namespace smsr::cuda {
 struct StagedUnit {
   int index, rows, set;  // set: places, with the one that is no pixel
   SMSR_DEVICE StagedUnit() : index(-1), rows(0), set(0) {}
-  SMSR_DEVICE StagedUnit(int of, const UnitWord& word)
-      : index(of), rows(static_cast<int>(word.sizes & 0xffu)), set(static_cast<int>(word.sizes >> 8)) {}
+  SMSR_DEVICE StagedUnit(int of, UnitWord word)
+      : index(of), rows(static_cast<int>(word & 0xffu)), set(static_cast<int>(word >> 8)) {}
 };
 
 // Units begin, begin + 1, ... end - 1 of the list. The warp begins with `first`; the counter hands out those
@@ -33,7 +33,7 @@ class UnitQueue {
   SMSR_DEVICE UnitQueue(const UnitRange& range, char* memory)
       : range_(range), memory_(memory), lane_(thread_index() % kWarpSize) {
     take();
-    next_ = load(range.first, &word_);
+    next_ = load(range.first);
     copy_record();
     commit_copies();
     wait_for_copies<0>();
@@ -48,17 +48,15 @@ class UnitQueue {
   SMSR_DEVICE void advance() {
     unit_ = next_;
     if (++slot_ == kSlots) slot_ = 0;
-    next_ = load(range_.taken + static_cast<int>(shuffle(taken_, 0)), &word_);
+    next_ = load(range_.taken + static_cast<int>(shuffle(taken_, 0)));
     if (next_.rows > 0) take();
     copy_record();
   }
 
  private:
   SMSR_DEVICE void take() { taken_ = lane_ == 0 ? atomic_add(range_.counter, 1u) : 0u; }
-  SMSR_DEVICE StagedUnit load(int index, UnitWord* word) const {
-    if (index >= range_.end) return StagedUnit();
-    *word = range_.units[index];
-    return StagedUnit(index, *word);
+  SMSR_DEVICE StagedUnit load(int index) const {
+    return index < range_.end ? StagedUnit(index, range_.units[index]) : StagedUnit();
   }
   SMSR_DEVICE Record* slot(int index) const { return reinterpret_cast<Record*>(memory_) + index; }
   // Of next_, into the slot behind.
@@ -67,7 +65,7 @@ class UnitQueue {
     constexpr int kVectors = static_cast<int>(sizeof(Record)) / 16;
     Vector* const to = reinterpret_cast<Vector*>(slot(slot_ + 1 == kSlots ? 0 : slot_ + 1));
     const Vector* const from =
-        reinterpret_cast<const Vector*>(range_.records) + static_cast<long long>(word_.record) * kVectors;
+        reinterpret_cast<const Vector*>(range_.records) + static_cast<long long>(next_.index) * kVectors;
 #pragma unroll
     for (int i = lane_; i < kVectors; i += kWarpSize) copy_to_shared(to + i, from + i);
   }
@@ -75,7 +73,6 @@ class UnitQueue {
   char* memory_;
   const int lane_;
   StagedUnit unit_, next_;
-  UnitWord word_ = {};
   uint32 taken_ = 0;
   int slot_ = kSlots - 1;
 };

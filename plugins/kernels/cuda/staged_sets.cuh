@@ -40,7 +40,8 @@ class SetCopies {
         ring_(ring),
         lane_(thread_index() % kWarpSize),
         halves_(halves),
-        dense_(active ? round_up(dense_of(in.dense, 0), kPiece) : in.channels),
+        dense_(round_up(dense_of(in.dense, 0), kPiece)),
+        end_(active ? in.channels : dense_),
         queue_(range, records) {
     copy_chunk();
   }
@@ -68,7 +69,7 @@ class SetCopies {
     const int channel = half_ * StagedTile::kDepth + piece * kPiece;
     const char* const from = reinterpret_cast<const char*>(in_.sources + channel);
     // Which pixels have it: none, active ones, all.
-    const uint32 least = channel >= in_.channels ? 2u : channel < dense_ ? 0u : 1u;
+    const uint32 least = channel >= end_ ? 2u : channel < dense_ ? 0u : 1u;
     const uint32 to = shared_address(ring_) + static_cast<uint32>(stage_ * kChunkBytes + first * kRowBytes +
                                                                   (piece ^ first / 2 % 4) * 16);
     const Record& record = queue_.record();
@@ -87,7 +88,7 @@ class SetCopies {
   }
   const StagedInputs& in_;
   char* ring_;
-  const int lane_, halves_, dense_;
+  const int lane_, halves_, dense_, end_;  // end_: behind the unit's last channel
   UnitQueue<Record> queue_;
   int stage_ = 0, half_ = 0;
 };

@@ -90,12 +90,12 @@ struct alignas(8) Entry {
 };
 constexpr int kTaps = 9, kCentre = 4;
 
-// A unit of the staged kernel: its record, its pixels (first 8 bits) and the places of its set, with one
-// behind them that is no pixel.
-struct alignas(8) UnitWord {
-  int record;
-  uint32 sizes;
+// A unit of the staged kernel: columns x, x + 1, ... of a band, over all kinds and images.
+struct UnitColumns {
+  int x, band, count;
 };
+// Its pixels (first 8 bits) and the places of its set, with one behind them that is no pixel.
+using UnitWord = uint32;
 
 SMSR_DEVICE int round_up(int value, int to) { return (value + to - 1) / to * to; }
 SMSR_DEVICE int divide_up(int value, int by) { return (value + by - 1) / by; }

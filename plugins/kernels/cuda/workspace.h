@@ -101,7 +101,8 @@ inline Workspace lay_out(const Shape& shape, void* base) {
     w.units_plan.columns = w.plan.columns;
     const size_t of_small = record_bytes<SmallUnit>(shape), of_large = record_bytes<LargeUnit>(shape);
     w.units_plan.records = static_cast<char*>(cursor.take_bytes(of_small < of_large ? of_large : of_small));
-    w.units_plan.listed = cursor.take<UnitWord>(static_cast<size_t>(records));
+    w.units_plan.listed = cursor.take<UnitColumns>(static_cast<size_t>(records));
+    w.units_plan.placed = cursor.take<UnitColumns>(static_cast<size_t>(records));
     w.units_plan.units = cursor.take<UnitWord>(static_cast<size_t>(records));
     w.units_plan.counts = cursor.take<int>(2 * batch * static_cast<size_t>(bands) *
                                            static_cast<size_t>(smsr::divide_up(shape.width, kShortSegment)));

@@ -126,6 +126,7 @@ inline void store_vector(Vector* to, const Vector& value) {
   if (emulated::counting) emulated::note(emulated::Access::kGlobalStore, to, true);
   *to = value;
 }
+inline void prefetch(const void*) {}
 inline void store_word(uint32* to, uint32 value) {
   if (emulated::counting) emulated::note(emulated::Access::kGlobalStore, to, true);
   *to = value;
