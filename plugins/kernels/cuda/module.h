@@ -14,7 +14,7 @@ enum class Kernels { kTensorCore, kVolta, kFloat, kStaged };
 constexpr const char* kKernelVariable = "SMSR_CUDA_KERNEL";  // gather or staged
 
 // The kernels for a type and a compute capability (10 * major + minor); kBadKernel for `name` where it is no
-// kernel's or that GPU or type lacks it. name: null or empty is the default.
+// kernel's or that GPU or type lacks it. name: null or empty is the default, gather.
 Status choose_kernels(const char* name, Type type, int capability, Kernels* kernels);
 
 struct Device {

@@ -29,6 +29,8 @@ SMSR_DEVICE int blocks_y() { return static_cast<int>(gridDim.y); }
 SMSR_DEVICE void sync_block() { __syncthreads(); }
 
 SMSR_DEVICE void sync_warp() { __syncwarp(); }
+// What the emulated GPU stops at where it is not so.
+SMSR_DEVICE void check_emulated(bool) {}
 
 // The block's dynamic shared memory, aligned to 128 bytes.
 SMSR_DEVICE void* shared_memory() {

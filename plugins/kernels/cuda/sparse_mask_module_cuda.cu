@@ -11,7 +11,6 @@ namespace smsr::cuda {
 namespace {
 
 constexpr int64_t kMostValues = 2147483647;
-constexpr int kStagedByDefault = 90;  // compute capability
 constexpr int kStagedSharedMemory = 99 * 1024;  // what every GPU from sm_80 on has; the staged kernels fit
 
 Status check_shape(const Shape& s) {
@@ -113,10 +112,8 @@ Status choose_kernels(const char* name, Type type, int capability, Kernels* kern
   const std::string chosen = name == nullptr ? "" : name;
   if (!chosen.empty() && chosen != "staged" && chosen != "gather") return Status::kBadKernel;
   if (capability < 72) return Status::kBadDevice;
-  const bool can_stage = type == Type::kFloat16 && capability >= 80;
-  if (chosen == "staged" && !can_stage) return Status::kBadKernel;
-  // Where it was measured, the staged kernel is the faster one.
-  const bool staged = chosen.empty() ? can_stage && capability == kStagedByDefault : chosen == "staged";
+  if (chosen == "staged" && (type != Type::kFloat16 || capability < 80)) return Status::kBadKernel;
+  const bool staged = chosen == "staged";
   *kernels = staged                   ? Kernels::kStaged
              : type == Type::kFloat32 ? Kernels::kFloat
              : capability < 75        ? Kernels::kVolta

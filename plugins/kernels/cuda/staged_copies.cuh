@@ -104,14 +104,14 @@ class StagedCopies {
  private:
   SMSR_DEVICE void enter_unit() {
     exist_ = 0;
+    chunk_ = 0;
+    if (queue_.unit().rows == 0) return;
 #pragma unroll
     for (int i = 0; i < kLaneRows; ++i) {
       const uint32 pixel = pixel_of_row(queue_.record(), lane_ / 4 + 8 * i);
       offsets_[i] = (pixel >> 1) * pixel_bytes_;
       if (pixel != kNoPixel) exist_ |= 1u << i;
     }
-    if (queue_.unit().rows == 0) exist_ = 0;
-    chunk_ = 0;
   }
   // Where a unit has two chunks at least, the first of the unit before has been waited for, and with it the
   // next one's record.
@@ -140,7 +140,7 @@ class StagedCopies {
   const int lane_;
   UnitQueue<Record> queue_;
   int write_ = 0, read_ = 0, chunk_ = 0;
-  uint32 offsets_[kLaneRows];  // of the rows' pixels, in bytes
+  uint32 offsets_[kLaneRows] = {};  // of the rows' pixels, in bytes
   uint32 exist_ = 0;
 };
 

@@ -102,14 +102,14 @@ SMSR_DEVICE void multiply_set(const Weights& weights, int at, int tap_vectors, u
                               int left, StagedSums<kTiles, Record::kPairs>* sums) {
   constexpr int kPairs = Record::kPairs, kProducts = kSteps * kTiles;
   StepInputs<kPairs> inputs[2];
-  TapRows<kPairs> rows(chunk, record.taps);
+  TapRows<Record> rows(chunk, record.taps);
   rows.load(0, &inputs[0]);
   Vector ahead = weights.load(at, 0, 0);
 #pragma unroll 3
   for (int tap = 0; tap < kTaps; ++tap) {
     // Behind the last tap its own inputs and weights again, which are not used.
     const int next = tap + 1 < kTaps ? tap + 1 : tap, next_at = tap + 1 < kTaps ? at + tap_vectors : at;
-    const TapRows<kPairs> next_rows(chunk, record.taps + next * Record::kRows);
+    const TapRows<Record> next_rows(chunk, record.taps + next * Record::kRows);
 #pragma unroll
     for (int step = 0; step < kSteps; ++step) {
       const int other = kSteps == 1 ? 1 : (step + 1) % 2;

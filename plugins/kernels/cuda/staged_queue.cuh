@@ -77,10 +77,13 @@ class UnitQueue {
   int slot_ = kSlots - 1;
 };
 
-// The pixel of a unit's row, which must exist.
+// The pixel of a row of a unit, kNoPixel past its end. The unit must exist: nobody has written the record of
+// none, and what stands there leads out of shared memory.
 template <class Record>
 SMSR_DEVICE uint32 pixel_of_row(const Record& record, int row) {
-  return record.set[record.taps[kCentre * Record::kRows + place_of_row(row, Record::kPairs)]];
+  const int place = record.taps[kCentre * Record::kRows + place_of_row(row, Record::kPairs)];
+  check_emulated(place < Record::kSet);
+  return record.set[place];
 }
 
 }  // namespace smsr::cuda

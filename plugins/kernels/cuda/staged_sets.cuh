@@ -94,8 +94,10 @@ class SetCopies {
 };
 
 // Addresses of the lane's rows of one tap's inputs.
-template <int kPairs>
+template <class Record>
 class TapRows {
+  static constexpr int kPairs = Record::kPairs;
+
  public:
   // taps: the record's, of the tap.
   SMSR_DEVICE TapRows(uint32 chunk, const uint8* taps) {
@@ -109,6 +111,7 @@ class TapRows {
 #pragma unroll
     for (int pair = 0; pair < kPairs; ++pair) {
       const uint32 place = places >> (8 * pair) & 0xffu;
+      check_emulated(place < Record::kSet);
       at_[pair] = chunk + place * kRowBytes + ((place >> 1 & 3u) ^ piece) * 16;
     }
   }

@@ -31,6 +31,9 @@ inline void sync_block() { emulated::sync_block(); }
 inline void sync_warp() {
   emulated::meet_warp([](void* const(&)[32]) {}, nullptr);
 }
+inline void check_emulated(bool expected) {
+  if (!expected) emulated::fail("an expectation of the kernel does not hold");
+}
 inline void* shared_memory() { return emulated::shared_memory(); }
 inline uint32 shared_address(const void* at) {
   return static_cast<uint32>(static_cast<const char*>(at) - static_cast<const char*>(shared_memory()));
