@@ -1,5 +1,5 @@
 // Counts what each launch of the module asks of the emulated GPU's memories and tensor cores:
-//   smsr_cuda_counts [H W SHARE [KILOBYTES [PROCESSORS]]]   shared memory: 227 (sm_90), 163 (sm_80, sm_87),
+//   smsr_cuda_counts [H W SHARE [KILOBYTES [PROCESSORS [ROWS]]]]   shared memory: 227 (sm_90), 163 (sm_80, sm_87),
 //                                                           99 (others)
 // float16, N H W C, 64 channels, 4 layers, dense channels 24 9 3 0 as the published x2 checkpoint's first
 // module. One line per launch, or per phase of a cooperative one: kernel, number, and the fields of
@@ -15,9 +15,9 @@
 namespace smsr::testing {
 namespace {
 
-void count(const ModuleCase& module_case, cuda::Kernels kernels, const char* name) {
+void count(const ModuleCase& module_case, cuda::Kernels kernels, const char* name, int rows = 0) {
   EmulatedCase tensors(module_case, cuda::Layout::kNhwc);
-  const cuda::Device device = {emulated::gpu.processors, emulated::gpu.shared_memory};
+  const cuda::Device device = {emulated::gpu.processors, emulated::gpu.shared_memory, rows};
   emulated::launch_counts.clear();
   emulated::counting = true;
   const Status status = cuda::launch_module(kernels, device, tensors.params, tensors.workspace.data(),
@@ -46,9 +46,10 @@ int main(int count, char** arguments) {
   const double share = count > 3 ? std::atof(arguments[3]) : 0.3;
   if (count > 4) smsr::emulated::gpu.shared_memory = 1024 * std::atoi(arguments[4]);
   if (count > 5) smsr::emulated::gpu.processors = std::atoi(arguments[5]);
+  const int rows = count > 6 ? std::atoi(arguments[6]) : 64;  // those of a large image, of which this is a part
   if (height < 1 || width < 1 || !(share >= 0.0 && share <= 1.0) || smsr::emulated::gpu.shared_memory < 1 ||
       smsr::emulated::gpu.processors < 1) {
-    std::printf("usage: %s [H W SHARE [KILOBYTES [PROCESSORS]]]\n", arguments[0]);
+    std::printf("usage: %s [H W SHARE [KILOBYTES [PROCESSORS [ROWS]]]]\n", arguments[0]);
     return 2;
   }
   Spec spec = {{1, height, width, 64, 4}, {24, 9, 3, 0}, "clustered"};
@@ -59,6 +60,6 @@ int main(int count, char** arguments) {
       "kernel launch load_requests load_sectors store_requests store_sectors copy_requests copy_sectors "
       "shared_requests shared_wavefronts least_wavefronts matrix_loads mma most_of_block most_of_warp\n");
   smsr::testing::count(module_case, smsr::cuda::Kernels::kTensorCore, "gather");
-  smsr::testing::count(module_case, smsr::cuda::Kernels::kStaged, "staged");
+  smsr::testing::count(module_case, smsr::cuda::Kernels::kStaged, "staged", rows);
   return failed == 0 ? 0 : 1;
 }
