@@ -33,7 +33,7 @@ class GatherLauncher : public Launcher<ConvTile, CollectTile> {
     for (int layer = 0; layer < this->shape_.layers; ++layer)
       convolve(layer, layer == 0 ? features : this->map(layer - 1));
     this->queue(reduce_units, kSegments * this->shape_.layers * this->shape_.batch, 1, kReduceThreads,
-                kReduceThreads * sizeof(float), this->reduce_params(0));
+                kReduceShared, this->reduce_params());
     this->queue(attend<T>, this->shape_.batch, 1, kAttentionThreads, this->attention_shared(),
                 this->attention_params());
     collect(features, output);
@@ -70,8 +70,6 @@ class GatherLauncher : public Launcher<ConvTile, CollectTile> {
                       CollectOutputs{output, features, this->input(op::kCollectBias), this->workspace_.scale},
                       this->shape_.layers);
   }
-
-  static constexpr size_t kPlanShared = kPlanThreads / kWarpSize * sizeof(uint32);
 
   template <class Tile, class Outputs>
   void gemm(GemmInputs in, const Outputs& to, int layer) {

@@ -90,13 +90,11 @@ class Launcher {
     return reinterpret_cast<const Vector*>(static_cast<const T*>(workspace_.weights) + offset);
   }
 
-  // units_per_image: rows of unit_sums, 0 where lists of pixels say how many.
-  ReduceParams reduce_params(int units_per_image) const {
+  ReduceParams reduce_params() const {
     const Plan& plan = workspace_.plan;
     return {workspace_.unit_sums, workspace_.segment_sums, plan.active_units,
             plan.inactive_units,  workspace_.units,        shape_.batch,
-            shape_.layers,        shape_.channels,         units_per_image,
-            all_dense()};
+            shape_.layers,        shape_.channels,         all_dense()};
   }
   AttentionParams attention_params() const {
     return {workspace_.segment_sums,
@@ -112,7 +110,8 @@ class Launcher {
             static_cast<float>(pixels())};
   }
   size_t attention_shared() const {
-    return sizeof(float) * static_cast<size_t>(attention_floats(shape_.layers, shape_.channels));
+    const size_t bytes = sizeof(float) * static_cast<size_t>(attention_floats(shape_.layers, shape_.channels));
+    return bytes < kReduceShared ? kReduceShared : bytes;
   }
 
   static int divide(int value, int by) { return static_cast<int>(smsr::divide_up(value, by)); }

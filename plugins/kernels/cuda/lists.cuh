@@ -51,24 +51,6 @@ SMSR_DEVICE void write_units(const PlanSizes& s, const Plan& plan, int counters)
   for (int i = thread_index(); i < counters; i += kPlanThreads) plan.counters[i] = 0;
 }
 
-// Active pixels of the column, from the row above the band (bit 0) to the row below it (bit 9); 0 outside the
-// image.
-SMSR_DEVICE uint32 tall_column(const PlanSizes& s, const uint8* columns, int band, int x) {
-  if (x < 0 || x >= s.width) return 0;
-  const uint8* at = columns + band * s.width + x;
-  uint32 bits = static_cast<uint32>(*at) << 1;
-  if (band > 0) bits |= static_cast<uint32>(at[-s.width]) >> 7;
-  if (band + 1 < s.bands) bits |= (static_cast<uint32>(at[s.width]) & 1u) << 9;
-  return bits;
-}
-
-// The same bits, of the pixels that lie inside the image.
-SMSR_DEVICE uint32 tall_image(const PlanSizes& s, int band, int x) {
-  if (x < 0 || x >= s.width) return 0;
-  const int below = smaller(kBandRows + 1, s.height - band * kBandRows);  // rows of the band and one more
-  return ((1u << below) - 1u) << 1 | (band > 0 ? 1u : 0u);
-}
-
 // The nine taps around a row of the band, from the columns left, middle and right: bit 3 * ky + kx.
 SMSR_DEVICE uint32 taps_around(const uint32 (&tall)[3], int row) {
   uint32 bits = 0;
@@ -78,7 +60,7 @@ SMSR_DEVICE uint32 taps_around(const uint32 (&tall)[3], int row) {
 }
 
 // Blocks [N * s.blocks + 1]: write plan.entries; the last one the units.
-static SMSR_KERNEL(kPlanThreads, 1) void write_lists(PlanSizes s, Plan plan, int counters) {
+[[maybe_unused]] static SMSR_KERNEL(kPlanThreads, 1) void write_lists(PlanSizes s, Plan plan, int counters) {
   const int image = block_x() / s.blocks, block = block_x() % s.blocks;
   if (image == s.batch) {
     write_units(s, plan, counters);

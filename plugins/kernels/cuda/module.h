@@ -14,12 +14,13 @@ enum class Kernels { kTensorCore, kVolta, kFloat, kStaged };
 constexpr const char* kKernelVariable = "SMSR_CUDA_KERNEL";  // gather or staged
 
 // The kernels for a type and a compute capability (10 * major + minor); kBadKernel for `name` where it is no
-// kernel's or that GPU or type lacks it. name: null or empty is the default, gather.
+// kernel's or that GPU or type lacks it. name: null or empty is the default.
 Status choose_kernels(const char* name, Type type, int capability, Kernels* kernels);
 
 struct Device {
   int processors;
   int shared_memory;  // most bytes per thread block
+  int unit_rows = 0;  // pixels of a unit of the staged kernel, 32 or 64 where there is room; 0: by the image's size
 };
 
 // sparse_mask_module() with kernels and a device of the caller's choice, for tests. kBadType where the

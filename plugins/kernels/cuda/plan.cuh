@@ -36,11 +36,31 @@ SMSR_DEVICE bool is_active(T margin, float theta) {
   return to_float(margin) - theta > 0.0f;  // NaN: inactive
 }
 
-// Blocks [N * s.blocks]: writes plan.columns and plan.block_counts. margin [N, 1, H, W], theta [].
+// Active pixels of the column, from the row above the band (bit 0) to the row below it (bit 9); 0 outside the
+// image.
+SMSR_DEVICE uint32 tall_column(const PlanSizes& s, const uint8* columns, int band, int x) {
+  if (x < 0 || x >= s.width) return 0;
+  const uint8* at = columns + band * s.width + x;
+  uint32 bits = static_cast<uint32>(*at) << 1;
+  if (band > 0) bits |= static_cast<uint32>(at[-s.width]) >> 7;
+  if (band + 1 < s.bands) bits |= (static_cast<uint32>(at[s.width]) & 1u) << 9;
+  return bits;
+}
+
+// The same bits, of the pixels that lie inside the image.
+SMSR_DEVICE uint32 tall_image(const PlanSizes& s, int band, int x) {
+  if (x < 0 || x >= s.width) return 0;
+  const int below = smaller(kBandRows + 1, s.height - band * kBandRows);  // rows of the band and one more
+  return ((1u << below) - 1u) << 1 | (band > 0 ? 1u : 0u);
+}
+
+constexpr int kPlanShared = kPlanThreads / kWarpSize * 4;  // bytes of shared memory that a block needs
+
+// A block's part, `block` of N * s.blocks: of plan.columns and plan.block_counts. margin [N, 1, H, W],
+// theta [].
 template <class T>
-SMSR_KERNEL(kPlanThreads, 1)
-void mark_columns(PlanSizes s, const T* margin, const T* theta, Plan plan) {
-  const int image = block_x() / s.blocks, column = block_x() % s.blocks * kPlanThreads + thread_index();
+SMSR_DEVICE void mark_block(const PlanSizes& s, const T* margin, const T* theta, const Plan& plan, int block) {
+  const int image = block / s.blocks, column = block % s.blocks * kPlanThreads + thread_index();
   uint32 counts = 0;
   if (column < s.bands * s.width) {
     const int band = column / s.width, x = column % s.width, rows = rows_of_band(s, band);
@@ -60,10 +80,17 @@ void mark_columns(PlanSizes s, const T* margin, const T* theta, Plan plan) {
   uint32 total;
   scan_block(counts, &total);
   if (thread_index() == 0) {
-    int* to = plan.block_counts + 2 * block_x();
+    int* to = plan.block_counts + 2 * block;
     to[0] = static_cast<int>(total & 0xffffu);
     to[1] = static_cast<int>(total >> 16);
   }
+}
+
+// Blocks [N * s.blocks].
+template <class T>
+SMSR_KERNEL(kPlanThreads, 1)
+void mark_columns(PlanSizes s, const T* margin, const T* theta, Plan plan) {
+  mark_block(s, margin, theta, plan, block_x());
 }
 
 }  // namespace smsr::cuda

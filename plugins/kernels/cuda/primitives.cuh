@@ -89,6 +89,17 @@ SMSR_DEVICE uint32 floats_to_halves(float low, float high) {
 #endif
 }
 
+// The same of max(low, 0) and max(high, 0); NaN stays.
+SMSR_DEVICE uint32 floats_to_positive_halves(float low, float high) {
+#if __CUDA_ARCH__ >= 800
+  uint32 pair;
+  asm("cvt.rn.relu.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+  return pair;
+#else
+  return floats_to_halves(low < 0.0f ? 0.0f : low, high < 0.0f ? 0.0f : high);
+#endif
+}
+
 // Loads through the read-only path where `exists`, else returns zeros: one predicated instruction, no branch.
 SMSR_DEVICE Vector load_or_zero(const void* from, bool exists) {
   Vector v;
@@ -103,9 +114,13 @@ SMSR_DEVICE Vector load_or_zero(const void* from, bool exists) {
 // Loads data that no running kernel writes.
 SMSR_DEVICE Vector load_constant(const Vector* from) { return load_or_zero(from, true); }
 
-// Loads 16 bytes of packed weights, from global or shared memory; stores 16 bytes to global memory.
+// Loads 16 bytes, of packed weights or sums, from global or shared memory; stores 16 bytes to global memory.
 SMSR_DEVICE Vector load_weights(const Vector* from) { return *from; }
 SMSR_DEVICE void store_vector(Vector* to, const Vector& value) { *to = value; }
+SMSR_DEVICE void store_word(uint32* to, uint32 value) { *to = value; }
+
+// Brings 128 bytes of global memory to the second-level cache.
+SMSR_DEVICE void prefetch(const void* from) { asm volatile("prefetch.global.L2 [%0];" ::"l"(from)); }
 
 // Copies 16 bytes from global to shared memory, from sm_80 on asynchronously: complete after
 // copies_arrive().
@@ -125,71 +140,43 @@ SMSR_DEVICE void copies_arrive() {
 
 // What follows up to the products exists from sm_80 on; the host launches no kernel that uses it on others.
 
-// Where `copies`: copies 16 bytes from global to shared memory asynchronously, or zeros where they do not
-// exist (then `from` is not read): complete for the threads that waited for a barrier at which this one's
-// copies arrived.
-SMSR_DEVICE void copy_or_zero(bool copies, uint32 to, const void* from, bool exists) {
+// Copies 16 bytes from global to shared memory asynchronously, past the first-level cache, or zeros where they
+// do not exist (then `from` is not read): complete for this thread once it has waited for the group of
+// the copy.
+SMSR_DEVICE void copy_or_zero(uint32 to, const void* from, bool exists) {
 #if __CUDA_ARCH__ >= 800
-  if (!copies) return;
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(exists ? 16 : 0)
                : "memory");
 #else
   __trap();
 #endif
 }
-
-// Barriers of 8 bytes in shared memory. A phase ends with the `count`th arrival; arrivals of one phase must
-// not begin before the phase before has ended. What a thread wrote before it arrived, or copied before its
-// copies arrived, is there for whoever waited for that phase. Phases 0, 2, ... have parity 0.
-SMSR_DEVICE void barrier_create(uint32 barrier, int count) {
+// The same for 8 bytes.
+SMSR_DEVICE void copy_8_or_zero(void* to, const void* from, bool exists) {
 #if __CUDA_ARCH__ >= 800
-  asm volatile("mbarrier.init.shared.b64 [%0], %1;" ::"r"(barrier), "r"(count) : "memory");
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 8, %2;" ::"r"(shared_address(to)), "l"(from),
+               "r"(exists ? 8 : 0)
+               : "memory");
 #else
   __trap();
 #endif
 }
-// Before its memory is used for something else.
-SMSR_DEVICE void barrier_destroy(uint32 barrier) {
+// The thread's copies since it called this before are a group.
+SMSR_DEVICE void commit_copies() {
 #if __CUDA_ARCH__ >= 800
-  asm volatile("mbarrier.inval.shared.b64 [%0];" ::"r"(barrier) : "memory");
+  asm volatile("cp.async.commit_group;" ::: "memory");
 #else
   __trap();
 #endif
 }
-SMSR_DEVICE void barrier_arrive(uint32 barrier) {
+// Waits for all of the thread's groups but the last kLeft.
+template <int kLeft>
+SMSR_DEVICE void wait_for_copies() {
 #if __CUDA_ARCH__ >= 800
-  asm volatile("{ .reg .b64 state; mbarrier.arrive.shared.b64 state, [%0]; }" ::"r"(barrier) : "memory");
+  asm volatile("cp.async.wait_group %0;" ::"n"(kLeft) : "memory");
 #else
   __trap();
 #endif
-}
-// An arrival that happens once this thread's copies so far are complete.
-SMSR_DEVICE void barrier_arrive_after_copies(uint32 barrier) {
-#if __CUDA_ARCH__ >= 800
-  asm volatile("cp.async.mbarrier.arrive.noinc.shared.b64 [%0];" ::"r"(barrier) : "memory");
-#else
-  __trap();
-#endif
-}
-// Waits until the last phase with this parity has ended.
-SMSR_DEVICE void barrier_wait(uint32 barrier, int parity) {
-#if __CUDA_ARCH__ >= 900
-#define SMSR_TEST_WAIT "mbarrier.try_wait.parity.shared.b64"
-#else
-#define SMSR_TEST_WAIT "mbarrier.test_wait.parity.shared.b64"
-#endif
-#if __CUDA_ARCH__ >= 800
-  uint32 ended;
-  do {
-    asm volatile("{ .reg .pred p; " SMSR_TEST_WAIT " p, [%1], %2; selp.u32 %0, 1, 0, p; }"
-                 : "=r"(ended)
-                 : "r"(barrier), "r"(parity)
-                 : "memory");
-  } while (ended == 0);
-#else
-  __trap();
-#endif
-#undef SMSR_TEST_WAIT
 }
 
 // Loads 16 bytes from shared memory.

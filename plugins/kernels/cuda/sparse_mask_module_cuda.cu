@@ -1,6 +1,5 @@
 // The API: checks all arguments, then queues the kernels for the type and the GPU.
 #include <cstdlib>
-#include <cstring>
 #include <string>
 
 #include "cuda/checks.h"
@@ -12,6 +11,7 @@ namespace smsr::cuda {
 namespace {
 
 constexpr int64_t kMostValues = 2147483647;
+constexpr int kStagedByDefault = 90;  // compute capability
 constexpr int kStagedSharedMemory = 99 * 1024;  // what every GPU from sm_80 on has; the staged kernels fit
 
 Status check_shape(const Shape& s) {
@@ -83,10 +83,10 @@ Status choose(Type type, Device* device, Kernels* kernels) {
   return choose_kernels(name.c_str(), type, capability, kernels);
 }
 
-// For the staged kernel. Its blocks run all at once, one per multiprocessor, and each computes 64 channels.
-bool has_room(const Launch& launch) {
-  return launch.device.shared_memory >= kStagedSharedMemory &&
-         launch.device.processors >= smsr::divide_up(launch.params.shape.channels, StagedTile::kColumns);
+// Wider modules than the staged kernel's are the gathering kernel's.
+Status launch_staged_or_wide(const Launch& launch) {
+  if (launch.params.shape.channels > StagedTile::kColumns) return launch_with<HalfTile>(launch);
+  return launch.device.shared_memory < kStagedSharedMemory ? Status::kBadDevice : launch_staged(launch);
 }
 
 Status launch_prepared(Kernels kernels, const Launch& launch) {
@@ -96,7 +96,7 @@ Status launch_prepared(Kernels kernels, const Launch& launch) {
     case Kernels::kFloat:
       return launch_with<FloatTile>(launch);
     case Kernels::kStaged:
-      return has_room(launch) ? launch_staged(launch) : Status::kBadDevice;
+      return launch_staged_or_wide(launch);
     case Kernels::kVolta:
 #ifdef SMSR_CUDA_VOLTA
       return launch_with<VoltaTile>(launch);
@@ -110,11 +110,13 @@ Status launch_prepared(Kernels kernels, const Launch& launch) {
 }  // namespace
 
 Status choose_kernels(const char* name, Type type, int capability, Kernels* kernels) {
-  const bool staged = name != nullptr && std::strcmp(name, "staged") == 0;
-  if (!staged && name != nullptr && name[0] != '\0' && std::strcmp(name, "gather") != 0)
-    return Status::kBadKernel;
+  const std::string chosen = name == nullptr ? "" : name;
+  if (!chosen.empty() && chosen != "staged" && chosen != "gather") return Status::kBadKernel;
   if (capability < 72) return Status::kBadDevice;
-  if (staged && (type != Type::kFloat16 || capability < 80)) return Status::kBadKernel;
+  const bool can_stage = type == Type::kFloat16 && capability >= 80;
+  if (chosen == "staged" && !can_stage) return Status::kBadKernel;
+  // Where it was measured, the staged kernel is the faster one.
+  const bool staged = chosen.empty() ? can_stage && capability == kStagedByDefault : chosen == "staged";
   *kernels = staged                   ? Kernels::kStaged
              : type == Type::kFloat32 ? Kernels::kFloat
              : capability < 75        ? Kernels::kVolta

@@ -1,358 +1,351 @@
-// Convolution and collect of sm_80 and newer: pixels are brought to shared memory tile by tile
-// (staged_tile.cuh) and gathered from there. Every warp goes through the block's tiles and computes units of
-// them until none is left; the last warp to leave a tile fills its stage anew. A warp waits only for the
-// copies of the tile that it needs next, so that tiles of different numbers of active pixels even out.
+// Convolution and collect of sm_80 and newer: every warp takes units of pixels from a counter, whose inputs it
+// copies to shared memory ahead of its products. A unit's result does not depend on which warp computes it.
 #pragma once
 
+#include "cuda/epilogue.cuh"
 #include "cuda/grid_barrier.cuh"
-#include "cuda/staged_tile.cuh"
+#include "cuda/staged_copies.cuh"
 
 namespace smsr::cuda {
 
-constexpr int kStagedThreads = kStagedWarps * kWarpSize;
-static_assert(kMaxStages < kStagedWarps, "a warp for each stage, and one more");
+// Packed weights of chunks, in shared or in global memory.
+template <bool kShared>
+class ChunkWeights {
+ public:
+  explicit SMSR_DEVICE ChunkWeights(const Vector* weights)
+      : from_(weights + thread_index() % kWarpSize), at_(kShared ? shared_address(from_) : 0u) {}
+  // chunk: StagedPiece::weights. Of output channels 16 m to 16 m + 15.
+  SMSR_DEVICE Vector load(int chunk, int step, int m) const {
+    const int index = chunk + step * StagedTile::kStepVectors + m * kWarpSize;
+    return kShared ? load_shared(at_ + static_cast<uint32>(16 * index)) : load_weights(from_ + index);
+  }
 
-// A unit of a tile: pixels first, first + step, ... of its list.
-struct TileUnit {
-  bool active;
-  int rows, first, step;  // rows 0: nothing to do
+ private:
+  const Vector* from_;
+  uint32 at_;
 };
 
-template <class Box>
-SMSR_DEVICE TileUnit unit_of(const StageHeader<Box>& header, int index) {
-  const int active_units = Box::kCollect ? Box::kUnits : divide_up(header.active, Box::kUnitPixels);
-  TileUnit unit;
-  unit.active = Box::kCollect ? header.active > 0 : index < active_units;
-  const int ahead = (index < active_units ? index : index - active_units) * Box::kUnitPixels;
-  const int count = Box::kCollect ? Box::kPixels : unit.active ? header.active : header.inactive;
-  const int left = count - ahead;
-  unit.rows = left < 0 ? 0 : smaller(left, Box::kUnitPixels);
-  unit.step = Box::kCollect || unit.active ? 1 : -1;
-  unit.first = unit.step > 0 ? ahead : Box::kPixels - 1 - ahead;
-  return unit;
+// A convolution of inactive pixels uses dense channels only, whatever else an active neighbour has in the
+// same 16 bytes: the inputs of a step that lie behind them become zeros. left: dense channels from the step's
+// first on.
+enum class Trim { kNone, kLast, kAll };  // steps of a chunk to which that may happen
+template <int kPairs>
+SMSR_DEVICE void trim(int left, StepInputs<kPairs>* inputs) {
+  const int first = thread_index() % kWarpSize % 4 * 2;
+#pragma unroll
+  for (int r = 0; r < 2; ++r) {
+    const int keep = left - first - 8 * r;
+    const uint32 mask = keep > 1 ? 0xffffffffu : keep > 0 ? 0x0000ffffu : 0u;
+#pragma unroll
+    for (int pair = 0; pair < kPairs; ++pair) {
+      (*inputs)[pair][r] &= mask;
+      (*inputs)[pair][2 + r] &= mask;
+    }
+  }
 }
 
-// The pixel of a row of the unit: 16 row + column of the tile.
-template <class Box>
-SMSR_DEVICE int pixel_of(const StageHeader<Box>& header, const TileUnit& unit, int row) {
-  const int at = unit.first + unit.step * row;
-  return Box::kCollect ? at : header.pixels[at];
+// Where the lane's pixels of eight rows are in the output, from its first channels on.
+template <class Record, class Sums>
+struct OutputRows {
+  uint32* at[2];
+  SMSR_DEVICE OutputRows(void* out, int channels, const Record& record, const Sums& sums, int n) {
+    Half* const first = static_cast<Half*>(out) + sums.channel(0);
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      const uint32 pixel = pixel_of_row(record, sums.pixel(n) + i) >> 1;
+      at[i] = reinterpret_cast<uint32*>(first + pixel * static_cast<uint32>(channels));
+    }
+  }
+};
+
+template <class Record, int kTiles, int kPairs>
+SMSR_DEVICE void finish_unit(const ConvolutionOutputs& to, const StagedInputs& in, const StagedUnit& unit,
+                             bool active, const Record& record, const StagedSums<kTiles, kPairs>& sums) {
+  ChannelSums of_channels[kTiles];
+  const int end = active ? in.channels : to.dense, written = round_up(end, kPiece);
+  uint32 masks[kTiles];  // past the end: zeros
+#pragma unroll
+  for (int m = 0; m < kTiles; ++m) {
+    const int left = end - sums.channel(m);
+    masks[m] = left > 1 ? 0xffffffffu : left > 0 ? 0x0000ffffu : 0u;
+  }
+#pragma unroll
+  for (int n = 0; n < 2 * kPairs; ++n) {
+    const OutputRows<Record, StagedSums<kTiles, kPairs>> rows(to.out, in.channels, record, sums, n);
+#pragma unroll
+    for (int m = 0; m < kTiles; ++m) {
+      uint32 halves[2];
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+        halves[i] = sums.positive_halves(m, n, i) & masks[m];
+        if (sums.pixel(n) + i < unit.rows && sums.channel(m) < written) store_word(rows.at[i] + 8 * m, halves[i]);
+      }
+      of_channels[m].add(halves[0], halves[1]);  // rows past the end of the unit are zeros
+    }
+  }
+  float* const unit_sums = to.unit_sums + static_cast<long long>(unit.index) * in.channels;
+  if (thread_index() % kWarpSize >= 8) return;
+#pragma unroll
+  for (int m = 0; m < kTiles; ++m)
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      const int channel = 16 * m + ChannelSums::channel(i);
+      if (channel < end) unit_sums[channel] = of_channels[m].sum(i);
+    }
 }
 
-// Addresses of the lane's pixels in a box; moves on from tap to tap, or from layer to layer.
-template <class Box>
-class Gather {
+// A chunk of a convolution: kSteps times 16 input channels of nine taps, added to the first 16 * kTiles output
+// channels. Inputs are loaded one step, weights one product ahead. at: of the weights of the first tap; left:
+// dense channels of the chunk, used where kTrim.
+template <int kTiles, int kSteps, Trim kTrim, class Weights, class Record>
+SMSR_DEVICE void multiply_set(const Weights& weights, int at, int tap_vectors, uint32 chunk, const Record& record,
+                              int left, StagedSums<kTiles, Record::kPairs>* sums) {
+  constexpr int kPairs = Record::kPairs, kProducts = kSteps * kTiles;
+  StepInputs<kPairs> inputs[2];
+  TapRows<kPairs> rows(chunk, record.taps);
+  rows.load(0, &inputs[0]);
+  Vector ahead = weights.load(at, 0, 0);
+#pragma unroll 3
+  for (int tap = 0; tap < kTaps; ++tap) {
+    // Behind the last tap its own inputs and weights again, which are not used.
+    const int next = tap + 1 < kTaps ? tap + 1 : tap, next_at = tap + 1 < kTaps ? at + tap_vectors : at;
+    const TapRows<kPairs> next_rows(chunk, record.taps + next * Record::kRows);
+#pragma unroll
+    for (int step = 0; step < kSteps; ++step) {
+      const int other = kSteps == 1 ? 1 : (step + 1) % 2;
+      if (step + 1 < kSteps)
+        rows.load(step + 1, &inputs[other]);
+      else
+        next_rows.load(0, &inputs[other]);
+      if (kTrim == Trim::kAll || (kTrim == Trim::kLast && step + 1 == kSteps))
+        trim<kPairs>(left - 16 * step, &inputs[step]);
+#pragma unroll
+      for (int m = 0; m < kTiles; ++m) {
+        const int product = step * kTiles + m + 1;
+        const Vector now = ahead;
+        ahead = product < kProducts ? weights.load(at, product / kTiles, product % kTiles)
+                                    : weights.load(next_at, 0, 0);
+        sums->multiply(m, now, inputs[step]);
+      }
+    }
+    if (kSteps == 1) copy_inputs<kPairs>(inputs[1], &inputs[0]);
+    rows = next_rows;
+    at = next_at;
+  }
+}
+
+template <int kTiles, int kSteps, Trim kTrim, class Weights, class Record>
+SMSR_DEVICE void convolve_units(const StagedInputs& in, const ConvolutionOutputs& to, const Weights& weights,
+                                bool active, int halves, const UnitRange& range, char* ring, char* records) {
+  const int all_halves = divide_up(in.channels, StagedTile::kDepth), dense = dense_of(in.dense, 0);
+  SetCopies<Record> copies(in, active, halves, range, ring, records);
+  while (copies.unit().rows > 0) {
+    const StagedUnit unit = copies.unit();
+    const Record& record = copies.record();
+    StagedSums<kTiles, Record::kPairs> sums;
+    for (int half = 0; half < halves; ++half) {
+      const uint32 chunk = copies.next_chunk();
+      multiply_set<kTiles, kSteps, kTrim>(weights, half * StagedTile::kVectors, all_halves * StagedTile::kVectors,
+                                          chunk, record, dense - half * StagedTile::kDepth, &sums);
+    }
+    finish_unit(to, in, unit, active, record, sums);
+  }
+  wait_for_copies<0>();
+}
+
+// Shared memory of a warp's copies.
+template <class Record>
+constexpr int kRingBytes = SetCopies<Record>::kBytes > StagedCopies<Record>::kBytes + 512
+                               ? SetCopies<Record>::kBytes
+                               : StagedCopies<Record>::kBytes + 512;
+
+// Bias and scale of an image in a warp's shared memory, of channels 2 i and 2 i + 1: two of each.
+class ImageScale {
  public:
-  SMSR_DEVICE Gather(const StagedTile& tile, const StageHeader<Box>& header, const TileUnit& unit,
-                     uint32 boxes, int channels)
-      : pixel_bytes_(static_cast<uint32>(bytes_per_pixel(channels))), piece_(tile.source_piece()) {
-#pragma unroll
-    for (int pair = 0; pair < Box::kPairs; ++pair) {
-      const int row = tile.source_row(pair);
-      const int pixel = pixel_of(header, unit, row < unit.rows ? row : 0);  // rows past the end: any pixel
-      const int y = pixel / kTileColumns, x = pixel % kTileColumns;
-      at_[pair] = boxes + static_cast<uint32>(y * Box::kWide + x) * pixel_bytes_;
-      key_[pair] = static_cast<uint32>(3 * y + x);
+  static constexpr int kBytes = kStagedChannels / 2 * 16;
+  SMSR_DEVICE explicit ImageScale(char* shared) : pairs_(reinterpret_cast<Vector*>(shared)) {}
+  SMSR_DEVICE void load(const CollectOutputs& to, int channels, int image) {
+    if (image == image_) return;
+    image_ = image;
+    sync_warp();
+    const int lane = thread_index() % kWarpSize, channel = 2 * lane;
+    Vector v = {{0, 0, 0, 0}};
+    if (channel < channels) {
+      const Half* const bias = static_cast<const Half*>(to.bias) + channel;
+      const float* const scale = to.scale + image * channels + channel;
+      v = {{float_bits(to_float(bias[0])), float_bits(to_float(bias[1])), float_bits(scale[0]), float_bits(scale[1])}};
     }
-    place();
+    pairs_[lane] = v;
+    sync_warp();
   }
-  SMSR_DEVICE int group() const { return group_; }
-  SMSR_DEVICE void next() {
-    ++group_;
-    ahead_ += Box::kCollect ? Box::kHigh * Box::kWide * pixel_bytes_ : pixel_bytes_;
-    if (!Box::kCollect && ++kx_ == 3) {
-      kx_ = 0;
-      ahead_ += (Box::kWide - 3) * pixel_bytes_;
-    }
-    place();
-  }
-  template <bool kAllPairs>
-  SMSR_DEVICE void load(int step, int pairs, uint32 (&to)[Box::kPairs][4]) const {
-    const uint32 within = static_cast<uint32>(step % 4) << 5, block = static_cast<uint32>(step / 4) * 128;
+  // Before the residual is added.
+  template <int kPairs>
+  SMSR_DEVICE void apply(StagedSums<4, kPairs>* sums) const {
 #pragma unroll
-    for (int pair = 0; pair < Box::kPairs; ++pair) {
-      if (!kAllPairs && pair >= pairs) break;
-      load_matrices(to[pair], (now_[pair] ^ within) + block);
+    for (int m = 0; m < 4; ++m) {
+      const Vector v = pairs_[sums->channel(m) / 2];
+      sums->scale(m, {bits_float(v.word[0]), bits_float(v.word[1])}, {bits_float(v.word[2]), bits_float(v.word[3])});
     }
   }
 
  private:
-  SMSR_DEVICE void place() {
-    const uint32 key = Box::kCollect ? 0 : static_cast<uint32>(group_);  // 3 ky + kx
-#pragma unroll
-    for (int pair = 0; pair < Box::kPairs; ++pair)
-      now_[pair] = at_[pair] + ahead_ + (((key_[pair] + key) & 7) ^ piece_) * 16;
-  }
-  uint32 at_[Box::kPairs], key_[Box::kPairs], now_[Box::kPairs];
-  uint32 pixel_bytes_, piece_, ahead_ = 0;
-  int group_ = 0, kx_ = 0;
+  Vector* pairs_;
+  int image_ = -1;
 };
 
-template <int kPairs>
-using PairValues = uint32[kPairs][4];
-
-template <int kPairs>
-SMSR_DEVICE void copy_values(const PairValues<kPairs>& from, PairValues<kPairs>* to) {
-#pragma unroll
-  for (int pair = 0; pair < kPairs; ++pair)
-#pragma unroll
-    for (int i = 0; i < 4; ++i) (*to)[pair][i] = from[pair][i];
-}
-
-// All output channels, 64 input channels: nothing is left out, nothing branches. Rows past the end of the
-// unit are summed for nothing.
-template <class Box>
-SMSR_DEVICE void sum_all(int groups, Gather<Box> gather, const Vector* weights, StagedTile* tile) {
-  constexpr int kSteps = kBlockChannels / StagedTile::kDepth;
-  PairValues<Box::kPairs> ahead, now;
-  gather.template load<true>(0, 0, ahead);
+template <int kSteps, class Weights, class Record>
+SMSR_DEVICE void collect_units(const StagedInputs& in, const CollectOutputs& to, const Weights& weights,
+                               const StagedChunks& chunks, int pixels, const UnitRange& range, char* ring,
+                               char* records) {
+  static_assert(StagedCopies<Record>::kBytes + ImageScale::kBytes <= kRingBytes<Record>, "ImageScale's place");
+  ImageScale scale(ring + StagedCopies<Record>::kBytes);
+  using Copies = StagedCopies<Record>;
+  constexpr int kPairs = Record::kPairs;
+  Copies copies(chunks, 2 * in.channels, range, ring, records);
+  while (copies.unit().rows > 0) {
+    const StagedUnit unit = copies.unit();
+    const Record& record = copies.record();
+    scale.load(to, in.channels, static_cast<int>(pixel_of_row(record, 0) >> 1) / pixels);
+    StagedSums<4, kPairs> sums;
+    const StagedPiece* piece = chunks.pieces[0];
 #pragma unroll 1
-  for (int group = 0; group < groups; ++group) {
+    for (int left = chunks.count - 2; left > 0; --left) {
+      const uint32 chunk = copies.next_chunk();
+      StepInputs<kPairs> inputs[2];
+      Copies::rows(chunk, 0, &inputs[0]);
+      Copies::rows(chunk, 1, &inputs[1]);
+      const int at = piece->weights;
+      piece += kChunkPieces;
+      Vector ahead = weights.load(at, 0, 0);
 #pragma unroll
-    for (int step = 0; step < kSteps; ++step) {
-      copy_values(ahead, &now);
-      if (step + 1 < kSteps) {
-        gather.template load<true>(step + 1, 0, ahead);
-      } else if (group + 1 < groups) {
-        gather.next();
-        gather.template load<true>(0, 0, ahead);
-      }
-      tile->template multiply<true, true>(now, weights + step * StagedTile::kStepVectors, 0, 0);
-    }
-    weights += kSteps * StagedTile::kStepVectors;
-  }
-}
-
-// The first `pairs` pairs of pixels (kAllPairs: all), `tiles` times 16 output channels, and those steps whose
-// inputs exist. An inactive pixel takes dense channels only, whatever else its active neighbours have in the
-// same step.
-template <class Box, bool kAllPairs>
-SMSR_DEVICE void sum_some(const StagedInputs& in, Gather<Box> gather, const Vector* weights, bool active,
-                          int pairs, int tiles, StagedTile* tile) {
-  const int all_steps = in.channels / StagedTile::kDepth;
-  const auto steps_of = [&](int group) {
-    const int dense = group < in.groups ? dense_of(in.dense, Box::kCollect ? group : 0) : 0;
-    return active ? all_steps : divide_up(dense, StagedTile::kDepth);
-  };
-  const auto enter = [&] {  // the next group that has steps
-    while (gather.group() < in.groups && steps_of(gather.group()) == 0) gather.next();
-    return steps_of(gather.group());
-  };
-  const int keep = dense_of(in.dense, 0) % StagedTile::kDepth;
-  const bool trims = !Box::kCollect && !active && keep != 0;
-  int step = 0, steps = enter();
-  if (gather.group() == in.groups) return;
-  PairValues<Box::kPairs> ahead, now;
-  gather.template load<kAllPairs>(0, pairs, ahead);
-#pragma unroll 1
-  for (bool done = false; !done;) {
-    copy_values(ahead, &now);
-    const Vector* at = weights + (gather.group() * all_steps + step) * StagedTile::kStepVectors;
-    const bool trim = trims && step + 1 == steps;
-    if (++step == steps) {
-      step = 0;
-      gather.next();
-      steps = enter();
-    }
-    done = gather.group() == in.groups;
-    if (!done) gather.template load<kAllPairs>(step, pairs, ahead);
-    if (trim) {
-#pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        const int left = keep - tile->input_channel() - 8 * (i % 2);
-        const uint32 mask = left > 1 ? 0xffffffffu : left > 0 ? 0x0000ffffu : 0u;
-#pragma unroll
-        for (int pair = 0; pair < Box::kPairs; ++pair) now[pair][i] &= mask;
+      for (int product = 0; product < 8; ++product) {
+        const Vector now = ahead;
+        if (product < 7) ahead = weights.load(at, (product + 1) / 4, (product + 1) % 4);
+        sums.multiply(product % 4, now, inputs[product / 4]);
       }
     }
-    tile->template multiply<kAllPairs, false>(now, at, pairs, tiles);
-  }
-}
-
-// Offsets in the output (pixel * channels) of the unit's rows `lane` and `lane + 32`; kNowhere: no such
-// pixel.
-constexpr uint32 kNowhere = 0xffffffffu;
-template <class Box>
-struct OutputRows {
-  uint32 offsets[2];
-
-  SMSR_DEVICE OutputRows(const StagedInputs& in, const StageHeader<Box>& header, const TileUnit& unit) {
-    const TilePlace place = place_of<Box>(in, header.tile);
+    scale.apply(&sums);
+    const Vector identity = sums.identity();  // the residual: each channel is added to the same one
 #pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      const int row = thread_index() % kWarpSize + kWarpSize * i;
-      offsets[i] = kNowhere;
-      if (row >= unit.rows) continue;
-      const int pixel = pixel_of(header, unit, row);
-      const int y = place.y + pixel / kTileColumns, x = place.x + pixel % kTileColumns;
-      if (y < in.sizes.height && x < in.sizes.width)
-        offsets[i] =
-            static_cast<uint32>(((place.image * in.sizes.height + y) * in.sizes.width + x) * in.channels);
+    for (int half = 0; half < 2; ++half) {
+      const uint32 chunk = copies.next_chunk();
+#pragma unroll
+      for (int step = 0; step < StagedTile::kSteps; ++step) {
+        StepInputs<kPairs> inputs;
+        Copies::rows(chunk, step, &inputs);
+        sums.multiply(StagedTile::kSteps * half + step, identity, inputs);
+      }
+    }
+#pragma unroll
+    for (int n = 0; n < 2 * kPairs; ++n) {
+      const OutputRows<Record, StagedSums<4, kPairs>> rows(to.out, in.channels, record, sums, n);
+#pragma unroll
+      for (int m = 0; m < 4; ++m)
+#pragma unroll
+        for (int i = 0; i < 2; ++i)
+          if (sums.pixel(n) + i < unit.rows && 16 * m < in.channels) store_word(rows.at[i] + 8 * m, sums.halves(m, n, i));
     }
   }
-  SMSR_DEVICE uint32 of(const StagedTile& tile, int j) const {
-    return shuffle(offsets[j * 2 / StagedTile::kOutputs], tile.output_row(j) % kWarpSize);
-  }
+  wait_for_copies<0>();
+}
+
+// How a kernel is compiled: its units, and whether weights are in shared memory.
+template <class Record_, bool kResident_>
+struct StagedKind {
+  using Record = Record_;
+  static constexpr bool kResident = kResident_;
+  static constexpr int kRing = kRingBytes<Record>;
+  static constexpr int kListing = RecordWriter<Record>::kSharedBytes;
+  static constexpr int kWarpBytes = kRing + UnitQueue<Record>::kBytes;
+  static_assert(kListing <= kWarpBytes, "the same shared memory");
 };
 
-template <class Box>
-SMSR_DEVICE void finish_staged(const ConvolutionOutputs& to, const StagedInputs& in,
-                               const StageHeader<Box>& header, const TileUnit& unit, uint32, int index,
-                               StagedTile* tile) {
-  tile->map([](int) { return [](float sum) { return sum < 0.0f ? 0.0f : sum; }; });  // NaN stays
-  const OutputRows<Box> rows(in, header, unit);
-  const int channel = block_y() * StagedTile::kColumns + tile->output_channel(0);
-  const int end = unit.active ? in.channels : to.dense;
-  float sums[kPiece] = {0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f};
-#pragma unroll
-  for (int j = 0; j < 4 * Box::kPairs; ++j) {
-    Piece<Half> piece = tile->piece(j, 0);
-    if (!unit.active) keep_leading(&piece.part[0], end - channel, Half());
-    const uint32 at = rows.of(*tile, j);
-    if (at != kNowhere && channel < end)
-      store_piece(piece, static_cast<Half*>(to.out) + (at + static_cast<uint32>(channel)));
-    float values[kPiece];
-    piece.unpack(values);
-#pragma unroll
-    for (int c = 0; c < kPiece; ++c) sums[c] += at != kNowhere ? values[c] : 0.0f;
+constexpr int kStagedWarps = 8, kStagedThreads = kStagedWarps * kWarpSize;
+
+template <int kValue>
+struct Number {
+  static constexpr int value = kValue;
+};
+
+template <class Kind>
+SMSR_DEVICE void run_units(const StagedInputs& in, const ConvolutionOutputs& to,
+                           const ChunkWeights<Kind::kResident>& weights, const StagedChunks*, bool active, int,
+                           const UnitRange& range, char* ring, char* records) {
+  using Record = typename Kind::Record;
+  using Weights = ChunkWeights<Kind::kResident>;
+  const int channels = active ? in.channels : dense_of(in.dense, 0);
+  const int halves = channels > StagedTile::kDepth ? 2 : 1;
+  const auto run = [&](auto tiles, auto steps, auto trim) {
+    convolve_units<tiles.value, steps.value, static_cast<Trim>(trim.value), Weights, Record>(
+        in, to, weights, active, halves, range, ring, records);
+  };
+  if (active) return run(Number<4>(), Number<2>(), Number<0>());
+  // Whole pieces need no trimming: what lies behind them is copied as zeros.
+  const bool whole = channels % kPiece == 0, two = to.dense > 16;
+  if (to.dense > 32) return run(Number<4>(), Number<2>(), Number<2>());
+  if (channels > StagedTile::kDepth && !whole)
+    return two ? run(Number<2>(), Number<2>(), Number<2>()) : run(Number<1>(), Number<2>(), Number<2>());
+  if (channels > 16 && whole)
+    return two ? run(Number<2>(), Number<2>(), Number<0>()) : run(Number<1>(), Number<2>(), Number<0>());
+  if (channels > 16)
+    return two ? run(Number<2>(), Number<2>(), Number<1>()) : run(Number<1>(), Number<2>(), Number<1>());
+  return two ? run(Number<2>(), Number<1>(), Number<1>()) : run(Number<1>(), Number<1>(), Number<1>());
+}
+template <class Kind>
+SMSR_DEVICE void run_units(const StagedInputs& in, const CollectOutputs& to,
+                           const ChunkWeights<Kind::kResident>& weights, const StagedChunks* chunks, bool active,
+                           int pixels, const UnitRange& range, char* ring, char* records) {
+  collect_units<2, ChunkWeights<Kind::kResident>, typename Kind::Record>(in, to, weights, chunks[active], pixels,
+                                                                         range, ring, records);
+}
+
+// Active units first; warps that have no more of them go on with the smaller products of inactive ones.
+template <class Kind, class Outputs>
+SMSR_DEVICE void run_all_units(const StagedInputs& in, const Outputs& to, const UnitPlan& plan, int batch, int pixels,
+                               uint32* counters, const Vector* packed, const StagedChunks* chunks, char* memory) {
+  const int warp = thread_index() / kWarpSize, warps = kStagedWarps * blocks_x();
+  const ChunkWeights<Kind::kResident> weights(packed);
+  char* const ring = memory + warp * Kind::kRing;
+  char* const records = memory + kStagedWarps * Kind::kRing + warp * UnitQueue<typename Kind::Record>::kBytes;
+  // The first units are spread over blocks before warps, so that small images use all multiprocessors.
+  const int active = plan.active_units[batch], first = warp * blocks_x() + block_x();
+  if (first < active) {
+    const UnitRange range = {plan.units, plan.records, counters, first, warps, active};
+    run_units<Kind>(in, to, weights, chunks, true, pixels, range, ring, records);
   }
-#pragma unroll
-  for (int mask = StagedTile::kSameChannels; mask < StagedTile::kEndChannels; mask *= 2)
-#pragma unroll
-    for (int c = 0; c < kPiece; ++c) sums[c] += shuffle_xor(sums[c], mask);
-  if (thread_index() % StagedTile::kEndChannels != 0 || channel >= in.channels) return;
-  Piece<float> piece;
-  piece.pack(sums);
-  store_piece(piece, to.unit_sums + static_cast<long long>(header.tile * Box::kUnits + index) * in.channels +
-                         channel);
+  if (to.inactive_channels(in.channels) == 0) return;
+  const uint32 taken = thread_index() % kWarpSize == 0 ? atomic_add(counters + 1, 1u) : 0u;
+  const int end = active + plan.inactive_units[batch], begin = active + static_cast<int>(shuffle(taken, 0));
+  if (begin >= end) return;
+  const UnitRange range = {plan.units, plan.records, counters + 1, begin, active, end};
+  run_units<Kind>(in, to, weights, chunks, false, pixels, range, ring, records);
 }
 
-template <class Box>
-SMSR_DEVICE void finish_staged(const CollectOutputs& to, const StagedInputs& in,
-                               const StageHeader<Box>& header, const TileUnit& unit, uint32 boxes, int,
-                               StagedTile* tile) {
-  const int column = block_y() * StagedTile::kColumns;
-  scale_sums(to, place_of<Box>(in, header.tile).image, in.channels, column, tile);
-  const OutputRows<Box> rows(in, header, unit);
-  const int channel = column + tile->output_channel(0), piece_number = channel / kPiece;
-  const uint32 residual_box =
-      boxes + static_cast<uint32>(in.groups * box_bytes<Box>(in.channels) + piece_number / 8 * 128);
-#pragma unroll
-  for (int j = 0; j < 4 * Box::kPairs; ++j) {
-    Piece<Half> piece = tile->piece(j, 0);
-    const uint32 at = rows.of(*tile, j);
-    if (at == kNowhere || channel >= in.channels) continue;
-    const int pixel = pixel_of(header, unit, tile->output_row(j));
-    const int key = 3 * (pixel / kTileColumns) + pixel % kTileColumns;
-    Piece<Half> residual;
-    residual.part[0] = load_shared(residual_box + static_cast<uint32>(pixel * bytes_per_pixel(in.channels) +
-                                                                      ((piece_number ^ key) & 7) * 16));
-    float values[kPiece], add[kPiece];
-    piece.unpack(values);
-    residual.unpack(add);
-#pragma unroll
-    for (int c = 0; c < kPiece; ++c) values[c] += add[c];
-    piece.pack(values);
-    store_piece(piece, static_cast<Half*>(to.out) + (at + static_cast<uint32>(channel)));
-  }
+SMSR_DEVICE void write_chunks(const StagedInputs&, const ConvolutionOutputs&, StagedChunks*) {}
+SMSR_DEVICE void write_chunks(const StagedInputs& in, const CollectOutputs&, StagedChunks* chunks) {
+  const int piece = thread_index() % kChunkPieces, active = thread_index() / kChunkPieces;
+  if (active < 2) ChunkWriter(in, active != 0, piece, chunks + active).write();
 }
 
-// Zeros as the sums of a unit that the tile does not have.
-template <class Box>
-SMSR_DEVICE void skip_unit(const ConvolutionOutputs& to, const StagedInputs& in,
-                           const StageHeader<Box>& header, int index) {
-  float* sums = to.unit_sums + static_cast<long long>(header.tile * Box::kUnits + index) * in.channels;
-  const int column = block_y() * StagedTile::kColumns;
-  for (int c = thread_index() % kWarpSize; c < StagedTile::kColumns && column + c < in.channels;
-       c += kWarpSize)
-    sums[column + c] = 0.0f;
-}
-template <class Box>
-SMSR_DEVICE void skip_unit(const CollectOutputs&, const StagedInputs&, const StageHeader<Box>&, int) {}
-
-template <class Box, class Outputs>
-SMSR_DEVICE void run_tile_unit(const StagedInputs& in, const Outputs& to, const StageHeader<Box>& header,
-                               uint32 boxes, const Vector* weights, int index) {
-  const TileUnit unit = unit_of<Box>(header, index);
-  const int column = block_y() * StagedTile::kColumns;
-  const int most = unit.active ? in.channels : to.inactive_channels(in.channels);
-  const int columns = smaller(StagedTile::kColumns, most - column);
-  if (unit.rows == 0 || columns <= 0) {
-    skip_unit<Box>(to, in, header, index);
-    return;
-  }
-  StagedTile tile;
-  const Gather<Box> gather(tile, header, unit, boxes, in.channels);
-  // All pairs of pixels, not necessarily all of their pixels.
-  const bool all = divide_up(unit.rows, 16) == Box::kPairs;
-  if (unit.active && all && in.channels == kBlockChannels)
-    sum_all<Box>(in.groups, gather, weights, &tile);
-  else if (all)
-    sum_some<Box, true>(in, gather, weights, unit.active, Box::kPairs, divide_up(columns, 16), &tile);
-  else
-    sum_some<Box, false>(in, gather, weights, unit.active, divide_up(unit.rows, 16), divide_up(columns, 16),
-                         &tile);
-  finish_staged<Box>(to, in, header, unit, boxes, index, &tile);
-}
-
-// Leaves a tile. The last warp to do so returns true, after all have read what they need of the stage.
-template <class Box>
-SMSR_DEVICE bool leave(const Ring<Box>& ring) {
-  sync_warp();
-  uint32 before = 0;
-  if (thread_index() % kWarpSize == 0) {
-    barrier_arrive(ring.empty());
-    before = atomic_add(&ring.header()->left, 1u);
-  }
-  if (shuffle(before, 0) != kStagedWarps - 1) return false;
-  barrier_wait(ring.empty(), ring.parity());
-  return true;
-}
-
-template <class Box, class Outputs>
-SMSR_DEVICE void run_tiles(const StagedInputs& in, const Outputs& to, Ring<Box> ring, const Vector* weights) {
-  for (;; ring.next()) {
-    barrier_wait(ring.full(), ring.parity());
-    StageHeader<Box>* header = ring.header();
-    if (header->tile < 0) return;
-    for (;;) {
-      const uint32 mine = thread_index() % kWarpSize == 0 ? atomic_add(&header->taken, 1u) : 0u;
-      const int index = static_cast<int>(shuffle(mine, 0));
-      if (index >= Box::kUnits) break;
-      run_tile_unit<Box>(in, to, *header, ring.boxes(), weights, index);
-    }
-    if (leave(ring)) fill_next<Box>(in, to, ring);
-  }
-}
-
-// A convolution or the collect, by all blocks (any number, slices). resident: the slice's weights are copied
-// to shared memory. Begins once the grid's phase before has ended, and ends one.
-template <class Box, class Outputs>
-SMSR_DEVICE void run_product(const StagedInputs& in, const Outputs& to, bool resident, GridBarrier* grid) {
-  const int warp = thread_index() / kWarpSize;
-  Ring<Box> ring(in, resident ? in.weights_bytes : 0);
-  const Vector* weights = in.weights + static_cast<long long>(block_y()) * (in.weights_bytes / 16);
-  if (resident) {
-    Vector* copied = static_cast<Vector*>(shared_memory());
-    for (int i = thread_index(); i < in.weights_bytes / 16; i += kStagedThreads)
-      copy_to_shared(copied + i, weights + i);
+// A convolution or the collect, by all blocks. Begins once the grid's phase before has ended, and ends one.
+// weights_bytes: room for the weights in shared memory, 0: they stay in global memory.
+template <class Kind, class Outputs>
+SMSR_DEVICE void run_product(const StagedInputs& in, const Outputs& to, const UnitPlan& plan, int batch, int pixels,
+                             uint32* counters, int weights_bytes, GridBarrier* grid) {
+  const Vector* weights = in.weights;
+  char* const shared = static_cast<char*>(shared_memory());
+  if (Kind::kResident) {
+    Vector* const copied = reinterpret_cast<Vector*>(shared);
+    const int vectors = in.groups * divide_up(in.channels, StagedTile::kDepth) * StagedTile::kVectors;
+    for (int i = thread_index(); i < vectors; i += kStagedThreads) copy_to_shared(copied + i, weights + i);
     weights = copied;
   }
-  if (thread_index() == 0) ring.create_barriers();
+  StagedChunks* const chunks = reinterpret_cast<StagedChunks*>(shared + weights_bytes);
+  write_chunks(in, to, chunks);
   grid->wait();
-  if (warp < in.stages) {
-    const int tile = block_x() + warp * blocks_x();
-    ring.go_to(warp);
-    fill_stage<Box>(in, to, ring, tile, load_column<Box>(in, tile));
-    ring.go_to(0);
-  } else if (warp == in.stages) {
-    take_first<Box>(in, ring);
-  }
   copies_arrive();
   sync_block();
-  run_tiles<Box>(in, to, ring, weights);
-  sync_block();
-  if (thread_index() == 0) ring.destroy_barriers();
+  run_all_units<Kind>(in, to, plan, batch, pixels, counters, weights, chunks, shared + weights_bytes + kChunksBytes);
   grid->arrive();
 }
 

@@ -90,6 +90,13 @@ struct alignas(8) Entry {
 };
 constexpr int kTaps = 9, kCentre = 4;
 
+// A unit of the staged kernel: columns x, x + 1, ... of a band, over all kinds and images.
+struct UnitColumns {
+  int x, band, count;
+};
+// Its pixels (first 8 bits) and the places of its set, with one behind them that is no pixel.
+using UnitWord = uint32;
+
 SMSR_DEVICE int round_up(int value, int to) { return (value + to - 1) / to * to; }
 SMSR_DEVICE int divide_up(int value, int by) { return (value + by - 1) / by; }
 SMSR_DEVICE int smaller(int a, int b) { return a < b ? a : b; }
@@ -107,15 +114,7 @@ struct PlanSizes {
   int batch, height, width, bands, blocks;  // blocks: thread blocks per image
 };
 
-// A tile of the staged kernel's convolutions, see staged_tile.cuh.
-constexpr int kTilePixels = 256, kActiveLane = 30, kInactiveLane = 31;
-struct alignas(16) TileRecord {
-  uint32 column[kWarpSize];   // box_column() of each lane; kActiveLane, kInactiveLane: lengths of the lists
-  uint8 pixels[kTilePixels];  // 16 row + column: active from the front, inactive from the back
-};
-
-// The mask as lists of pixels, made once per module (lists.cuh, or tile_lists.cuh for the staged kernel), in
-// device memory (workspace.h).
+// The mask as lists of pixels, made once per module (lists.cuh), in device memory (workspace.h).
 struct Plan {
   uint8* columns;       // [N, bands, W] bit r: pixel (8 * band + r, x) is active
   int* block_counts;    // [N, blocks, 2] active and inactive pixels in the columns of each thread block
@@ -123,9 +122,8 @@ struct Plan {
   int* active_count;    // [N] active pixels
   int* active_units;    // [N + 1] units of active pixels in the images before image n
   int* inactive_units;  // [N + 1] units of inactive pixels in the images before image n
-  uint32* counters;     // [L + 1, kMaxSlices] units, or tiles, handed out; of the staged kernel then
-                        // [1 + N] arrivals at the barrier, segments of each image that are summed
-  TileRecord* tiles;    // [N, tiles of an image] float16 only
+  uint32* counters;     // [L + 1, kMaxSlices] units handed out; of the staged kernel then [1 + N] arrivals
+                        // at the barrier, segments of each image that are summed
 };
 
 }  // namespace smsr::cuda

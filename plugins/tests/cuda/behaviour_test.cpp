@@ -123,9 +123,9 @@ void check_unit_sums(int channels) {
   const cuda::DenseChannels packed =
       static_cast<cuda::DenseChannels>(dense[0]) | static_cast<cuda::DenseChannels>(dense[1]) << 8;
   cuda::launch(cuda::reduce_units, cuda::kSegments * kLayers * kImages, 1, cuda::kReduceThreads,
-               cuda::kReduceThreads * sizeof(float), nullptr,
+               cuda::kReduceShared, nullptr,
                cuda::ReduceParams{unit_sums.data(), segments.data(), active, inactive, units, kImages,
-                                  kLayers, channels, 0, packed});
+                                  kLayers, channels, packed});
   for (int image = 0; image < kImages; ++image)
     for (int layer = 0; layer < kLayers; ++layer)
       for (int channel = 0; channel < channels; ++channel) {

@@ -15,12 +15,12 @@
 namespace smsr::testing {
 namespace {
 
-// kernels null: as the API chooses.
+// kernels null: as the API chooses. unit_rows: see cuda::Device.
 Bytes run(const ModuleCase& module_case, cuda::Layout layout, const std::string& where,
-          const cuda::Kernels* kernels = nullptr) {
+          const cuda::Kernels* kernels = nullptr, int unit_rows = 0) {
   EmulatedCase tensors(module_case, layout);
   const size_t bytes = cuda::workspace_bytes(tensors.params.shape);
-  const cuda::Device device = {emulated::gpu.processors, emulated::gpu.shared_memory};
+  const cuda::Device device = {emulated::gpu.processors, emulated::gpu.shared_memory, unit_rows};
   void* workspace = tensors.workspace.data();
   if (emulated::gpu.reversed) std::memset(workspace, 0x7f, bytes);  // other numbers than the buffer's
   const Status status =
@@ -33,13 +33,18 @@ Bytes run(const ModuleCase& module_case, cuda::Layout layout, const std::string&
   return tensors.output.bytes();
 }
 
-// Shared memory of compute capability 9.0, 8.0 and 8.6 hold different numbers of stages, with or without the
-// weights.
+// Units of both sizes. Shared memory of compute capability 9.0, 8.0 and 8.6 hold different numbers of chunks,
+// with or without the weights; that of 9.0 alone has room for the larger units.
 void check_staged(ModuleCase* module_case, const std::string& where) {
   const cuda::Kernels kernels = cuda::Kernels::kStaged;
   emulated::gpu = {};
-  const Bytes output = run(*module_case, cuda::Layout::kNhwc, where + " staged", &kernels);
-  check_error(module_case, output, where + " staged", &worst_error[3]);
+  const auto staged = [&](cuda::Layout layout, int rows, const std::string& what) {
+    return run(*module_case, layout, where + " staged, " + what, &kernels, rows);
+  };
+  const Bytes small = staged(cuda::Layout::kNhwc, 32, "units of 32");
+  const Bytes large = staged(cuda::Layout::kNhwc, 64, "units of 64");
+  check_error(module_case, small, where + " staged", &worst_error[3]);
+  check_error(module_case, large, where + " staged, units of 64", &worst_error[3]);
   for (const int kilobytes : {227, 163, 99}) {
     emulated::gpu = {};
     emulated::gpu.shared_memory = kilobytes * 1024;
@@ -47,31 +52,35 @@ void check_staged(ModuleCase* module_case, const std::string& where) {
     emulated::gpu.fair = kilobytes == 99;
     emulated::gpu.processors = kilobytes == 163 ? 2 : 7;
     const cuda::Layout layout = kilobytes == 227 ? cuda::Layout::kNchw : cuda::Layout::kNhwc;
-    const std::string what = where + " staged, " + std::to_string(kilobytes) + " KB";
-    const Bytes other = run(*module_case, layout, what, &kernels);
-    expect(module_case->same(output, cuda::Layout::kNhwc, other, layout), what + ": other bits");
+    for (const int rows : {32, 64}) {
+      const std::string what = std::to_string(kilobytes) + " KB, units of " + std::to_string(rows);
+      const Bytes& same = rows == 64 && kilobytes == 227 ? large : small;
+      expect(module_case->same(same, cuda::Layout::kNhwc, staged(layout, rows, what), layout),
+             where + " staged, " + what + ": other bits");
+    }
   }
 }
 
 void check_case(const std::string& name, const Spec& spec, cuda::Type type) {
   const bool half = type == cuda::Type::kFloat16;
   const std::string where = name_of(name, type);
+  const cuda::Kernels gather = half ? cuda::Kernels::kTensorCore : cuda::Kernels::kFloat;
   ModuleCase module_case(spec, type);
   emulated::gpu = {};
-  const Bytes output = run(module_case, cuda::Layout::kNhwc, where);
+  const Bytes output = run(module_case, cuda::Layout::kNhwc, where, &gather);
   check_error(&module_case, output, where, &worst_error[half]);
-  const auto same = [&](cuda::Layout layout, const std::string& what) {
-    const Bytes other = run(module_case, layout, where + what);
+  const auto same = [&](cuda::Layout layout, const std::string& what, const cuda::Kernels* kernels) {
+    const Bytes other = run(module_case, layout, where + what, kernels);
     expect(module_case.same(output, cuda::Layout::kNhwc, other, layout), where + what + ": other bits");
   };
   emulated::gpu.reversed = true;  // other warps compute other units, in another order
   emulated::gpu.processors = 5;
-  same(cuda::Layout::kNchw, " NCHW");
+  same(cuda::Layout::kNchw, " NCHW", &gather);
   emulated::gpu = {};
   emulated::gpu.shared_memory = 48 * 1024;  // weights stay in global memory
   emulated::gpu.major = 7;
   emulated::gpu.minor = 5;
-  same(cuda::Layout::kNhwc, " little shared memory");
+  same(cuda::Layout::kNhwc, " little shared memory", nullptr);
   if (!half) return;
   check_staged(&module_case, where);
   emulated::gpu = {};

@@ -50,34 +50,45 @@ Bytes replay(DeviceCase* on_gpu, const std::string& where) {
 
 // With kernels, or a size of shared memory, other than this GPU's.
 Bytes run_as(DeviceCase* on_gpu, cuda::Kernels kernels, int shared_memory, const std::string& where,
-             int poison = 0xff) {
+             int poison = 0xff, int unit_rows = 0) {
   int processors = 0;
   check_cuda(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, 0), "processors");
   on_gpu->workspace.fill(poison);
   on_gpu->output.fill(poison);
-  const Status status = cuda::launch_module(kernels, {processors, shared_memory}, on_gpu->params,
+  const Status status = cuda::launch_module(kernels, {processors, shared_memory, unit_rows}, on_gpu->params,
                                             on_gpu->workspace.data(), on_gpu->workspace.bytes(), nullptr);
   expect(status == Status::kOk, where + ": " + cuda::describe(status));
   return output_of(on_gpu, where, " as another GPU");
 }
 
-// The staged kernels, with as much shared memory as this GPU has and as others have: other numbers of stages.
-// Whatever SMSR_CUDA_KERNEL says.
-void check_staged(ModuleCase* module_case, DeviceCase* nhwc, DeviceCase* nchw, const std::string& where) {
+// The staged kernels with units of one size, with as much shared memory as this GPU has. Whatever
+// SMSR_CUDA_KERNEL says.
+Bytes check_staged(ModuleCase* module_case, DeviceCase* nhwc, DeviceCase* nchw, const std::string& where,
+                   int unit_rows) {
   int most = 0;
   check_cuda(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, 0), "shared memory");
-  const Bytes output = run_as(nhwc, cuda::Kernels::kStaged, most, where);
+  const auto staged = [&](DeviceCase* on_gpu, int poison) {
+    return run_as(on_gpu, cuda::Kernels::kStaged, most, where, poison, unit_rows);
+  };
+  const Bytes output = staged(nhwc, 0xff);
   check_error(module_case, output, where, &worst_error[3]);
   const auto same = [&](const Bytes& other, cuda::Layout layout, const std::string& what) {
     expect(module_case->same(output, cuda::Layout::kNhwc, other, layout), where + what + ": other bits");
   };
-  for (int i = 0; i < 3; ++i)
-    same(run_as(nhwc, cuda::Kernels::kStaged, most, where, 0x11 * i), cuda::Layout::kNhwc, " again");
-  same(run_as(nchw, cuda::Kernels::kStaged, most, where), cuda::Layout::kNchw, " NCHW");
+  for (int i = 0; i < 3; ++i) same(staged(nhwc, 0x11 * i), cuda::Layout::kNhwc, " again");
+  same(staged(nchw, 0xff), cuda::Layout::kNchw, " NCHW");
+  return output;
+}
+
+// Both sizes, and the smaller with less shared memory, as other GPUs have it: fewer chunks and weights there.
+void check_staged(ModuleCase* module_case, DeviceCase* nhwc, DeviceCase* nchw, const std::string& where) {
+  check_staged(module_case, nhwc, nchw, where + ", units of 64", 64);
+  const Bytes small = check_staged(module_case, nhwc, nchw, where + ", units of 32", 32);
   for (const int kilobytes : {163, 99})
-    if (1024 * kilobytes < most)
-      same(run_as(nhwc, cuda::Kernels::kStaged, 1024 * kilobytes, where), cuda::Layout::kNhwc,
-           " with " + std::to_string(kilobytes) + " KB");
+    expect(module_case->same(small, cuda::Layout::kNhwc,
+                             run_as(nhwc, cuda::Kernels::kStaged, 1024 * kilobytes, where, 0xff, 32),
+                             cuda::Layout::kNhwc),
+           where + " with " + std::to_string(kilobytes) + " KB: other bits");
 }
 
 int capability() {
@@ -87,8 +98,15 @@ int capability() {
   return 10 * major + minor;
 }
 
-// SMSR_CUDA_KERNEL=staged: the checks through the API (again, graph, N C H W) run on the staged kernels.
+// Whether the checks through the API (again, graph, N C H W) run on the staged kernels in float16.
 bool staged_chosen() {
+  cuda::Kernels kernels = {};
+  const Status status =
+      cuda::choose_kernels(std::getenv(cuda::kKernelVariable), cuda::Type::kFloat16, capability(), &kernels);
+  return status == Status::kOk && kernels == cuda::Kernels::kStaged;
+}
+// Which exist in float16 only where the variable names them.
+bool only_half() {
   const char* name = std::getenv(cuda::kKernelVariable);
   return name != nullptr && std::strcmp(name, "staged") == 0;
 }
@@ -108,7 +126,7 @@ void check_case(const std::string& name, const Spec& spec, cuda::Type type) {
   same(run(&nchw, 0xff, where, " NCHW"), cuda::Layout::kNchw, " NCHW");
   same(replay(&nchw, where + " NCHW"), cuda::Layout::kNchw, " NCHW graph");
   if (half && capability() >= 80) check_staged(&module_case, &nhwc, &nchw, where + " staged");
-  if (staged_chosen()) return;
+  if (half && staged_chosen()) return;
   const cuda::Kernels kernels = half ? cuda::Kernels::kTensorCore : cuda::Kernels::kFloat;
   same(run_as(&nhwc, kernels, 0, where), cuda::Layout::kNhwc, " weights in global memory");
   if (half && cuda::has_kernels(cuda::Kernels::kVolta))
@@ -117,7 +135,7 @@ void check_case(const std::string& name, const Spec& spec, cuda::Type type) {
 }
 
 std::vector<cuda::Type> types() {
-  if (staged_chosen()) return {cuda::Type::kFloat16};
+  if (only_half()) return {cuda::Type::kFloat16};
   return {cuda::Type::kFloat32, cuda::Type::kFloat16};
 }
 

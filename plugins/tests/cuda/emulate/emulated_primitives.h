@@ -83,7 +83,7 @@ inline uint32 ballot(bool value) {
   return bits;
 }
 inline uint32 atomic_add(uint32* at, uint32 value) {
-  emulated::let_others_take(at);
+  emulated::let_others_take();
   const uint32 before = *at;
   *at = before + value;
   return before;
@@ -99,6 +99,9 @@ inline float half_to_float(uint16 bits) { return testing::from_half(bits); }
 inline uint16 float_to_half(float value) { return testing::to_half(value); }
 inline uint32 floats_to_halves(float low, float high) {
   return static_cast<uint32>(float_to_half(low)) | static_cast<uint32>(float_to_half(high)) << 16;
+}
+inline uint32 floats_to_positive_halves(float low, float high) {
+  return floats_to_halves(low < 0.0f ? 0.0f : low, high < 0.0f ? 0.0f : high);
 }
 inline float half_of_pair(uint32 pair, int which) {
   return half_to_float(static_cast<uint16>(pair >> (16 * which)));
@@ -123,6 +126,11 @@ inline void store_vector(Vector* to, const Vector& value) {
   if (emulated::counting) emulated::note(emulated::Access::kGlobalStore, to, true);
   *to = value;
 }
+inline void prefetch(const void*) {}
+inline void store_word(uint32* to, uint32 value) {
+  if (emulated::counting) emulated::note(emulated::Access::kGlobalStore, to, true);
+  *to = value;
+}
 inline void note_copy(bool copies, const void* to, const void* from, bool exists) {
   if (!emulated::counting) return;
   emulated::note(emulated::Access::kCopy, from, copies && exists);
@@ -132,21 +140,21 @@ inline void copy_to_shared(Vector* to, const Vector* from) {
   note_copy(true, to, from, true);
   emulated::start_copy(to, from, sizeof(Vector));
 }
-inline void copy_or_zero(bool copies, uint32 to, const void* from, bool exists) {
-  note_copy(copies, from_shared_address(to), from, exists);
-  if (!copies) return;
-  if (to % 16 != 0 || reinterpret_cast<uintptr_t>(from) % 16 != 0)
+inline void copy_or_zero(uint32 to, const void* from, bool exists) {
+  note_copy(true, from_shared_address(to), from, exists);
+  if (to % 16 != 0 || (exists && reinterpret_cast<uintptr_t>(from) % 16 != 0))
     emulated::fail("a 16-byte copy to or from an unaligned address");
   emulated::start_copy(from_shared_address(to), exists ? from : nullptr, sizeof(Vector));
 }
-inline emulated::Barrier* barrier_at(uint32 at) {
-  return static_cast<emulated::Barrier*>(from_shared_address(at));
+inline void copy_8_or_zero(void* to, const void* from, bool exists) {
+  note_copy(true, to, from, exists);
+  emulated::start_copy(to, exists ? from : nullptr, 8);
 }
-inline void barrier_create(uint32 at, int count) { emulated::create(barrier_at(at), count); }
-inline void barrier_destroy(uint32 at) { emulated::destroy(barrier_at(at)); }
-inline void barrier_arrive(uint32 at) { emulated::arrive(barrier_at(at)); }
-inline void barrier_arrive_after_copies(uint32 at) { emulated::start_arrival(barrier_at(at)); }
-inline void barrier_wait(uint32 at, int parity) { emulated::wait_for(barrier_at(at), parity); }
+inline void commit_copies() { emulated::commit_copies(); }
+template <int kLeft>
+inline void wait_for_copies() {
+  emulated::wait_for_copies(kLeft);
+}
 
 inline Vector load_shared(uint32 from) {
   if (from % 16 != 0) emulated::fail("a 16-byte load from an unaligned address");

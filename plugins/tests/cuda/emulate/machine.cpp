@@ -39,8 +39,7 @@ enum class State { kReady, kAtBarrier, kInWarp, kBehind, kDone };
 struct Copy {
   void* to;
   const void* from;
-  size_t bytes;
-  Barrier* barrier;  // not null: no copy, but an arrival after the copies before it
+  size_t bytes;  // 0: no copy, but the end of a group
 };
 
 // The accesses of one lane that are not yet counted.
@@ -73,12 +72,10 @@ struct Block {
   std::vector<Warp> warps;
   std::unique_ptr<char[]> shared;
   size_t shared_bytes = 0;
-  int polls = 0;  // since a barrier's phase ended
   Place place{};
   int at_barrier = 0;
   size_t phase = 0;            // barriers of the whole launch that it has passed
   std::vector<long long> mma;  // of each warp, in this phase
-  std::set<const Barrier*> barriers;
 };
 
 std::vector<std::unique_ptr<Block>> blocks;  // that run together
@@ -162,40 +159,11 @@ void let_others() {
   yield();
 }
 
-// Lets every other thread that can run go first.
-void poll() {
-  const int self = running->place.thread, threads = running->place.threads;
-  if (++running->polls > 1000 * threads) fail("threads wait forever for a barrier in shared memory");
-  if (running->polls > threads && threads_in(State::kBehind) > 0) return let_others();
-  for (int i = 1; i < threads; ++i) {
-    const int next = (self + (gpu.reversed ? threads - i : i)) % threads;
-    if (fiber(next).state != State::kReady) continue;
-    running->place.thread = next;
-    change(fiber(self), fiber(next));
-    running->place.thread = self;
-    return;
-  }
-}
-
 void perform(const Copy& copy) {
-  if (copy.barrier != nullptr)
-    arrive(copy.barrier);
-  else if (copy.from != nullptr)
+  if (copy.from != nullptr)
     std::memcpy(copy.to, copy.from, copy.bytes);
-  else
+  else if (copy.bytes > 0)
     std::memset(copy.to, 0, copy.bytes);
-}
-
-// The copies of all threads that have been asked to arrive at the barrier, and these arrivals.
-void perform_arrivals(const Barrier* barrier) {
-  for (int i = 0; i < running->place.threads; ++i) {
-    std::vector<Copy>& copies = fiber(i).copies;
-    size_t count = 0;
-    for (size_t at = 0; at < copies.size(); ++at)
-      if (copies[at].barrier == barrier) count = at + 1;
-    for (size_t at = 0; at < count; ++at) perform(copies[at]);
-    copies.erase(copies.begin(), copies.begin() + static_cast<std::ptrdiff_t>(count));
-  }
 }
 
 // Wavefronts of up to 32 accesses of 16 bytes to shared memory: eight lanes at a time, each of 8 groups of
@@ -269,12 +237,10 @@ void prepare(int threads, size_t shared) {
   running->warps.assign(static_cast<size_t>(threads) / kLanes, Warp());
   running->shared.reset(new char[shared]);
   running->shared_bytes = shared;
-  running->polls = 0;
   std::memset(running->shared.get(), 0xff, shared);
   running->at_barrier = 0;
   running->phase = 0;
   running->mma.assign(running->warps.size(), 0);
-  running->barriers.clear();
   for (int i = 0; i < threads; ++i) {
     Fiber& f = fiber(i);
     f.started = false;
@@ -306,7 +272,6 @@ bool run_block() {
   for (int i = 0; i < threads; ++i)
     if (fiber(i).state == State::kBehind) fiber(i).state = State::kReady;
   scheduler.started = true;
-  running->polls = 0;
   const int first = find_ready(threads - 1);
   running->place.thread = first;
   change(scheduler, fiber(first));
@@ -337,18 +302,6 @@ void run_together(int count) {
       if (!ended[at] && run_block()) ended[at] = progress = true;
     }
     if (!progress) fail("blocks wait for each other forever");
-  }
-}
-
-// Lets warps of the block that have multiplied less go first.
-void let_idle_warps() {
-  const int self = running->place.thread;
-  for (int other = 0; other < running->place.threads; ++other) {
-    const size_t mine = static_cast<size_t>(self / kLanes), its = static_cast<size_t>(other / kLanes);
-    if (running->mma[its] >= running->mma[mine] || fiber(other).state != State::kReady) continue;
-    running->place.thread = other;
-    change(fiber(self), fiber(other));
-    running->place.thread = self;
   }
 }
 
@@ -415,7 +368,7 @@ void meet_warp(Operation operation, void* brought) {
 }
 
 void start_copy(void* to, const void* from, size_t bytes) {
-  fiber(running->place.thread).copies.push_back({to, from, bytes, nullptr});
+  fiber(running->place.thread).copies.push_back({to, from, bytes});
 }
 
 void finish_copies() {
@@ -424,31 +377,18 @@ void finish_copies() {
   copies.clear();
 }
 
-void arrive(Barrier* barrier) {
-  if (++barrier->arrived < barrier->count) return;
-  barrier->arrived = 0;
-  ++barrier->phases;
-  running->polls = 0;
-  progress = true;
+void commit_copies() { fiber(running->place.thread).copies.push_back({nullptr, nullptr, 0}); }
+
+void wait_for_copies(int left) {
+  std::vector<Copy>& copies = fiber(running->place.thread).copies;
+  size_t count = copies.size();
+  for (int groups = 0; count > 0; --count)
+    if (copies[count - 1].bytes == 0 && groups++ == left) break;
+  for (size_t i = 0; i < count; ++i) perform(copies[i]);
+  copies.erase(copies.begin(), copies.begin() + static_cast<std::ptrdiff_t>(count));
 }
 
-void start_arrival(Barrier* barrier) {
-  fiber(running->place.thread).copies.push_back({nullptr, nullptr, 0, barrier});
-}
-
-void wait_for(Barrier* barrier, int parity) {
-  perform_arrivals(barrier);
-  while (static_cast<int>(barrier->phases % 2) == parity) {
-    poll();
-    perform_arrivals(barrier);
-  }
-}
-
-void let_others_take(const void* counter) {
-  if (is_shared(counter)) {
-    if (counting) let_idle_warps();
-    return;
-  }
+void let_others_take() {
   progress = true;
   if (!together || !gpu.fair) return;
   let_others();
@@ -461,15 +401,6 @@ void wait_for_count(const uint32_t* at, uint32_t least) {
   progress = true;
   end_phase();
   if (phases.size() == ++running->phase) phases.emplace_back();
-}
-
-void create(Barrier* barrier, int count) {
-  if (!running->barriers.insert(barrier).second) fail("a barrier created where there is one");
-  *barrier = {static_cast<uint16_t>(count), 0, 0};
-}
-
-void destroy(Barrier* barrier) {
-  if (running->barriers.erase(barrier) == 0) fail("no barrier to destroy");
 }
 
 void note_mma() { ++running->mma[static_cast<size_t>(running->place.thread / kLanes)]; }

@@ -47,25 +47,15 @@ void sync_block();
 using Operation = void (*)(void* const (&brought)[32]);
 void meet_warp(Operation operation, void* brought);
 
-// Copies, or writes zeros where `from` is null, at the thread's next finish_copies() or for the waiters of a
-// barrier at which start_arrival() let it arrive; not before.
+// Copies, or writes zeros where `from` is null, at the thread's next finish_copies(), or when it waits for the
+// group that commit_copies() made of the copies before it; not before.
 void start_copy(void* to, const void* from, size_t bytes);
 void finish_copies();
+void commit_copies();
+void wait_for_copies(int left);  // for all groups but the last `left`
 
-// A barrier in shared memory. Its phase ends with the `count`th arrival.
-struct Barrier {
-  uint16_t count, arrived;
-  uint32_t phases;  // that have ended
-};
-void create(Barrier* barrier, int count);
-void destroy(Barrier* barrier);
-void arrive(Barrier* barrier);
-void start_arrival(Barrier* barrier);  // after the thread's copies so far
-void wait_for(Barrier* barrier, int parity);
-
-// Lets the other blocks of a cooperative launch take from the counter first. Of a counter in shared memory,
-// only where `counting`: the block's other warps.
-void let_others_take(const void* counter);
+// Lets the other blocks of a cooperative launch take from the counter first.
+void let_others_take();
 // Waits until other blocks have raised a count. What is counted from here on belongs to the next phase.
 void wait_for_count(const uint32_t* at, uint32_t least);
 
