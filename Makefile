@@ -170,6 +170,7 @@ release: $(RELEASE_TOOLS)/.installed
 reproducible: release
 	$(RELEASE_TOOLS)/bin/python tools/release.py -o build/dist-again
 	diff dist/SHA256SUMS build/dist-again/SHA256SUMS && echo 'two builds, the same bytes'
+
 # Hostile files for the readers in Python, guided by coverage where atheris is installed; docs/reliability.md.
 MINUTES ?= 1
 fuzz: fuzz-python fuzz-native fuzz-operators

@@ -4,7 +4,7 @@
 # Needs root on Debian or Ubuntu: apt-get install --no-install-recommends buildah debootstrap. All of it from outside:
 #   BASE            base image to pull instead of one made by debootstrap
 #   SUITE, MIRROR   what debootstrap takes (default: bookworm, the mirror this system uses)
-#   ARCH            amd64 or arm64 (default: this machine's); another one needs qemu-user-static 10 (7.2 crashes)
+#   ARCH            amd64 or arm64 (default: this machine's); another one needs qemu-user 10 in binfmt_misc, flag F (7.2 crashes)
 #   WHEELS          folder with the wheels of `make release`, which the images then take: nothing is compiled
 #   PACKAGES        folder with the packages that docker/locks/ names, downloaded (docker/README.md): pip asks no index
 #   TARGETS         images to build (default: runtime exporter)
@@ -39,7 +39,7 @@ build() {
 
 # inside IMAGE COMMAND...: as the image's own user, in a folder of the host, as `docker run -v "$WORK/data:/work"` does
 inside() {
-    container=$(image from "localhost/$1")
+    container=$(image from --arch "$ARCH" "localhost/$1")
     shift
     code=0
     image run --volume "$WORK/data:/work" --volume "$PWD/constraints.txt:/constraints.txt:ro" \

@@ -19,6 +19,15 @@ lock() {
 current() { lock "$1" --universal --python-version 3.10 --constraint constraints.txt; }
 old() { lock "py38/$1" --python-version 3.8 --python-platform aarch64-manylinux_2_31; }
 
+# What `make setup`, `make test-ray` and `make release` install, on each Python: where the pins contradict each other or leave
+# a Python out, this ends at once and says why; pip would try thousands of files.
+for python in 3.10 3.11 3.12 3.13; do
+    echo './runtime[ray]' '.[dev,fuzz]' 'moto[server]' | tr ' ' '\n' |
+        uv pip compile - --quiet --config-file docker/uv.toml --python-version "$python" --constraint constraints.txt \
+            --group release >/dev/null
+    echo "constraints.txt: can be met on Python $python"
+done
+
 echo pip | current pip.txt
 echo cmake ninja scikit-build-core hatchling | tr ' ' '\n' | current build.txt
 echo './runtime[ort,video]' 'pillow>=10' | tr ' ' '\n' | current runtime.txt

@@ -34,7 +34,7 @@ POLICY = "manylinux2014"
 _LAUNCHER = """\
 #!/bin/sh
 # No debug information, which would name this folder; zig has its own names for the extensions of an Arm CPU. It builds
-# its C++ library once for each optimisation and with and without symbols: -O2 -s, so that CMake's trials take the last.
+# its C++ library anew for each optimisation, with and without symbols, and for each -m that it links with: -O2 -s here.
 for word; do
   shift
   case $word in -march=armv8.2-a+fp16+fp16fml) word=-mcpu=generic+v8_2a+fullfp16+fp16fml ;; esac
@@ -110,6 +110,7 @@ def compiler(work: Path, architecture: str, headers: Path) -> dict[str, str]:
         "CMAKE_SYSTEM_PROCESSOR": architecture,
         "CMAKE_CXX_COMPILER": launcher,
         "CMAKE_SHARED_LINKER_FLAGS": "-s",
+        "CMAKE_TRY_COMPILE_TARGET_TYPE": "STATIC_LIBRARY",  # trials link nothing
         "ONNXRUNTIME_INCLUDE_DIR": headers,
     }
     arguments = " ".join(f"-D{name}={value}" for name, value in defines.items())

@@ -59,7 +59,8 @@ def _measure(folder: Path, bundle: Path, sample: Path) -> int:
     else:
         times = _time_body(bundle)
     written = demo_page.write(folder, bundle, sample_picture(*SAMPLE_SIZE), times)
-    show(f"\nOpen {written}; the bundle is {bundle}")
+    command = os.path.relpath(Path(sys.executable).with_name("smsr-run"))
+    show(f"\nOpen {written}; a picture of yours: {command} {bundle} PICTURE -o large.png")
     return 0
 
 

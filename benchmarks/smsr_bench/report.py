@@ -196,10 +196,11 @@ _SERIES = {
 
 def headline(results: Results) -> str:
     facts, rounds = results.facts, sorted({row.rounds for row in results.pictures})
+    threads = "1 thread" if facts["threads"] == 1 else f"{facts['threads']} threads"
     count = f"{rounds[0]}" if len(rounds) == 1 else f"{rounds[0]} to {rounds[-1]}"
     peak = np.median([row.peak for row in results.pictures]) / 1e9
     return (
-        f"{facts['processor']}, {facts['threads']} threads, medians of {count} interleaved rounds, "
+        f"{facts['processor']}, {threads}, medians of {count} interleaved rounds, "
         f"peak {peak:.0f} GMAC/s float32 (measured in the same rounds)."
     )
 

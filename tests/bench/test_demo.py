@@ -61,6 +61,8 @@ def test_the_demo_exports_upscales_and_compares(made: tuple[Path, str]) -> None:
     upscaled = cv2.imread(str(folder / "sample_upscaled.png"))
     assert upscaled is not None and upscaled.shape == (48, 64, 3)
     assert "mask flips" in printed and "rival" in printed and "Open " in printed
+    command = printed.rpartition("a picture of yours: ")[2].split()
+    assert os.access(command[0], os.X_OK) and command[1:] == [str(folder / "small.smsr"), "PICTURE", "-o", "large.png"]
 
 
 @pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])

@@ -77,6 +77,14 @@ def test_missing_onnxruntime_says_so(bundle: Path, picture: Path) -> None:
     assert_one_line_error(done, 1, "pip install onnxruntime")
 
 
+@pytest.mark.parametrize("library", ["", "none"])
+def test_an_old_onnxruntime_is_one_line(bundle: Path, picture: Path, library: str) -> None:
+    code = f"import onnxruntime; onnxruntime.__version__ = '1.16.3'; {upscale(bundle, picture)}"
+    done = plain_python(code, extra={"SMSR_ORT_LIBRARY": library})
+    assert_one_line_error(done, 1, "onnxruntime: expected 1.17 or newer, got 1.16.3; pip install --upgrade onnxruntime")
+    assert not (picture / "out.png").exists()
+
+
 @pytest.mark.parametrize("command", ["run", "doctor"])
 @pytest.mark.parametrize(("module", "package"), [("numpy", "numpy"), ("cv2", "opencv-python-headless")])
 def test_a_command_without_a_package_it_needs_says_what_to_install(command: str, module: str, package: str) -> None:

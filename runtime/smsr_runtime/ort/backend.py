@@ -162,10 +162,11 @@ def open_session(
 
     where: what errors name; shared_arena: memory kept for the next run is that of `share_arena`, not the session's own.
 
-    Raises MissingPackageError, BackendError where ONNX Runtime refuses the model.
+    Raises MissingPackageError, BackendError where ONNX Runtime is too old or refuses the model.
     """
     # ONNX Runtime's wheels for Linux report usage over the network since 1.29; a tool that upscales pictures must not.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    version = installed_version()
     onnxruntime = _onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -185,10 +186,10 @@ def open_session(
             options,
             providers=["CPUExecutionProvider"],
             enable_fallback=0,  # else it prints on stdout what it did not like, and tries again
-            disabled_optimizers=list(_CLASHING) if _version(onnxruntime.__version__) < _UNIQUE_NAMES_SINCE else None,
+            disabled_optimizers=list(_CLASHING) if _version(version) < _UNIQUE_NAMES_SINCE else None,
         )
     except Exception as error:  # as above
-        todo = f"update onnxruntime (this is {onnxruntime.__version__}) or export the bundle again"
+        todo = f"update onnxruntime (this is {version}) or export the bundle again"
         raise BackendError(where, "a model ONNX Runtime can run", reason(error), todo) from error
 
 
