@@ -32,10 +32,9 @@ SMSR_DEVICE void add_rows(const float* rows, int from, int to, int segment, int 
     Vector values[kReduceRows];  // loaded together, before any is used
 #pragma unroll
     for (int i = 0; i < kReduceRows; ++i)
-      values[i] = row + i * step < last
-                      ? load_weights(reinterpret_cast<const Vector*>(
-                            rows + static_cast<long long>(row + i * step) * channels))
-                      : Vector{{0, 0, 0, 0}};
+      values[i] = row + i * step < last ? load_weights(reinterpret_cast<const Vector*>(
+                                              rows + static_cast<long long>(row + i * step) * channels))
+                                        : Vector{{0, 0, 0, 0}};
 #pragma unroll
     for (int i = 0; i < kReduceRows; ++i) {
       keep_leading(&values[i], kept, float());
@@ -113,7 +112,8 @@ SMSR_DEVICE void sum_collected(const AttentionParams& p, const float* means, flo
 template <class T>
 SMSR_DEVICE void squeeze(const AttentionParams& p, const float* collected, float* squeezed) {
   const int reduced = p.channels / kReduction, lane = thread_index() % kWarpSize;
-  for (int channel = thread_index() / kWarpSize; channel < reduced; channel += kAttentionThreads / kWarpSize) {
+  for (int channel = thread_index() / kWarpSize; channel < reduced;
+       channel += kAttentionThreads / kWarpSize) {
     float sum = 0.0f;
 #pragma unroll 4
     for (int k = lane; k < p.channels; k += kWarpSize)

@@ -110,7 +110,8 @@ class Launcher {
             static_cast<float>(pixels())};
   }
   size_t attention_shared() const {
-    const size_t bytes = sizeof(float) * static_cast<size_t>(attention_floats(shape_.layers, shape_.channels));
+    const size_t bytes =
+        sizeof(float) * static_cast<size_t>(attention_floats(shape_.layers, shape_.channels));
     return bytes < kReduceShared ? kReduceShared : bytes;
   }
 

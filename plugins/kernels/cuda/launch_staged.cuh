@@ -16,9 +16,10 @@ class StagedLauncher : public Launcher<StagedTile, StagedTile> {
 
   void plan() override {
     const PlanSizes& sizes = workspace_.sizes;
-    const PrepareParams p = {pack_params(),       sizes,      input(op::kMargin), input(op::kTheta),
-                             workspace_.plan, counters()};
-    const int packing = pack_blocks(p.pack), most = 8 * device_.processors, marking = sizes.batch * sizes.blocks;
+    const PrepareParams p = {pack_params(),     sizes,           input(op::kMargin),
+                             input(op::kTheta), workspace_.plan, counters()};
+    const int packing = pack_blocks(p.pack), most = 8 * device_.processors,
+              marking = sizes.batch * sizes.blocks;
     const int blocks = marking < packing ? packing : marking < most ? marking : most;
     queue(prepare_staged, blocks, shape_.layers + 2, kPlanThreads, kPlanShared, p);
   }
@@ -26,7 +27,9 @@ class StagedLauncher : public Launcher<StagedTile, StagedTile> {
   // Small units, so that all warps of a GPU have some, for small images, and where there is no room for the
   // larger ones. So a GPU's shared memory decides on the order of the sums that channel attention takes.
   void compute(const void* features, void* output) override {
-    const int rows = device_.unit_rows != 0 ? device_.unit_rows : is_small(shape_) ? kSmallUnitRows : kUnitRows;
+    const int rows = device_.unit_rows != 0 ? device_.unit_rows
+                     : is_small(shape_)     ? kSmallUnitRows
+                                            : kUnitRows;
     if (rows == kUnitRows && launch_fitting<StagedKind<LargeUnit, true>>(features, output)) return;
     if (launch_fitting<StagedKind<SmallUnit, true>>(features, output) ||
         launch_fitting<StagedKind<SmallUnit, false>>(features, output))
@@ -68,8 +71,9 @@ class StagedLauncher : public Launcher<StagedTile, StagedTile> {
                      packed(0),
                      kTaps,
                      shape_.channels};
-    m.collect = {map(0),         workspace_.map_size, static_cast<const Half*>(features), all_dense(),
-                 packed(shape_.layers), shape_.layers, shape_.channels};
+    m.collect = {map(0),         workspace_.map_size,   static_cast<const Half*>(features),
+                 all_dense(),    packed(shape_.layers), shape_.layers,
+                 shape_.channels};
     m.output = {output, features, input(op::kCollectBias), workspace_.scale};
     m.maps = map(0);
     m.dense = all_dense();

@@ -59,7 +59,8 @@ constexpr int kPlanShared = kPlanThreads / kWarpSize * 4;  // bytes of shared me
 // A block's part, `block` of N * s.blocks: of plan.columns and plan.block_counts. margin [N, 1, H, W],
 // theta [].
 template <class T>
-SMSR_DEVICE void mark_block(const PlanSizes& s, const T* margin, const T* theta, const Plan& plan, int block) {
+SMSR_DEVICE void mark_block(const PlanSizes& s, const T* margin, const T* theta, const Plan& plan,
+                            int block) {
   const int image = block / s.blocks, column = block % s.blocks * kPlanThreads + thread_index();
   uint32 counts = 0;
   if (column < s.bands * s.width) {

@@ -142,8 +142,8 @@ SMSR_DEVICE void copies_arrive() {
 
 // What follows up to the products exists from sm_80 on; the host launches no kernel that uses it on others.
 
-// Copies 16 bytes from global to shared memory asynchronously, past the first-level cache, or zeros where they
-// do not exist (then `from` is not read): complete for this thread once it has waited for the group of
+// Copies 16 bytes from global to shared memory asynchronously, past the first-level cache, or zeros where
+// they do not exist (then `from` is not read): complete for this thread once it has waited for the group of
 // the copy.
 SMSR_DEVICE void copy_or_zero(uint32 to, const void* from, bool exists) {
 #if __CUDA_ARCH__ >= 800

@@ -34,7 +34,8 @@ class ChunkWriter {
 
   SMSR_DEVICE void write() {
     for (int layer = 0; layer < in_.groups; ++layer)
-      for (int half = 0; half < divide_up(channels(layer), StagedTile::kDepth); ++half) write_piece(layer, half);
+      for (int half = 0; half < divide_up(channels(layer), StagedTile::kDepth); ++half)
+        write_piece(layer, half);
     for (int half = 0; half < 2; ++half) write_piece(in_.groups, half);
     to_->pieces[count_][piece_].weights = 0;
     if (piece_ == 0) to_->count = count_;
@@ -127,7 +128,8 @@ class StagedCopies {
     const uint32 exist = piece.exists != 0 ? exist_ : 0u;
 #pragma unroll
     for (int i = 0; i < kLaneRows; ++i)
-      copy_or_zero(to + static_cast<uint32>(i * 8 * kRowBytes), piece.from + offsets_[i], (exist >> i & 1u) != 0);
+      copy_or_zero(to + static_cast<uint32>(i * 8 * kRowBytes), piece.from + offsets_[i],
+                   (exist >> i & 1u) != 0);
     commit_copies();
     ++chunk_;
     if (++write_ == kStages) write_ = 0;

@@ -1,5 +1,6 @@
-// Convolution and collect of sm_80 and newer: every warp takes units of pixels from a counter, whose inputs it
-// copies to shared memory ahead of its products. A unit's result does not depend on which warp computes it.
+// Convolution and collect of sm_80 and newer: every warp takes units of pixels from a counter, whose inputs
+// it copies to shared memory ahead of its products. A unit's result does not depend on which warp computes
+// it.
 #pragma once
 
 #include "cuda/epilogue.cuh"
@@ -78,7 +79,8 @@ SMSR_DEVICE void finish_unit(const ConvolutionOutputs& to, const StagedInputs& i
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
         halves[i] = sums.positive_halves(m, n, i) & masks[m];
-        if (sums.pixel(n) + i < unit.rows && sums.channel(m) < written) store_word(rows.at[i] + 8 * m, halves[i]);
+        if (sums.pixel(n) + i < unit.rows && sums.channel(m) < written)
+          store_word(rows.at[i] + 8 * m, halves[i]);
       }
       of_channels[m].add(halves[0], halves[1]);  // rows past the end of the unit are zeros
     }
@@ -94,12 +96,12 @@ SMSR_DEVICE void finish_unit(const ConvolutionOutputs& to, const StagedInputs& i
     }
 }
 
-// A chunk of a convolution: kSteps times 16 input channels of nine taps, added to the first 16 * kTiles output
-// channels. Inputs are loaded one step, weights one product ahead. at: of the weights of the first tap; left:
-// dense channels of the chunk, used where kTrim.
+// A chunk of a convolution: kSteps times 16 input channels of nine taps, added to the first 16 * kTiles
+// output channels. Inputs are loaded one step, weights one product ahead. at: of the weights of the first
+// tap; left: dense channels of the chunk, used where kTrim.
 template <int kTiles, int kSteps, Trim kTrim, class Weights, class Record>
-SMSR_DEVICE void multiply_set(const Weights& weights, int at, int tap_vectors, uint32 chunk, const Record& record,
-                              int left, StagedSums<kTiles, Record::kPairs>* sums) {
+SMSR_DEVICE void multiply_set(const Weights& weights, int at, int tap_vectors, uint32 chunk,
+                              const Record& record, int left, StagedSums<kTiles, Record::kPairs>* sums) {
   constexpr int kPairs = Record::kPairs, kProducts = kSteps * kTiles;
   StepInputs<kPairs> inputs[2];
   TapRows<Record> rows(chunk, record.taps);
@@ -145,8 +147,9 @@ SMSR_DEVICE void convolve_units(const StagedInputs& in, const ConvolutionOutputs
     StagedSums<kTiles, Record::kPairs> sums;
     for (int half = 0; half < halves; ++half) {
       const uint32 chunk = copies.next_chunk();
-      multiply_set<kTiles, kSteps, kTrim>(weights, half * StagedTile::kVectors, all_halves * StagedTile::kVectors,
-                                          chunk, record, dense - half * StagedTile::kDepth, &sums);
+      multiply_set<kTiles, kSteps, kTrim>(weights, half * StagedTile::kVectors,
+                                          all_halves * StagedTile::kVectors, chunk, record,
+                                          dense - half * StagedTile::kDepth, &sums);
     }
     finish_unit(to, in, unit, active, record, sums);
   }
@@ -155,9 +158,9 @@ SMSR_DEVICE void convolve_units(const StagedInputs& in, const ConvolutionOutputs
 
 // Shared memory of a warp's copies.
 template <class Record>
-constexpr int kRingBytes = SetCopies<Record>::kBytes > StagedCopies<Record>::kBytes + 512
-                               ? SetCopies<Record>::kBytes
-                               : StagedCopies<Record>::kBytes + 512;
+constexpr int kRingBytes =
+    SetCopies<Record>::kBytes > StagedCopies<Record>::kBytes + 512 ? SetCopies<Record>::kBytes
+                                                                   : StagedCopies<Record>::kBytes + 512;
 
 // Bias and scale of an image in a warp's shared memory, of channels 2 i and 2 i + 1: two of each.
 class ImageScale {
@@ -173,7 +176,8 @@ class ImageScale {
     if (channel < channels) {
       const Half* const bias = static_cast<const Half*>(to.bias) + channel;
       const float* const scale = to.scale + image * channels + channel;
-      v = {{float_bits(to_float(bias[0])), float_bits(to_float(bias[1])), float_bits(scale[0]), float_bits(scale[1])}};
+      v = {{float_bits(to_float(bias[0])), float_bits(to_float(bias[1])), float_bits(scale[0]),
+            float_bits(scale[1])}};
     }
     pairs_[lane] = v;
     sync_warp();
@@ -184,7 +188,8 @@ class ImageScale {
 #pragma unroll
     for (int m = 0; m < 4; ++m) {
       const Vector v = pairs_[sums->channel(m) / 2];
-      sums->scale(m, {bits_float(v.word[0]), bits_float(v.word[1])}, {bits_float(v.word[2]), bits_float(v.word[3])});
+      sums->scale(m, {bits_float(v.word[0]), bits_float(v.word[1])},
+                  {bits_float(v.word[2]), bits_float(v.word[3])});
     }
   }
 
@@ -197,7 +202,8 @@ template <int kSteps, class Weights, class Record>
 SMSR_DEVICE void collect_units(const StagedInputs& in, const CollectOutputs& to, const Weights& weights,
                                const StagedChunks& chunks, int pixels, const UnitRange& range, char* ring,
                                char* records) {
-  static_assert(StagedCopies<Record>::kBytes + ImageScale::kBytes <= kRingBytes<Record>, "ImageScale's place");
+  static_assert(StagedCopies<Record>::kBytes + ImageScale::kBytes <= kRingBytes<Record>,
+                "ImageScale's place");
   ImageScale scale(ring + StagedCopies<Record>::kBytes);
   using Copies = StagedCopies<Record>;
   constexpr int kPairs = Record::kPairs;
@@ -243,7 +249,8 @@ SMSR_DEVICE void collect_units(const StagedInputs& in, const CollectOutputs& to,
       for (int m = 0; m < 4; ++m)
 #pragma unroll
         for (int i = 0; i < 2; ++i)
-          if (sums.pixel(n) + i < unit.rows && 16 * m < in.channels) store_word(rows.at[i] + 8 * m, sums.halves(m, n, i));
+          if (sums.pixel(n) + i < unit.rows && 16 * m < in.channels)
+            store_word(rows.at[i] + 8 * m, sums.halves(m, n, i));
     }
   }
   wait_for_copies<0>();
@@ -269,8 +276,8 @@ struct Number {
 
 template <class Kind>
 SMSR_DEVICE void run_units(const StagedInputs& in, const ConvolutionOutputs& to,
-                           const ChunkWeights<Kind::kResident>& weights, const StagedChunks*, bool active, int,
-                           const UnitRange& range, char* ring, char* records) {
+                           const ChunkWeights<Kind::kResident>& weights, const StagedChunks*, bool active,
+                           int, const UnitRange& range, char* ring, char* records) {
   using Record = typename Kind::Record;
   using Weights = ChunkWeights<Kind::kResident>;
   const int channels = active ? in.channels : dense_of(in.dense, 0);
@@ -293,16 +300,17 @@ SMSR_DEVICE void run_units(const StagedInputs& in, const ConvolutionOutputs& to,
 }
 template <class Kind>
 SMSR_DEVICE void run_units(const StagedInputs& in, const CollectOutputs& to,
-                           const ChunkWeights<Kind::kResident>& weights, const StagedChunks* chunks, bool active,
-                           int pixels, const UnitRange& range, char* ring, char* records) {
-  collect_units<2, ChunkWeights<Kind::kResident>, typename Kind::Record>(in, to, weights, chunks[active], pixels,
-                                                                         range, ring, records);
+                           const ChunkWeights<Kind::kResident>& weights, const StagedChunks* chunks,
+                           bool active, int pixels, const UnitRange& range, char* ring, char* records) {
+  collect_units<2, ChunkWeights<Kind::kResident>, typename Kind::Record>(in, to, weights, chunks[active],
+                                                                         pixels, range, ring, records);
 }
 
 // Active units first; warps that have no more of them go on with the smaller products of inactive ones.
 template <class Kind, class Outputs>
-SMSR_DEVICE void run_all_units(const StagedInputs& in, const Outputs& to, const UnitPlan& plan, int batch, int pixels,
-                               uint32* counters, const Vector* packed, const StagedChunks* chunks, char* memory) {
+SMSR_DEVICE void run_all_units(const StagedInputs& in, const Outputs& to, const UnitPlan& plan, int batch,
+                               int pixels, uint32* counters, const Vector* packed, const StagedChunks* chunks,
+                               char* memory) {
   const int warp = thread_index() / kWarpSize, warps = kStagedWarps * blocks_x();
   const ChunkWeights<Kind::kResident> weights(packed);
   char* const ring = memory + warp * Kind::kRing;
@@ -330,8 +338,8 @@ SMSR_DEVICE void write_chunks(const StagedInputs& in, const CollectOutputs&, Sta
 // A convolution or the collect, by all blocks. Begins once the grid's phase before has ended, and ends one.
 // weights_bytes: room for the weights in shared memory, 0: they stay in global memory.
 template <class Kind, class Outputs>
-SMSR_DEVICE void run_product(const StagedInputs& in, const Outputs& to, const UnitPlan& plan, int batch, int pixels,
-                             uint32* counters, int weights_bytes, GridBarrier* grid) {
+SMSR_DEVICE void run_product(const StagedInputs& in, const Outputs& to, const UnitPlan& plan, int batch,
+                             int pixels, uint32* counters, int weights_bytes, GridBarrier* grid) {
   const Vector* weights = in.weights;
   char* const shared = static_cast<char*>(shared_memory());
   if (Kind::kResident) {
@@ -345,7 +353,8 @@ SMSR_DEVICE void run_product(const StagedInputs& in, const Outputs& to, const Un
   grid->wait();
   copies_arrive();
   sync_block();
-  run_all_units<Kind>(in, to, plan, batch, pixels, counters, weights, chunks, shared + weights_bytes + kChunksBytes);
+  run_all_units<Kind>(in, to, plan, batch, pixels, counters, weights, chunks,
+                      shared + weights_bytes + kChunksBytes);
   grid->arrive();
 }
 

@@ -12,7 +12,7 @@ namespace smsr::cuda {
 struct StagedModule {
   UnitSizes sizes;
   UnitPlan plan;
-  uint32* counters;  // Plan::counters
+  uint32* counters;          // Plan::counters
   StagedInputs convolution;  // of the first layer
   StagedInputs collect;
   CollectOutputs output;
@@ -34,8 +34,8 @@ template <class Kind, class Outputs>
 SMSR_DEVICE void run_number(const StagedModule& m, const StagedInputs& in, const Outputs& to, int number,
                             GridBarrier* grid) {
   const PlanSizes& s = m.sizes.plan;
-  run_product<Kind>(in, to, m.plan, s.batch, s.height * s.width, m.counters + number * kMaxSlices, m.weights_bytes,
-                    grid);
+  run_product<Kind>(in, to, m.plan, s.batch, s.height * s.width, m.counters + number * kMaxSlices,
+                    m.weights_bytes, grid);
 }
 
 template <class Kind>
@@ -77,8 +77,8 @@ SMSR_DEVICE void run_attention(const StagedModule& m, GridBarrier* grid) {
   grid->arrive();
 }
 
-// Three phases: units of every segment, their places among all units, their records. Work is spread over blocks
-// before warps.
+// Three phases: units of every segment, their places among all units, their records. Work is spread over
+// blocks before warps.
 template <class Kind>
 SMSR_DEVICE void list_units(const StagedModule& m, GridBarrier* grid) {
   using Record = typename Kind::Record;
@@ -104,8 +104,7 @@ void staged_module(StagedModule m) {
   GridBarrier grid(m.arrivals);
   list_units<Kind>(m, &grid);
 #pragma unroll 1
-  for (int layer = 0; layer < m.reduce.layers; ++layer)
-    run_layer<Kind>(m, layer, &grid);
+  for (int layer = 0; layer < m.reduce.layers; ++layer) run_layer<Kind>(m, layer, &grid);
   run_attention(m, &grid);
   run_number<Kind>(m, m.collect, m.output, m.reduce.layers, &grid);
 }

@@ -118,7 +118,8 @@ class TapRows {
   // 16 channels, `step` 0 or 1.
   SMSR_DEVICE void load(int step, StepInputs<kPairs>* to) const {
 #pragma unroll
-    for (int pair = 0; pair < kPairs; ++pair) load_matrices((*to)[pair], at_[pair] ^ static_cast<uint32>(32 * step));
+    for (int pair = 0; pair < kPairs; ++pair)
+      load_matrices((*to)[pair], at_[pair] ^ static_cast<uint32>(32 * step));
   }
 
  private:

@@ -22,7 +22,9 @@ struct UnitRecord {
 };
 SMSR_HOST_DEVICE int place_of_row(int row, int pairs) { return row % 16 * pairs + row / 16; }
 constexpr uint32 kNoPixel = 0xffffffffu;  // outside of the image
-SMSR_DEVICE uint32 staged_pixel(int pixel, bool active) { return static_cast<uint32>(pixel) << 1 | (active ? 1u : 0u); }
+SMSR_DEVICE uint32 staged_pixel(int pixel, bool active) {
+  return static_cast<uint32>(pixel) << 1 | (active ? 1u : 0u);
+}
 
 // Segments of bands, each divided by a warp; units of both kinds: [2, N, bands, slots].
 struct UnitSizes {
@@ -53,7 +55,8 @@ struct UnitTask {
         segment(index % s.segments) {}
   // Of the task's units in UnitPlan::listed.
   SMSR_DEVICE int first_slot(const UnitSizes& s) const {
-    return ((kind * s.plan.batch + image) * s.plan.bands + band) * s.slots + segment * s.columns / s.least_columns;
+    return ((kind * s.plan.batch + image) * s.plan.bands + band) * s.slots +
+           segment * s.columns / s.least_columns;
   }
 };
 
@@ -76,7 +79,8 @@ SMSR_DEVICE uint32 below(uint32 value, int lanes) {
 }
 
 // The pixels of one kind in a band's column, as bits.
-SMSR_DEVICE uint32 listed_column(const PlanSizes& s, const uint8* columns, int kind, int band, int x, int end) {
+SMSR_DEVICE uint32 listed_column(const PlanSizes& s, const uint8* columns, int kind, int band, int x,
+                                 int end) {
   if (x >= end) return 0;
   const uint32 active = columns[band * s.width + x];
   return kind == 0 ? active : ~active & ((1u << rows_of_band(s, band)) - 1u);
@@ -96,8 +100,8 @@ SMSR_DEVICE int columns_of_unit(uint32 bits) {
   const int pixels = sum_before(count_bits(bits), &total) + count_bits(bits);
   // The set of all columns up to the lane's: around the first one, inside, around the last one.
   const int set = count_bits(dilate(shuffle(bits, 0))) +
-                  sum_before(count_bits(dilate(left | bits | right)), &total) + count_bits(dilate(left | bits)) +
-                  count_bits(dilate(bits));
+                  sum_before(count_bits(dilate(left | bits | right)), &total) +
+                  count_bits(dilate(left | bits)) + count_bits(dilate(bits));
   // True for the first lanes only; what lies behind the end of the segment adds nothing.
   return count_bits(ballot(lane < Record::kMostColumns && pixels <= Record::kRows && set < Record::kSet));
 }
@@ -119,7 +123,8 @@ SMSR_DEVICE void divide_segment(const UnitSizes& s, const UnitPlan& plan, int in
       x += skip;
       continue;
     }
-    const int taken = columns_of_unit<Record>(bits), band = (task.kind * s.plan.batch + task.image) * s.plan.bands + task.band;
+    const int taken = columns_of_unit<Record>(bits),
+              band = (task.kind * s.plan.batch + task.image) * s.plan.bands + task.band;
     if (lane == 0) to[count] = {x, band, smaller(taken, end - x)};
     ++count;
     x += taken;

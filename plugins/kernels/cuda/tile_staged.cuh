@@ -83,7 +83,8 @@ class StagedSums {
 
  private:
   int lane_;
-  float sums_[kTiles][2 * kPairs][4];  // [m][n][i]: output channel 16 m + 2 g + i / 2, pixel 8 n + 2 t + i % 2
+  float sums_[kTiles][2 * kPairs]
+             [4];  // [m][n][i]: output channel 16 m + 2 g + i / 2, pixel 8 n + 2 t + i % 2
 };
 
 // Sums over pixels of numbers as halves() gives them, by a product with ones: of channels 16 m + 0 to 15.

@@ -1,5 +1,5 @@
-// Units of work: up to 64 (staged kernel, small images: 32) pixels of one image that are all active or all inactive. Their number is known on
-// the device only; warps take them from a counter.
+// Units of work: up to 64 (staged kernel, small images: 32) pixels of one image that are all active or all
+// inactive. Their number is known on the device only; warps take them from a counter.
 #pragma once
 
 #include "cuda/types.cuh"

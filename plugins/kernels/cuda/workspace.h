@@ -3,9 +3,9 @@
 #pragma once
 
 #include "cuda/sparse_mask_module_cuda.h"
+#include "cuda/staged_units.cuh"
 #include "cuda/tile_float.cuh"
 #include "cuda/tile_half.cuh"
-#include "cuda/staged_units.cuh"
 #include "cuda/tile_staged.cuh"
 #include "cuda/types.cuh"
 #include "layout.h"
@@ -45,8 +45,8 @@ size_t packed_module_size(int layers, int channels) {
          static_cast<size_t>(packed_size<Tile<kCollectRows>>(layers, channels));
 }
 
-// Images of fewer pixels have smaller units in the staged kernel; the batch does not decide, so that an image's
-// bits do not depend on it.
+// Images of fewer pixels have smaller units in the staged kernel; the batch does not decide, so that an
+// image's bits do not depend on it.
 constexpr int64_t kSmallImage = 512 * 1024;
 constexpr int kSmallUnitRows = 32;
 inline bool is_small(const Shape& shape) { return int64_t{shape.height} * shape.width < kSmallImage; }
@@ -87,7 +87,8 @@ inline Workspace lay_out(const Shape& shape, void* base) {
   w.sizes = {shape.batch, shape.height, shape.width, bands,
              static_cast<int>(smsr::divide_up(columns, kPlanThreads))};
   const size_t pixels = batch * static_cast<size_t>(image);
-  // Rows of sums: of lists, and of the staged kernel's units, of which both kinds may have the most there are.
+  // Rows of sums: of lists, and of the staged kernel's units, of which both kinds may have the most there
+  // are.
   const UnitSizes units = unit_sizes(shape, SmallUnit::kLeastColumns);
   const int64_t listed = shape.batch * (smsr::divide_up(image, kUnitRows) + 1);
   const int64_t records = 2 * shape.batch * int64_t{bands} * units.slots;

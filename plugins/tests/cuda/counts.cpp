@@ -1,5 +1,6 @@
 // Counts what each launch of the module asks of the emulated GPU's memories and tensor cores:
-//   smsr_cuda_counts [H W SHARE [KILOBYTES [PROCESSORS [ROWS]]]]   shared memory: 227 (sm_90), 163 (sm_80, sm_87),
+//   smsr_cuda_counts [H W SHARE [KILOBYTES [PROCESSORS [ROWS]]]]   shared memory: 227 (sm_90), 163 (sm_80,
+//   sm_87),
 //                                                           99 (others)
 // float16, N H W C, 64 channels, 4 layers, dense channels 24 9 3 0 as the published x2 checkpoint's first
 // module. One line per launch, or per phase of a cooperative one: kernel, number, and the fields of
@@ -46,7 +47,8 @@ int main(int count, char** arguments) {
   const double share = count > 3 ? std::atof(arguments[3]) : 0.3;
   if (count > 4) smsr::emulated::gpu.shared_memory = 1024 * std::atoi(arguments[4]);
   if (count > 5) smsr::emulated::gpu.processors = std::atoi(arguments[5]);
-  const int rows = count > 6 ? std::atoi(arguments[6]) : 64;  // those of a large image, of which this is a part
+  const int rows =
+      count > 6 ? std::atoi(arguments[6]) : 64;  // those of a large image, of which this is a part
   if (height < 1 || width < 1 || !(share >= 0.0 && share <= 1.0) || smsr::emulated::gpu.shared_memory < 1 ||
       smsr::emulated::gpu.processors < 1) {
     std::printf("usage: %s [H W SHARE [KILOBYTES [PROCESSORS [ROWS]]]]\n", arguments[0]);

@@ -47,8 +47,8 @@ void sync_block();
 using Operation = void (*)(void* const (&brought)[32]);
 void meet_warp(Operation operation, void* brought);
 
-// Copies, or writes zeros where `from` is null, at the thread's next finish_copies(), or when it waits for the
-// group that commit_copies() made of the copies before it; not before.
+// Copies, or writes zeros where `from` is null, at the thread's next finish_copies(), or when it waits for
+// the group that commit_copies() made of the copies before it; not before.
 void start_copy(void* to, const void* from, size_t bytes);
 void finish_copies();
 void commit_copies();
