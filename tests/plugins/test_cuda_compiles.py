@@ -85,13 +85,20 @@ def test_tensor_core_kernels_compile_and_hardly_spill(nvcc: str, architectures: 
 
 
 @pytest.mark.slow
-def test_the_staged_kernel_compiles_and_hardly_spills(nvcc: str, architectures: list[int], tmp_path: Path) -> None:
-    newer = [number for number in architectures if number >= 80]
+@pytest.mark.parametrize("part", range(len(USUAL)))
+def test_the_staged_kernel_compiles_and_hardly_spills(
+    nvcc: str, architectures: list[int], tmp_path: Path, part: int
+) -> None:
+    """In parts, each of some architectures: one takes 10 to 20 seconds."""
+    newer = [number for number in architectures if number >= 80][part :: len(USUAL)]
+    if not newer:
+        return  # fewer architectures than parts: others compile them
     report = compile_for(nvcc, CORE / "module_staged.cu", newer, tmp_path)
-    # Two sizes of tiles; weights in shared memory, in global memory, the latter also with small boxes of the collect.
-    spills = spilled(report, "staged_module")
-    assert len(spills) == 6 * len(newer)
-    assert max(spills) <= 3 * HOT_LIMIT
+    # Units of 64 pixels, of 32, and these with weights in global memory. The former need shared memory as of 9.0.
+    assert len(spilled(report, "staged_module")) == 3 * len(newer)
+    small = spilled(report, "staged_module.*UnitRecordILi32E")
+    large = spilled(report, "staged_module.*UnitRecordILi64E.*sm_90")
+    assert max(small + large) <= HOT_LIMIT
 
 
 @pytest.mark.slow

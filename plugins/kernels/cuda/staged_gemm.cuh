@@ -29,7 +29,6 @@ class ChunkWeights {
 // A convolution of inactive pixels uses dense channels only, whatever else an active neighbour has in the
 // same 16 bytes: the inputs of a step that lie behind them become zeros. left: dense channels from the step's
 // first on.
-enum class Trim { kNone, kLast, kAll };  // steps of a chunk to which that may happen
 template <int kPairs>
 SMSR_DEVICE void trim(int left, StepInputs<kPairs>* inputs) {
   const int first = thread_index() % kWarpSize % 4 * 2;
@@ -99,15 +98,16 @@ SMSR_DEVICE void finish_unit(const ConvolutionOutputs& to, const StagedInputs& i
 // A chunk of a convolution: kSteps times 16 input channels of nine taps, added to the first 16 * kTiles
 // output channels. Inputs are loaded one step, weights one product ahead. at: of the weights of the first
 // tap; left: dense channels of the chunk, used where kTrim.
-template <int kTiles, int kSteps, Trim kTrim, class Weights, class Record>
+template <int kTiles, int kSteps, bool kTrim, class Weights, class Record>
 SMSR_DEVICE void multiply_set(const Weights& weights, int at, int tap_vectors, uint32 chunk,
                               const Record& record, int left, StagedSums<kTiles, Record::kPairs>* sums) {
   constexpr int kPairs = Record::kPairs, kProducts = kSteps * kTiles;
+  [[maybe_unused]] constexpr int kTogether = kTiles == 4 ? 3 : 1;  // taps in straight-line code
   StepInputs<kPairs> inputs[2];
   TapRows<Record> rows(chunk, record.taps);
   rows.load(0, &inputs[0]);
   Vector ahead = weights.load(at, 0, 0);
-#pragma unroll 3
+#pragma unroll kTogether
   for (int tap = 0; tap < kTaps; ++tap) {
     // Behind the last tap its own inputs and weights again, which are not used.
     const int next = tap + 1 < kTaps ? tap + 1 : tap, next_at = tap + 1 < kTaps ? at + tap_vectors : at;
@@ -119,8 +119,7 @@ SMSR_DEVICE void multiply_set(const Weights& weights, int at, int tap_vectors, u
         rows.load(step + 1, &inputs[other]);
       else
         next_rows.load(0, &inputs[other]);
-      if (kTrim == Trim::kAll || (kTrim == Trim::kLast && step + 1 == kSteps))
-        trim<kPairs>(left - 16 * step, &inputs[step]);
+      if (kTrim) trim<kPairs>(left - 16 * step, &inputs[step]);
 #pragma unroll
       for (int m = 0; m < kTiles; ++m) {
         const int product = step * kTiles + m + 1;
@@ -136,7 +135,7 @@ SMSR_DEVICE void multiply_set(const Weights& weights, int at, int tap_vectors, u
   }
 }
 
-template <int kTiles, int kSteps, Trim kTrim, class Weights, class Record>
+template <int kTiles, int kSteps, bool kTrim, class Weights, class Record>
 SMSR_DEVICE void convolve_units(const StagedInputs& in, const ConvolutionOutputs& to, const Weights& weights,
                                 bool active, int halves, const UnitRange& range, char* ring, char* records) {
   const int all_halves = divide_up(in.channels, StagedTile::kDepth), dense = dense_of(in.dense, 0);
@@ -283,20 +282,18 @@ SMSR_DEVICE void run_units(const StagedInputs& in, const ConvolutionOutputs& to,
   const int channels = active ? in.channels : dense_of(in.dense, 0);
   const int halves = channels > StagedTile::kDepth ? 2 : 1;
   const auto run = [&](auto tiles, auto steps, auto trim) {
-    convolve_units<tiles.value, steps.value, static_cast<Trim>(trim.value), Weights, Record>(
-        in, to, weights, active, halves, range, ring, records);
+    convolve_units<tiles.value, steps.value, trim.value != 0, Weights, Record>(in, to, weights, active,
+                                                                               halves, range, ring, records);
   };
+  // Tiles and steps, and whether inputs are trimmed: whole pieces need not be, for what lies behind them is
+  // copied as zeros.
   if (active) return run(Number<4>(), Number<2>(), Number<0>());
-  // Whole pieces need no trimming: what lies behind them is copied as zeros.
+  if (to.dense > 32) return run(Number<4>(), Number<2>(), Number<1>());
   const bool whole = channels % kPiece == 0, two = to.dense > 16;
-  if (to.dense > 32) return run(Number<4>(), Number<2>(), Number<2>());
-  if (channels > StagedTile::kDepth && !whole)
-    return two ? run(Number<2>(), Number<2>(), Number<2>()) : run(Number<1>(), Number<2>(), Number<2>());
-  if (channels > 16 && whole)
-    return two ? run(Number<2>(), Number<2>(), Number<0>()) : run(Number<1>(), Number<2>(), Number<0>());
-  if (channels > 16)
-    return two ? run(Number<2>(), Number<2>(), Number<1>()) : run(Number<1>(), Number<2>(), Number<1>());
-  return two ? run(Number<2>(), Number<1>(), Number<1>()) : run(Number<1>(), Number<1>(), Number<1>());
+  if (two)
+    return whole ? run(Number<2>(), Number<2>(), Number<0>()) : run(Number<2>(), Number<2>(), Number<1>());
+  if (channels <= 16) return run(Number<1>(), Number<1>(), Number<1>());
+  return whole ? run(Number<1>(), Number<2>(), Number<0>()) : run(Number<1>(), Number<2>(), Number<1>());
 }
 template <class Kind>
 SMSR_DEVICE void run_units(const StagedInputs& in, const CollectOutputs& to,

@@ -106,7 +106,7 @@ int value_of(int64_t row, int channel, int layer) {
 
 void check_unit_sums(int channels) {
   constexpr int kLayers = 2, kImages = 2;
-  const int lanes = cuda::kReduceThreads / channels;
+  const int lanes = cuda::kReduceThreads / (channels / cuda::kQuad);
   const int active[] = {0, cuda::kSegments * lanes * 2 + 5, cuda::kSegments * lanes * 3 + 9};
   const int inactive[] = {0, cuda::kSegments * lanes + 3, cuda::kSegments * lanes * 2 + 4};
   const int dense[kLayers] = {channels, 3}, units = active[kImages] + inactive[kImages];
