@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from smsr_runtime.media.video.options import VideoOptions
-from smsr_runtime.media.video.priority import threads
+from smsr_runtime.media.video.priority import policies
 from smsr_runtime.media.video.transfer import upscale_video
 from tests.runtime.helpers import Run, assert_one_line_error
 from tests.runtime.video import RATE, copied, decoded, pattern, rgb_frames, write_clip
@@ -201,7 +201,7 @@ def test_no_encoder_makes_threads_real_time_ones(tmp_path: Path) -> None:
     seen = []
 
     def upscale(pixels: np.ndarray) -> tuple[np.ndarray, list[float]]:
-        seen.append({os.sched_getscheduler(thread) for thread in threads()})
+        seen.append(set(policies().values()))
         return pixels, [0.5]
 
     clip, before = write_clip(tmp_path / "in.mp4", rgb_frames(3)), os.sched_getscheduler(0)
