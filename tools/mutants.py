@@ -13,6 +13,7 @@ other lists and entries are tried all the same.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -67,4 +68,5 @@ def _try(project: entries.Project, words: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # which removes the copy
     sys.exit(main(sys.argv[1:]))
