@@ -10,6 +10,7 @@ import pytest
 
 from tests.conftest import missing
 from tools import mutants
+from tools.mutation import entries, page
 
 TOY = """
 def double(number: int) -> int:
@@ -52,31 +53,28 @@ test = "test_toy.py::test_double"
 
 
 @pytest.fixture
-def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def toy(tmp_path: Path) -> entries.Project:
     """A repository with one module, one test and an empty list."""
     if shutil.which("git") is None:
         missing("no git: mistakes were not put in (apt install git)")
-    for name, text in {"toy.py": TOY, "test_toy.py": TEST, "pytest.ini": "[pytest]\n", "lists/a.toml": ""}.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+    project = entries.Project(tmp_path, packages={"toy": ""})
+    project.lists.mkdir(parents=True)
+    for name, text in {"toy.py": TOY, "test_toy.py": TEST, "pytest.ini": "[pytest]\n"}.items():
         (tmp_path / name).write_text(text)
     subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
-    monkeypatch.setattr(mutants, "REPOSITORY", tmp_path)
-    monkeypatch.setattr(mutants, "LISTS", tmp_path / "lists")
-    monkeypatch.setattr(mutants, "PACKAGES", {"toy": ""})
-    monkeypatch.setattr(mutants, "PRELOADED", ())
-    return tmp_path
+    return project
 
 
-def outcome(toy: Path, capsys: pytest.CaptureFixture[str], text: str, *words: str) -> tuple[int, str]:
-    (toy / "lists" / "a.toml").write_text(text)
-    code = mutants.main(words)
+def outcome(toy: entries.Project, capsys: pytest.CaptureFixture[str], text: str, *words: str) -> tuple[int, str]:
+    (toy.lists / "a.toml").write_text(text)
+    code = mutants.main(words, toy)
     captured = capsys.readouterr()
-    assert (toy / "toy.py").read_text() == TOY
+    assert (toy.root / "toy.py").read_text() == TOY
     return code, captured.out + captured.err
 
 
 def test_a_mistake_that_its_test_notices_passes_and_a_survivor_is_named(
-    toy: Path, capsys: pytest.CaptureFixture[str]
+    toy: entries.Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, text = outcome(toy, capsys, NOTICED)
     assert code == 0 and "1 of 1 mutants noticed" in text
@@ -105,17 +103,15 @@ def test_a_mistake_that_its_test_notices_passes_and_a_survivor_is_named(
     ],
 )  # fmt: skip
 def test_an_entry_that_cannot_be_used_is_an_error_that_names_it(
-    toy: Path, capsys: pytest.CaptureFixture[str], text: str, words: str
+    toy: entries.Project, capsys: pytest.CaptureFixture[str], text: str, words: str
 ) -> None:
     code, printed = outcome(toy, capsys, text)
     assert code == 2 and words in printed, printed
 
 
-def test_what_cannot_be_used_stops_nothing_else(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_cannot_be_used_stops_nothing_else(toy: entries.Project, capsys: pytest.CaptureFixture[str]) -> None:
     """An entry of a list, and a list by itself."""
-    (toy / "lists" / "b.toml").write_text(
-        NOTICED.replace("three times", "in b").replace("::test_double", "::test_none")
-    )
+    (toy.lists / "b.toml").write_text(NOTICED.replace("three times", "in b").replace("::test_double", "::test_none"))
     broken = NOTICED.replace("three times", "broken").replace("3 *", "3 * )")
     code, text = outcome(toy, capsys, broken + NOTICED)
     assert code == 2 and "a: broken: expected a failed test" in text and "test_none" in text
@@ -123,7 +119,7 @@ def test_what_cannot_be_used_stops_nothing_else(toy: Path, capsys: pytest.Captur
     assert outcome(toy, capsys, NOTICED, "a:")[0] == 0
 
 
-def test_commands_judge_after_builds(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_commands_judge_after_builds(toy: entries.Project, capsys: pytest.CaptureFixture[str]) -> None:
     """The list's own command runs once, the entry's build each time."""
     text = 'prepare = "echo once >> prepared"\n' + NOTICED.replace(
         'test = "test_toy.py::test_double"',
@@ -133,16 +129,26 @@ def test_commands_judge_after_builds(toy: Path, capsys: pytest.CaptureFixture[st
 
 
 def test_every_entry_of_the_real_lists_fits_its_file() -> None:
-    entries = mutants.read(mutants.LISTS)
-    mutants.check_texts(entries, mutants.REPOSITORY)
-    names = [one.name for one in entries]
+    listed = entries.read(mutants.SMSR.lists)
+    entries.check_texts(listed, mutants.REPOSITORY)
+    names = [one.name for one in listed]
     assert len(names) == len(set(names)) > 60
-    for one in entries:
+    for one in listed:
         for test in one.test:
             file, _, name = test.partition("::")
             assert f"def {name}(" in (mutants.REPOSITORY / file).read_text() or not name, test
 
 
+def test_no_mistake_is_listed_twice() -> None:
+    """Under another name, or with more of the lines around it."""
+    seen: dict[tuple[str, str], str] = {}
+    for one in entries.read(mutants.SMSR.lists):
+        content = (mutants.REPOSITORY / one.file).read_text()
+        key = one.file, content.replace(one.text, one.replacement)
+        assert key not in seen, f"{one.name} is {seen[key]}"
+        seen[key] = one.name
+
+
 def test_the_page_has_the_table_of_these_lists() -> None:
     """python tools/mutants.py --table writes it."""
-    assert mutants.table(mutants.read(mutants.LISTS)) in mutants.PAGE.read_text()
+    assert page.table(entries.read(mutants.SMSR.lists)) in mutants.PAGE.read_text()

@@ -7,10 +7,10 @@ namespace smsr {
 enum class Status {
   kOk = 0,
   kBadSize,           // a size below 1, more pixels or values than can be indexed, taps other than 9 or 1
-  kBadChannels,       // C is not a positive multiple of 16, or above what the GPU kernels support
-  kBadLayers,         // L below 1, or above what the GPU kernels support
+  kBadChannels,       // C is not a positive multiple of 16, or above 65536 or what the GPU kernels support
+  kBadLayers,         // L below 1, or above 1000 or what the GPU kernels support
   kBadDenseChannels,  // a count outside 0..C
-  kBadStride,         // rows or images that overlap each other
+  kBadStride,         // rows or images that overlap each other, or that no memory holds
   kBadType,           // an unknown type or layout
   kBadPointer,        // a pointer is null or not aligned
   kOverlap,           // the output lies where the features are
@@ -28,16 +28,17 @@ inline const char* describe(Status status) {
     case Status::kOk:
       return "ok";
     case Status::kBadSize:
-      return "sizes: expected at least 1, at most 2^31 - 1 pixels per image (GPU: values in all, and batch "
-             "65535), 9 or 1 taps";
+      return "sizes: expected at least 1, at most 2^31 - 1 pixels per image, 2^40 in all, 65536 inputs (GPU: "
+             "2^31 - 1 values in all, and batch 65535), 9 or 1 taps";
     case Status::kBadChannels:
-      return "channels: expected a positive multiple of 16 (GPU: at most 128)";
+      return "channels: expected a positive multiple of 16, at most 65536 (GPU: 128)";
     case Status::kBadLayers:
-      return "layers: expected at least 1 (GPU: at most 8)";
+      return "layers: expected 1 to 1000 (GPU: to 8)";
     case Status::kBadDenseChannels:
       return "dense_channels: expected 0 to channels in every layer";
     case Status::kBadStride:
-      return "strides: expected rows and images at least as far apart as they are long";
+      return "strides: expected rows and images at least as far apart as they are long, 2^58 elements in all "
+             "at most";
     case Status::kBadType:
       return "type, layout: expected float32 or float16, NCHW or NHWC";
     case Status::kBadPointer:

@@ -5,6 +5,8 @@
 #include <cstdlib>
 
 #include "check.h"
+#include "dense/dense_convolution.h"
+#include "dense/mask_branch.h"
 #include "isa/dispatch.h"
 #include "module/reference.h"
 #include "problem.h"
@@ -152,6 +154,44 @@ void check_refusals() {
   expect(status(p, workspace.size()) == Status::kOverlap, "refuses an output that overlaps the features");
 }
 
+// Products of sizes that overflow 64 bits, or that no memory holds: refused before anything is multiplied.
+void check_huge_sizes() {
+  const int64_t huge = int64_t{1} << 62, most = 1 << 16;
+  expect(workspace_bytes({1, 3, 4, most, 1}) > 0, "takes 65536 channels");
+  for (const int64_t channels : {most + 16, huge})
+    expect(workspace_bytes({1, 5, 2, channels, 1}) == 0, "module: refuses channels above 65536");
+  expect(workspace_bytes({1, 3, 4, 16, 1000}) > 0, "takes 1000 layers");
+  for (const int64_t layers : {int64_t{1001}, huge})
+    expect(workspace_bytes({1, 3, 4, 16, layers}) == 0, "module: refuses layers above 1000");
+  expect(workspace_bytes({int64_t{1} << 36, 4, 4, 16, 1}) > 0, "takes a batch of 2^40 pixels");
+  for (const int64_t batch : {(int64_t{1} << 36) + 1, huge}) {
+    expect(workspace_bytes({batch, 4, 4, 16, 1}) == 0, "module: refuses a batch of more");
+    expect(dense_workspace_bytes({batch, 4, 4, 16, 16, 9}, false) == 0,
+           "convolution: refuses a batch of more");
+    expect(branch_workspace_bytes({batch, 4, 4, 16, 16}, false) == 0, "mask branch: refuses a batch of more");
+  }
+  expect(dense_workspace_bytes({1, 4, 4, huge, 16, 9}, false) == 0, "convolution: refuses 2^62 inputs");
+  expect(dense_workspace_bytes({1, 4, 4, 16, huge, 9}, false) == 0, "convolution: refuses 2^62 outputs");
+  expect(branch_workspace_bytes({1, 4, 4, huge, 16}, false) == 0, "mask branch: refuses 2^62 channels");
+  expect(branch_workspace_bytes({1, 4, 4, 16, huge}, false) == 0, "mask branch: refuses 2^62 squeezed ones");
+}
+
+void check_huge_strides() {
+  const Problem problem({{2, 3, 4, 16, 1}, {5}, "on"});
+  Floats output(problem.outputs());
+  std::vector<char> workspace(workspace_bytes({2, 3, 4, 16, 1}));
+  for (int64_t Params::* stride :
+       {&Params::features_row_stride, &Params::features_image_stride, &Params::margin_row_stride,
+        &Params::margin_image_stride, &Params::output_row_stride, &Params::output_image_stride})
+    for (const int64_t bad : {int64_t{1} << 58, INT64_MAX, INT64_MIN}) {
+      Params p = problem.params(output.data());
+      p.*stride = bad;
+      expect(sparse_mask_module(p, *selected_variant(), Pool(1).parallel(), workspace.data(),
+                                workspace.size()) == Status::kBadStride,
+             "refuses strides that no memory holds");
+    }
+}
+
 // Prepared weights that the kernels cannot use, and no threads.
 void check_kernel_refusals() {
   const Problem problem({{1, 3, 4, 16, 1}, {5}, "on"});
@@ -204,6 +244,8 @@ void check_winograd_choice() {
 
 void check_refused() {
   check_refusals();
+  check_huge_sizes();
+  check_huge_strides();
   check_kernel_refusals();
 }
 

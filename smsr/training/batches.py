@@ -6,6 +6,7 @@ Both give uint8 (n, 3, p, p) and (n, 3, sp, sp) tensors on the device, the same 
 from __future__ import annotations
 
 import signal
+import warnings
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
@@ -52,19 +53,24 @@ class HostBatches(Dataset[Batch]):
         return Batch(low.permute(0, 3, 1, 2), high.permute(0, 3, 1, 2))
 
     def run(self, first: int, stop: int) -> Iterator[Batch]:
-        loader: DataLoader[Batch] = DataLoader(
-            self,
-            batch_size=None,
-            sampler=range(first, stop),
-            num_workers=self.workers,
-            pin_memory=self.device.type == "cuda",
-            worker_init_fn=_leave_signals_to_the_parent if self.workers else None,
-            prefetch_factor=4 if self.workers else None,
-            # draws the workers' base seed, which nothing uses, so that torch's own generator stays untouched
-            generator=torch.Generator(),
-        )
-        for batch in loader:
+        for batch in self._batches(range(first, stop)):
             yield Batch(*(side.to(self.device, non_blocking=True) for side in batch))
+
+    def _batches(self, steps: range) -> Iterator[Batch]:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "This DataLoader will create")  # more workers than processors: no harm
+            loader: DataLoader[Batch] = DataLoader(
+                self,
+                batch_size=None,
+                sampler=steps,
+                num_workers=self.workers,
+                pin_memory=self.device.type == "cuda",
+                worker_init_fn=_leave_signals_to_the_parent if self.workers else None,
+                prefetch_factor=4 if self.workers else None,
+                # draws the workers' base seed, which nothing uses, so that torch's own generator stays untouched
+                generator=torch.Generator(),
+            )
+            return iter(loader)
 
 
 class DeviceBatches:

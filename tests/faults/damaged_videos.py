@@ -87,10 +87,10 @@ DAMAGES: tuple[Callable[[bytes, bytes, random.Random], bytes], ...] = (
 )
 
 
-def attempt(bundle: Path, file: Path, home: Path) -> Tried:
-    """Runs the command on one file."""
+def attempt(bundle: Path, file: Path) -> Tried:
+    """Runs the command on one file, which lies alone in its folder."""
+    home = file.parent
     out, errors = home / f"out{file.suffix}", home / "errors"
-    out.unlink(missing_ok=True)
 
     def command() -> int:
         resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS + 1))
@@ -132,8 +132,10 @@ def main() -> int:
             source = random.Random(f"{options.seed} {number}")
             name = names[0] if number % 2 else names[number // 2 % len(names)]
             data = source.choice(DAMAGES)(sources[name], sources[source.choice(names)], source)
-            (home / name).write_bytes(data)
-            tried = attempt(bundle, home / name, home)
+            with tempfile.TemporaryDirectory() as place:
+                file = Path(place).resolve() / name
+                file.write_bytes(data)
+                tried = attempt(bundle, file)
             rows[name].append(tried)
             if tried.wrong:
                 failed += 1

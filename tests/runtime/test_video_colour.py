@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
 import pytest
 
+from smsr_runtime.errors import VideoError
+from smsr_runtime.media.video.colour import Look, ToRgb
 from tests.runtime.helpers import Run
 from tests.runtime.video import copied, decoded, rgb_frames, write_clip
 
@@ -208,3 +213,34 @@ def test_rows_of_chroma_that_is_not_subsampled_stay_on_theirs(tmp_path: Path) ->
     copied(clip, tmp_path / "out.mkv", codec="ffv1")
     (before,), (after,) = decoded(clip), decoded(tmp_path / "out.mkv")
     assert np.abs(before.astype(int) - after).max() <= 2
+
+
+@pytest.mark.parametrize("frames", [range(3), [1]], ids=["whole file", "damaged frame"])
+@pytest.mark.parametrize("place", [14, 15], ids=["primaries", "transfer"])
+@pytest.mark.parametrize("number", [0, 3, 10, 156])
+def test_colour_marks_that_ffmpeg_has_no_use_for_change_no_pixel(
+    tmp_path: Path, number: int, place: int, frames: Iterable[int]
+) -> None:
+    """In ProRes's frame header (SMPTE RDD 36): 0 is unknown there, 3 and 156 are reserved; 10 is a logarithmic
+    curve where it is a transfer."""
+    clip = write_clip(tmp_path / "in.mov", rgb_frames(3, pix_fmt="yuv422p10le"), "prores_ks", options={})
+    unmarked, _ = copied(clip, tmp_path / "unmarked.mov")
+    data = bytearray(clip.read_bytes())
+    headers = [at + 4 for at in range(len(data)) if data.startswith(b"icpf", at)]
+    assert len(headers) == 3 and all(data[at + place] == 2 for at in headers)
+    for frame in frames:
+        data[headers[frame] + place] = number
+    clip.write_bytes(data)
+    seen, report = copied(clip, tmp_path / "out.mov")
+    assert report.error is None and len(seen) == 3 and all(map(np.array_equal, seen, unmarked))
+
+
+@pytest.mark.parametrize("codec", ["ffv1", "h264"], ids=["by filters", "by the reformatter"])
+@pytest.mark.parametrize("kind", ["rgb4", "yaf32le"])
+def test_a_pixel_format_that_ffmpeg_does_not_convert_is_the_video_s_error(codec: str, kind: str) -> None:
+    """It was taken for a result that could not be written; on yaf32le FFmpeg 8 ends the process."""
+    frame = av.VideoFrame(*SIZE, kind)
+    frame.pts, frame.time_base = 0, Fraction(1, 25)
+    look = Look.of(frame, SimpleNamespace(codec_context=SimpleNamespace(name=codec)))
+    with pytest.raises(VideoError, match=rf"^clip.mkv: expected frames that FFmpeg turns into RGB, got {kind}"):
+        ToRgb(look, "clip.mkv", alpha=False)(frame)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +12,9 @@ import av
 import numpy as np
 import pytest
 
+from smsr_runtime.media.video.options import VideoOptions
+from smsr_runtime.media.video.priority import policies
+from smsr_runtime.media.video.transfer import upscale_video
 from tests.runtime.helpers import Run, assert_one_line_error
 from tests.runtime.video import RATE, copied, decoded, pattern, rgb_frames, write_clip
 
@@ -190,6 +194,19 @@ def test_quiet_is_quiet(run: Run, tmp_path: Path, codec: str) -> None:
     clip = write_clip(tmp_path / "in.mp4", rgb_frames(3))
     done = run(clip, "-o", tmp_path / "out.mp4", "--video-codec", codec, "--quiet")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_no_encoder_makes_threads_real_time_ones(tmp_path: Path) -> None:
+    """SVT-AV1 does, its caller's too, where it runs as root; all later threads and processes would inherit it."""
+    seen = []
+
+    def upscale(pixels: np.ndarray) -> tuple[np.ndarray, list[float]]:
+        seen.append(set(policies().values()))
+        return pixels, [0.5]
+
+    clip, before = write_clip(tmp_path / "in.mp4", rgb_frames(3)), os.sched_getscheduler(0)
+    upscale_video(upscale, clip, tmp_path / "out.mp4", VideoOptions(codec="libsvtav1"))
+    assert os.sched_getscheduler(0) == before and seen == [{before}] * 3
 
 
 def test_an_encoder_that_does_not_work_is_named_and_not_the_input(run: Run, tmp_path: Path) -> None:

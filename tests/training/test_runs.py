@@ -117,6 +117,19 @@ def test_workers_and_memory_change_nothing(tmp_path: Path, pictures: Path) -> No
     assert all(equal(read(tmp_path / "plain" / "last.pt"), read(tmp_path / name / "last.pt")) for name in ways)
 
 
+def test_more_workers_than_processors_need_no_warning(
+    tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """smsr-train's two, on a machine with one; PyTorch warns in three lines, which pytest makes an error."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        assert main([str(pictures), *TINY, "--steps", "1", "--workers", "2", "-o", str(tmp_path / "run")]) == 0
+    finally:
+        os.sched_setaffinity(0, before)
+    assert capsys.readouterr().err == ""
+
+
 def test_weights_of_every_file_are_the_averaged_ones_and_load(tmp_path: Path, pictures: Path) -> None:
     run, exported, again = tmp_path / "run", tmp_path / "w.safetensors", tmp_path / "again.safetensors"
     assert main([str(pictures), *TINY, "--steps", "4", "-o", str(run), "--export-weights", str(exported)]) == 0

@@ -103,7 +103,7 @@ def _frames(file: Path, count: int, say: Say) -> list[Sample]:
             raise VideoError(file, "at least one frame", got, "copy the file again")
         if damage:
             say(f"note: {file}: only what can be decoded is measured: {damage.got}")
-        to_rgb = ToRgb(Look.of(kept[0], video), alpha=False)
+        to_rgb = ToRgb(Look.of(kept[0], video), file, alpha=False)
         return [Sample(f"{file.name}{_time(frame)}", _eight_bits(to_rgb(frame))) for frame in kept]
 
 

@@ -27,7 +27,8 @@ size_t lay_out(const DenseShape& shape, bool winograd, void* base, DenseWorkspac
 }
 
 Status check(const DenseShape& s) {
-  if (!good_image(s.batch, s.height, s.width) || s.inputs < 1 || (s.taps != 9 && s.taps != 1))
+  const bool good_inputs = s.inputs > 0 && s.inputs <= kMostChannels;
+  if (!good_image(s.batch, s.height, s.width) || !good_inputs || (s.taps != 9 && s.taps != 1))
     return Status::kBadSize;
   return good_channels(s.outputs) ? Status::kOk : Status::kBadChannels;
 }

@@ -107,17 +107,19 @@ Status check(const Shape& shape) {
   if (!good_channels(shape.channels) || shape.channels % contract::kChannelAttentionReduction != 0)
     return Status::kBadChannels;
   if (!good_image(shape.batch, shape.height, shape.width)) return Status::kBadSize;
-  return shape.layers > 0 ? Status::kOk : Status::kBadLayers;
+  return shape.layers > 0 && shape.layers <= kMostLayers ? Status::kOk : Status::kBadLayers;
 }
 
 // A batch of images in memory: `row` elements in each of their rows.
 struct Extent {
-  int64_t image, all;  // elements from the first to the last one
-  bool apart;          // neither rows nor images overlap
-  Extent(const Shape& shape, int64_t row, int64_t row_stride, int64_t image_stride)
-      : image((shape.height - 1) * row_stride + row),
-        all((shape.batch - 1) * image_stride + image),
-        apart(row_stride >= row && (shape.batch == 1 || image_stride >= image)) {}
+  int64_t all = 0;     // elements from the first to the last one
+  bool apart = false;  // neither rows nor images overlap
+  Extent(const Shape& shape, int64_t row, int64_t row_stride, int64_t image_stride) {
+    if (!good_stride(shape.height, row, row_stride)) return;
+    const int64_t image = (shape.height - 1) * row_stride + row;
+    apart = shape.batch == 1 || good_stride(shape.batch, image, image_stride);
+    if (apart) all = (shape.batch - 1) * image_stride + image;
+  }
 };
 
 Status check_memory(const Params& p) {

@@ -155,9 +155,11 @@ void branch(Bytes* b) {
 
 void module(Bytes* b) {
   const Kernels& kernels = kernels_of(b->byte());
-  const Shape shape{b->number(), b->number(), b->number(), b->channels(), b->number() % 12};
+  constexpr int64_t kMost = 12;
+  Shape shape{b->number(), b->number(), b->number(), b->channels(), b->number()};
+  if (shape.layers < int64_t{1} << 32) shape.layers %= kMost;
   const int64_t c = shape.channels, l = shape.layers, r = c / contract::kChannelAttentionReduction;
-  std::vector<int64_t> dense(static_cast<size_t>(l > 0 ? l : 1));
+  std::vector<int64_t> dense(static_cast<size_t>(l > 0 && l < kMost ? l : 1));
   for (int64_t& count : dense) count = b->number();
   const bool winograd = b->byte() % 2 == 0;
   Params p{};

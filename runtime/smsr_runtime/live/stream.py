@@ -71,7 +71,7 @@ class Stream:
         if self._to_rgb is None:
             look = replace(Look.of(frame, self._video), bits=8)
             self._kind = (frame.width, frame.height, frame.format.name)
-            self._to_rgb = ToRgb(look, alpha=False)
+            self._to_rgb = ToRgb(look, self.name, alpha=False)
         kind = (frame.width, frame.height, frame.format.name)
         if kind != self._kind:
             before, now = ("{}x{} {}".format(*each) for each in (self._kind, kind))

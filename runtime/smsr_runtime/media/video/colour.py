@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from smsr_runtime.errors import VideoError
 from smsr_runtime.media.video.filters import Filters
-from smsr_runtime.media.video.source import pyav
+from smsr_runtime.media.video.source import pyav, said
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,6 +31,11 @@ _CENTRED = ("mjpeg", "mpeg1video")
 """Codecs whose chroma samples lie between the pixels (JPEG); all others' lie on the left ones (H.264, E.2.1)."""
 _STATES_SITING, _HEEDS_SITING = ("h264", "hevc", "mpeg2video", "mpeg4"), 17
 """Codecs whose decoders say with each frame where its chroma samples lie, and the PyAV whose reformatter heeds it."""
+_UNMARKED = "color_primaries=unknown:color_trc=unknown"
+"""The filter `scale` needs neither between one matrix there and back, and refuses frames whose values it does not know:
+logarithmic curves, numbers of damaged frames, and 0, which ProRes calls unknown and FFmpeg reserved."""
+_FATAL = ("yaf32be", "yaf32le")
+"""Pixel formats on which FFmpeg 8's swscale does not fail but ends the process (an assertion of its own)."""
 _BETWEEN = 128
 """For the filter `scale`: in the middle of two pixels, in 1/256 of their distance."""
 
@@ -86,8 +92,9 @@ class Look:
 class ToRgb:
     """Frames as arrays: (H, W, 3), or (H, W, 4) with alpha, upright, uint8, or uint16 for more than 8 bits."""
 
-    def __init__(self, look: Look, *, alpha: bool) -> None:
-        av = pyav()
+    def __init__(self, look: Look, source: object, *, alpha: bool) -> None:
+        """source: what errors name."""
+        av, self._source = pyav(), source
         self._look, self._rgb = look, look.rgb(alpha=alpha)
         heeds_siting = int(av.__version__.partition(".")[0]) >= _HEEDS_SITING
         self._stated = look.codec in _STATES_SITING and heeds_siting
@@ -95,11 +102,24 @@ class ToRgb:
         siting = _siting("in", look.chroma, centred=is_centred(look.codec))
         levels = f"in_range={'pc' if look.full_range else 'tv'}:out_range=pc"
         scale = f"in_color_matrix={look.matrix_name}:{levels}:flags={_EXACT_BICUBIC}:{siting}"
-        self._filters = Filters(("scale", scale), ("format", self._rgb))
+        self._filters = Filters(("setparams", _UNMARKED), ("scale", scale), ("format", self._rgb))
 
     def __call__(self, frame: Any) -> NDArray[Any]:
-        (rgb,) = [self._reformatted(frame)] if self._stated else self._filters.push(frame)
-        return np.ascontiguousarray(np.rot90(rgb.to_ndarray(), self._look.turns))
+        """Raises VideoError for a frame that FFmpeg does not turn into RGB."""
+        return np.ascontiguousarray(np.rot90(self._converted(frame).to_ndarray(), self._look.turns))
+
+    def _converted(self, frame: Any) -> Any:
+        kind = frame.format.name
+        if kind in _FATAL:
+            raise self._refusal(kind)
+        try:
+            return self._reformatted(frame) if self._stated else self._filters.push(frame)[0]
+        except pyav().FFmpegError as error:
+            raise self._refusal(f"{kind}: {said(error)}") from error
+
+    def _refusal(self, got: str) -> VideoError:
+        todo = "convert it with a program that reads it"
+        return VideoError(self._source, "frames that FFmpeg turns into RGB", got, todo)
 
     def _reformatted(self, frame: Any) -> Any:
         return self._reformatter.reformat(

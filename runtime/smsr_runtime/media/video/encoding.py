@@ -9,6 +9,7 @@ from smsr_runtime.media.video.colour import FromRgb, Look, colour_range, is_cent
 from smsr_runtime.media.video.encoders import encoder, holds_alpha, losses, pixel_format
 from smsr_runtime.media.video.hdr import Hdr, keeps_hdr
 from smsr_runtime.media.video.options import Task
+from smsr_runtime.media.video.priority import usual_priority
 from smsr_runtime.media.video.source import frame_rate
 from smsr_runtime.media.video.target import encoding
 
@@ -77,7 +78,7 @@ class Encoding:
         stream.options = {**stream.options, "flags": stream.options["flags"] + self._header_flag()}
         context.colorspace, context.color_range = self._from_rgb.matrix, colour_range(self._from_rgb.full_range)
         self._set_up(context)
-        with encoding(self._task, self.codec):
+        with encoding(self._task, self.codec), usual_priority():
             context.open(strict=False)
 
     def _header_flag(self) -> str:

@@ -28,7 +28,7 @@ def pipe_video(upscale: Upscale, source: Path, kind: str, options: VideoOptions,
         video = video_stream(container, source)
         hooks.check_size(video.codec_context.height, video.codec_context.width)
         reader, pipe = Reader(container, video, task), FramePipe(kind, frame_rate(video))
-        piping = _Piping(upscale, pipe, video, hooks)
+        piping = _Piping(upscale, pipe, task, video, hooks)
         for packet in reader.packets([video]):
             piping.write(reader.frames(packet))
         piping.write(reader.rest())
@@ -44,9 +44,9 @@ def pipe_video(upscale: Upscale, source: Path, kind: str, options: VideoOptions,
 
 
 class _Piping:
-    def __init__(self, upscale: Upscale, pipe: FramePipe, video: Any, hooks: Hooks) -> None:
+    def __init__(self, upscale: Upscale, pipe: FramePipe, task: Task, video: Any, hooks: Hooks) -> None:
         self.report = VideoReport()
-        self._pipe, self._video, self._hooks = pipe, video, hooks
+        self._pipe, self._task, self._video, self._hooks = pipe, task, video, hooks
         self.frames = Ahead(upscale, self._take)
         self._look: Look | None = None
 
@@ -54,7 +54,7 @@ class _Piping:
         for frame in frames:
             if self._look is None:
                 self._look = Look.of(frame, self._video)
-                self._to_rgb = ToRgb(self._look, alpha=False)
+                self._to_rgb = ToRgb(self._look, self._task.source, alpha=False)
             pixels = self._to_rgb(frame)
             self.frames.put(pixels, pixels.shape[:2])
 

@@ -154,7 +154,7 @@ class _Transfer:
 
     def _begin(self, frame: Any) -> None:
         self.look, self.hdr = Look.of(frame, self.video), Hdr.of(frame)
-        self.to_rgb = ToRgb(self.look, alpha=self.look.alpha)
+        self.to_rgb = ToRgb(self.look, self.task.source, alpha=self.look.alpha)
         if self.second:
             self.second.begin(self.look)
         if self.recording.segments:
