@@ -9,9 +9,9 @@ A launch takes at least what each unit of the machine needs alone: tensor cores,
 DRAM. The gathering kernel waits for its loads besides: a warp needs a time per step of its sum and a time per unit of
 64 pixels. These two are fitted to the times of convolutions measured at 720 x 1280, share 0.3 (`--measured`). The
 staged kernel's range was not fitted, and is 20 to 35 % too low: from no loss at all to the part of the tensor cores'
-peak that TensorRT's own dense convolution reaches. A picture counted as a whole (`--scale 1`) waits for its slowest block and
-warp. Modules: launches take 5 us each (measured: about 5 even in a graph); a phase of the staged kernel 2.5 us, an
-assumption: a barrier of all blocks, and the time to fill the first tiles. docs/kernels-cuda.md states the error.
+peak that TensorRT's own dense convolution reaches. A picture counted as a whole (`--scale 1`) waits for its slowest
+block and warp. Modules: launches take 5 us each (measured: about 5 even in a graph); a phase of the staged kernel
+2.5 us, an assumption: a barrier of all blocks, and the time of the first copies. docs/kernels-cuda.md states the error.
 """
 
 from __future__ import annotations
