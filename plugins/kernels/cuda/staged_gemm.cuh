@@ -197,7 +197,7 @@ class ImageScale {
   int image_ = -1;
 };
 
-template <int kSteps, class Weights, class Record>
+template <class Weights, class Record>
 SMSR_DEVICE void collect_units(const StagedInputs& in, const CollectOutputs& to, const Weights& weights,
                                const StagedChunks& chunks, int pixels, const UnitRange& range, char* ring,
                                char* records) {
@@ -299,8 +299,8 @@ template <class Kind>
 SMSR_DEVICE void run_units(const StagedInputs& in, const CollectOutputs& to,
                            const ChunkWeights<Kind::kResident>& weights, const StagedChunks* chunks,
                            bool active, int pixels, const UnitRange& range, char* ring, char* records) {
-  collect_units<2, ChunkWeights<Kind::kResident>, typename Kind::Record>(in, to, weights, chunks[active],
-                                                                         pixels, range, ring, records);
+  collect_units<ChunkWeights<Kind::kResident>, typename Kind::Record>(in, to, weights, chunks[active], pixels,
+                                                                      range, ring, records);
 }
 
 // Active units first; warps that have no more of them go on with the smaller products of inactive ones.
