@@ -86,4 +86,18 @@ SMSR_DEVICE uint32 pixel_of_row(const Record& record, int row) {
   return record.set[place];
 }
 
+// Where the lane's pixels of eight rows are in the output, from its first channels on.
+template <class Record, class Sums>
+struct OutputRows {
+  uint32* at[2];
+  SMSR_DEVICE OutputRows(void* out, int channels, const Record& record, const Sums& sums, int n) {
+    Half* const first = static_cast<Half*>(out) + sums.channel(0);
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      const uint32 pixel = pixel_of_row(record, sums.pixel(n) + i) >> 1;
+      at[i] = reinterpret_cast<uint32*>(first + pixel * static_cast<uint32>(channels));
+    }
+  }
+};
+
 }  // namespace smsr::cuda

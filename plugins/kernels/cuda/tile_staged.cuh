@@ -87,6 +87,23 @@ class StagedSums {
              [4];  // [m][n][i]: output channel 16 m + 2 g + i / 2, pixel 8 n + 2 t + i % 2
 };
 
+// Packed weights of chunks, in shared or in global memory.
+template <bool kShared>
+class ChunkWeights {
+ public:
+  explicit SMSR_DEVICE ChunkWeights(const Vector* weights)
+      : from_(weights + thread_index() % kWarpSize), at_(kShared ? shared_address(from_) : 0u) {}
+  // chunk: StagedPiece::weights. Of output channels 16 m to 16 m + 15.
+  SMSR_DEVICE Vector load(int chunk, int step, int m) const {
+    const int index = chunk + step * StagedTile::kStepVectors + m * kWarpSize;
+    return kShared ? load_shared(at_ + static_cast<uint32>(16 * index)) : load_weights(from_ + index);
+  }
+
+ private:
+  const Vector* from_;
+  uint32 at_;
+};
+
 // Sums over pixels of numbers as halves() gives them, by a product with ones: of channels 16 m + 0 to 15.
 class ChannelSums {
  public:
