@@ -20,8 +20,8 @@ Status choose_kernels(const char* name, Type type, int capability, Kernels* kern
 struct Device {
   int processors;
   int shared_memory;  // most bytes per thread block
-  int unit_rows =
-      0;  // pixels of a unit of the staged kernel, 32 or 64 where there is room; 0: by the image's size
+  // Pixels of a unit of the staged kernel: 32, or 64 where there is room; 0: by the image's size.
+  int unit_rows = 0;
 };
 
 // sparse_mask_module() with kernels and a device of the caller's choice, for tests. kBadType where the
