@@ -153,16 +153,6 @@ SMSR_DEVICE void copy_or_zero(uint32 to, const void* from, bool exists) {
   __trap();
 #endif
 }
-// The same for 8 bytes.
-SMSR_DEVICE void copy_8_or_zero(void* to, const void* from, bool exists) {
-#if __CUDA_ARCH__ >= 800
-  asm volatile("cp.async.ca.shared.global [%0], [%1], 8, %2;" ::"r"(shared_address(to)), "l"(from),
-               "r"(exists ? 8 : 0)
-               : "memory");
-#else
-  __trap();
-#endif
-}
 // The thread's copies since it called this before are a group.
 SMSR_DEVICE void commit_copies() {
 #if __CUDA_ARCH__ >= 800

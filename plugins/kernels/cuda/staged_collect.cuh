@@ -6,12 +6,6 @@
 
 namespace smsr::cuda {
 
-// Shared memory of a warp's copies.
-template <class Record>
-constexpr int kRingBytes =
-    SetCopies<Record>::kBytes > StagedCopies<Record>::kBytes + 512 ? SetCopies<Record>::kBytes
-                                                                   : StagedCopies<Record>::kBytes + 512;
-
 // Bias and scale of an image in a warp's shared memory, of channels 2 i and 2 i + 1: two of each.
 class ImageScale {
  public:
@@ -48,12 +42,17 @@ class ImageScale {
   int image_ = -1;
 };
 
+// Shared memory of a warp's copies, and of the image's scale behind the collect's.
+template <class Record>
+constexpr int kCollectRing = StagedCopies<Record>::kBytes + ImageScale::kBytes;
+template <class Record>
+constexpr int kRingBytes =
+    SetCopies<Record>::kBytes > kCollectRing<Record> ? SetCopies<Record>::kBytes : kCollectRing<Record>;
+
 template <class Weights, class Record>
 SMSR_DEVICE void collect_units(const StagedInputs& in, const CollectOutputs& to, const Weights& weights,
                                const StagedChunks& chunks, int pixels, const UnitRange& range, char* ring,
                                char* records) {
-  static_assert(StagedCopies<Record>::kBytes + ImageScale::kBytes <= kRingBytes<Record>,
-                "ImageScale's place");
   ImageScale scale(ring + StagedCopies<Record>::kBytes);
   using Copies = StagedCopies<Record>;
   constexpr int kPairs = Record::kPairs;

@@ -14,8 +14,7 @@ SMSR_DEVICE void trim(int left, StepInputs<kPairs>* inputs) {
   const int first = thread_index() % kWarpSize % 4 * 2;
 #pragma unroll
   for (int r = 0; r < 2; ++r) {
-    const int keep = left - first - 8 * r;
-    const uint32 mask = keep > 1 ? 0xffffffffu : keep > 0 ? 0x0000ffffu : 0u;
+    const uint32 mask = pair_mask(left - first - 8 * r);
 #pragma unroll
     for (int pair = 0; pair < kPairs; ++pair) {
       (*inputs)[pair][r] &= mask;
@@ -31,10 +30,7 @@ SMSR_DEVICE void finish_unit(const ConvolutionOutputs& to, const StagedInputs& i
   const int end = active ? in.channels : to.dense, written = round_up(end, kPiece);
   uint32 masks[kTiles];  // past the end: zeros
 #pragma unroll
-  for (int m = 0; m < kTiles; ++m) {
-    const int left = end - sums.channel(m);
-    masks[m] = left > 1 ? 0xffffffffu : left > 0 ? 0x0000ffffu : 0u;
-  }
+  for (int m = 0; m < kTiles; ++m) masks[m] = pair_mask(end - sums.channel(m));
 #pragma unroll
   for (int n = 0; n < 2 * kPairs; ++n) {
     const OutputRows<Record, StagedSums<kTiles, kPairs>> rows(to.out, in.channels, record, sums, n);

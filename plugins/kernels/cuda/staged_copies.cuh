@@ -89,9 +89,9 @@ class StagedCopies {
     wait_for_copies<kStages - 2>();
     sync_warp();
     copy_chunk();
-    const int row = lane_ % 8 + 8 * (lane_ / 16);
-    const uint32 at = shared_address(ring_) + static_cast<uint32>(read_ * kChunkBytes + row * kRowBytes +
-                                                                  (lane_ / 8 % 2 ^ row / 2 % 4) * 16);
+    const uint32 at =
+        shared_address(ring_) + static_cast<uint32>(read_ * kChunkBytes) +
+        place_of_piece(static_cast<uint32>(lane_ % 8 + 8 * (lane_ / 16)), static_cast<uint32>(lane_ / 8 % 2));
     if (++read_ == kStages) read_ = 0;
     return at;
   }
@@ -122,9 +122,8 @@ class StagedCopies {
       enter_unit();
     }
     const StagedPiece piece = pieces_[chunk_ * kChunkPieces];
-    const int row = lane_ / 4;
-    const uint32 to = shared_address(ring_) + static_cast<uint32>(write_ * kChunkBytes + row * kRowBytes +
-                                                                  (lane_ % 4 ^ row / 2 % 4) * 16);
+    const uint32 to = shared_address(ring_) + static_cast<uint32>(write_ * kChunkBytes) +
+                      place_of_piece(static_cast<uint32>(lane_ / 4), static_cast<uint32>(lane_ % 4));
     const uint32 exist = piece.exists != 0 ? exist_ : 0u;
 #pragma unroll
     for (int i = 0; i < kLaneRows; ++i)

@@ -26,6 +26,11 @@ struct StagedInputs {
   int channels;
 };
 
+// Of a piece in a chunk, in bytes.
+SMSR_DEVICE uint32 place_of_piece(uint32 row, uint32 piece) {
+  return row * kRowBytes + ((row >> 1 & 3u) ^ piece) * 16;
+}
+
 // Units of one kind. halves: chunks of a unit.
 template <class Record>
 class SetCopies {
@@ -65,13 +70,14 @@ class SetCopies {
       queue_.advance();
       half_ = 0;
     }
-    const int piece = lane_ % kChunkPieces, first = lane_ / kChunkPieces;
-    const int channel = half_ * StagedTile::kDepth + piece * kPiece;
+    const uint32 piece = static_cast<uint32>(lane_ % kChunkPieces),
+                 first = static_cast<uint32>(lane_ / kChunkPieces);
+    const int channel = half_ * StagedTile::kDepth + lane_ % kChunkPieces * kPiece;
     const char* const from = reinterpret_cast<const char*>(in_.sources + channel);
     // Which pixels have it: none, active ones, all.
     const uint32 least = channel >= end_ ? 2u : channel < dense_ ? 0u : 1u;
-    const uint32 to = shared_address(ring_) + static_cast<uint32>(stage_ * kChunkBytes + first * kRowBytes +
-                                                                  (piece ^ first / 2 % 4) * 16);
+    const uint32 to =
+        shared_address(ring_) + static_cast<uint32>(stage_ * kChunkBytes) + place_of_piece(first, piece);
     const Record& record = queue_.record();
     const int places = queue_.unit().set;
 #pragma unroll
@@ -112,7 +118,7 @@ class TapRows {
     for (int pair = 0; pair < kPairs; ++pair) {
       const uint32 place = places >> (8 * pair) & 0xffu;
       check_emulated(place < Record::kSet);
-      at_[pair] = chunk + place * kRowBytes + ((place >> 1 & 3u) ^ piece) * 16;
+      at_[pair] = chunk + place_of_piece(place, piece);
     }
   }
   // 16 channels, `step` 0 or 1.

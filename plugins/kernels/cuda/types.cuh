@@ -72,10 +72,13 @@ SMSR_DEVICE void store_piece(const Piece<T>& piece, T* to) {
     store_vector(reinterpret_cast<Vector*>(to) + i, piece.part[i]);
 }
 
+// Keeps the first `keep` of two halves: 2 or more, 1, none.
+SMSR_DEVICE uint32 pair_mask(int keep) { return keep > 1 ? 0xffffffffu : keep > 0 ? 0x0000ffffu : 0u; }
+
 // Keeps the first `keep` numbers of a vector and sets the others to zero. The last argument names their type.
 SMSR_DEVICE void keep_leading(Vector* v, int keep, Half) {
 #pragma unroll
-  for (int i = 0; i < 4; ++i) v->word[i] &= keep > 2 * i + 1 ? 0xffffffffu : keep > 2 * i ? 0x0000ffffu : 0u;
+  for (int i = 0; i < 4; ++i) v->word[i] &= pair_mask(keep - 2 * i);
 }
 SMSR_DEVICE void keep_leading(Vector* v, int keep, float) {
 #pragma unroll

@@ -1,5 +1,5 @@
-// Units of work: up to 64 (staged kernel, small images: 32) pixels of one image that are all active or all
-// inactive. Their number is known on the device only; warps take them from a counter.
+// Units of work: up to 64 pixels of one image that are all active or all inactive. Their number is known on
+// the device only; warps take them from a counter.
 #pragma once
 
 #include "cuda/types.cuh"
@@ -37,8 +37,8 @@ SMSR_DEVICE int find_image(const int* starts, int batch, int unit) {
   return low;
 }
 
-// Part `part`, at most kRows pixels, of unit `index` of kUnit pixels.
-template <int kRows, int kUnit = kUnitRows>
+// Part `part` of unit `index`, at most kRows pixels.
+template <int kRows>
 SMSR_DEVICE Unit find_unit(const Lists& lists, int index, int part) {
   Unit unit;
   const int all_active = lists.active_units[lists.batch];
@@ -48,7 +48,7 @@ SMSR_DEVICE Unit find_unit(const Lists& lists, int index, int part) {
   const int within = unit.active ? index : index - all_active;
   unit.image = find_image(starts, lists.batch, within);
   const int count = lists.active_count[unit.image];
-  const int ahead = (within - starts[unit.image]) * kUnit + part * kRows;
+  const int ahead = (within - starts[unit.image]) * kUnitRows + part * kRows;
   const int left = (unit.active ? count : lists.pixels - count) - ahead;
   unit.rows = left < kRows ? left : kRows;
   unit.step = unit.active ? 1 : -1;

@@ -149,10 +149,6 @@ inline void copy_or_zero(uint32 to, const void* from, bool exists) {
     emulated::fail("a 16-byte copy to or from an unaligned address");
   emulated::start_copy(from_shared_address(to), exists ? from : nullptr, sizeof(Vector));
 }
-inline void copy_8_or_zero(void* to, const void* from, bool exists) {
-  note_copy(true, to, from, exists);
-  emulated::start_copy(to, exists ? from : nullptr, 8);
-}
 inline void commit_copies() { emulated::commit_copies(); }
 template <int kLeft>
 inline void wait_for_copies() {
